@@ -1,0 +1,43 @@
+/* io.h - whole reads and writes, and opens that cannot leave a root.
+ *
+ * Any path that came from an image, a build context or a Dockerfile is opened through
+ * io_open_beneath or io_open_in_root, never by string concatenation (SECURITY R18). O_CLOEXEC is
+ * always added. Not for blob or pack verification: see fs/blob.h and fs/pack.h.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+
+/* Retry EINTR and short counts. Return 0 or -errno; -EIO on an early end of file. */
+int io_read_full(int fd, void *buf, size_t size);
+int io_pread_full(int fd, void *buf, size_t size, uint64_t offset);
+int io_write_full(int fd, const void *buf, size_t size);
+int io_pwrite_full(int fd, const void *buf, size_t size, uint64_t offset);
+
+/* Opens `path` below `root_fd`; a component that leaves the root is -EXDEV (openat2(2),
+ * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS), with a component-wise walk where openat2 is missing. */
+int io_open_beneath(int root_fd, const char *path, int flags, mode_t mode);
+/* Opens `path` as if `root_fd` were "/": absolute links and ".." stay inside (RESOLVE_IN_ROOT). */
+int io_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
+
+/* Reads a whole regular file of at most `size_max` bytes (more is -EFBIG). */
+int io_read_file(int dir_fd, const char *path, uint64_t size_max, struct str *out,
+                 struct error *err);
+/* Temp file in the same directory, write, fsync, rename, fsync of the directory. */
+int io_write_file_atomic(int dir_fd, const char *path, const void *bytes, size_t size, mode_t mode,
+                         struct error *err);
+/* Copies with copy_file_range, falling back to a buffer. */
+int io_copy_range(int from_fd, uint64_t from_offset, int to_fd, uint64_t to_offset, uint64_t size);
+/* Creates (0700) and opens a directory that must belong to us with no bits for others (R62). */
+int io_open_private_dir(int dir_fd, const char *path, bool create, struct error *err);
+int io_make_dirs(const char *path, mode_t mode, struct error *err); /* mkdir -p */
+/* Removes a tree below dir_fd without following links; a missing name is success. */
+int io_remove_tree(int dir_fd, const char *name);
+int64_t io_now_ns(void);      /* CLOCK_REALTIME */
+uint64_t io_ticks_ns(void);   /* CLOCK_MONOTONIC */
