@@ -1,0 +1,55 @@
+/* layer.h - how a layer enters the store from compressed bytes and leaves it as tar or blob.
+ *
+ * A layer has a store id, a diff_id (digest of the tar before compression; OCI image-spec,
+ * config.md, "Layer DiffID") and any number of compressed forms (blobs). Its tar is the pack itself
+ * when it was pulled, and generated from index + packs, byte-identically each time, when it was
+ * built. Nothing is ever unpacked file by file.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/digest.h"
+#include "fs/base/error.h"
+#include "fs/base/stream.h"
+#include "fs/codec.h"
+
+struct store;
+
+/* -- in: network -> sha256 -> inflate -> sha256 -> pack + index, one pass, bounded memory -- */
+struct layer_ingest;
+struct layer_ingest_options {
+    const char *what;            /* names the layer in messages, copied */
+    enum codec_format format;    /* of the bytes given; CODEC_DETECT looks at their magic */
+    const struct digest *blob;   /* expected digest of the bytes given, or NULL: not checked */
+    uint64_t blob_size_bytes;    /* expected size, UINT64_MAX: unknown */
+    const struct digest *diff_id; /* expected, or NULL: found out */
+    bool keep_blob;              /* keep the compressed bytes as a blob of the store */
+};
+int layer_ingest_open(struct store *store, const struct layer_ingest_options *options,
+                      struct layer_ingest **out, struct error *err);
+/* Any thread, one at a time. A helper thread inflates while this one hashes and stores. */
+int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, struct error *err);
+/* Verifies size, digest and diff_id, makes bytes durable, inserts the layer (or finds the one that
+ * already has this diff_id) and its blob. -EBADMSG when a digest differs. Consumes `in`. */
+int layer_ingest_commit(struct layer_ingest *in, int64_t *layer, struct error *err);
+void layer_ingest_abort(struct layer_ingest *in); /* leaves nothing behind; NULL is allowed */
+DEFINE_CLEANUP(layer_ingest_abort, struct layer_ingest *)
+#define auto_layer_ingest CLEANUP(layer_ingest_abort)
+
+/* -- out -- */
+int layer_tar_open(struct store *store, int64_t layer, struct reader **out, struct error *err);
+/* Diff id and tar size, computed and remembered if they are not known yet. */
+int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uint64_t *tar_size,
+                 struct error *err);
+struct layer_blob {
+    enum codec_format format;
+    struct digest digest;
+    uint64_t size_bytes;
+};
+/* A blob of this layer in `format`: one the store has, or made now (compressing on `threads`
+ * threads, deterministic whatever their number), kept and remembered. level -1: the default. */
+int layer_compress(struct store *store, int64_t layer, enum codec_format format, int level,
+                   unsigned threads, struct layer_blob *out, struct error *err);

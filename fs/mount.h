@@ -1,0 +1,48 @@
+/* mount.h - a view shown to the kernel: the FUSE session and the thread that serves it.
+ *
+ * One of the two doors to libfuse (with fuse_ops.c). The mount itself is made by somebody else, in
+ * the user namespace of the step (builder/sandbox_child.c), with the option text given here; or by
+ * fusermount3 on the host for `img mount`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/error.h"
+
+struct view;
+struct mount;
+
+struct mount_options {
+    bool writeback; /* kernel write-back cache */
+    bool debug;     /* counts requests, see mount_report */
+    bool host;      /* mounted in the caller's own namespace: no default_permissions; caller reads all */
+};
+
+/* Option text for mount(2) of type "fuse" with this /dev/fuse descriptor number. */
+void mount_option_text(int fuse_fd, const struct mount_options *options, char *text, size_t size);
+
+/* Starts a thread that serves `v` on `fuse_fd` (owned from now on), returning when it waits for
+ * requests. The view belongs to that thread until mount_stop. */
+int mount_serve(struct view *v, int fuse_fd, const struct mount_options *options,
+                struct mount **out, struct error *err);
+/* Serves on the calling thread until unmounted; for `img mount`. */
+int mount_serve_here(struct view *v, int fuse_fd, const struct mount_options *options,
+                     struct error *err);
+/* Ends serving: pending writes of the kernel were flushed by its unmount; waits for the thread,
+ * closes the descriptor. The view is the caller's again. */
+void mount_stop(struct mount *m); /* NULL is allowed */
+DEFINE_CLEANUP(mount_stop, struct mount *)
+#define auto_mount CLEANUP(mount_stop)
+
+/* Requests served so far, by FUSE opcode (index), up to `count` of them; any thread. */
+void mount_counts(const struct mount *m, uint64_t *counts, unsigned count);
+const char *mount_opcode_name(unsigned opcode); /* "LOOKUP", or NULL */
+
+/* Mounts on a host directory through fusermount3 and gives the descriptor to serve;
+ * -ENOENT when the host has no fusermount3. */
+int mount_host(const char *directory, const struct mount_options *options, int *fuse_fd,
+               struct error *err);
+int mount_host_undo(const char *directory, struct error *err);

@@ -1,0 +1,22 @@
+/* pack.h - files of uncompressed bytes that extents point into.
+ *
+ * A pack is immutable once it has a row. While it is being made it is a segment: a file in tmp/ that
+ * only its maker appends to. Ids are store-wide and never reused. Reads use pread, so a truncated
+ * pack is -EIO and never SIGBUS.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "fs/base/error.h"
+
+struct store;
+
+/* A new segment file in STATE/tmp, mode 0600, O_RDWR. *id is reserved for it and becomes the pack's
+ * id when adopted. The file vanishes with the process unless adopted (O_TMPFILE, or a name that
+ * recovery removes). */
+int pack_create(struct store *store, uint64_t *id, int *fd, struct error *err);
+/* fsync, link as packs/<id>, fsync of the directory. The row is inserted with the layer's. */
+int pack_adopt(struct store *store, uint64_t id, int fd, struct error *err);
+/* Read-only descriptor owned by the store's cache; any thread. -ENOENT, -EIO. */
+int pack_fd(struct store *store, uint64_t id, int *fd, struct error *err);
