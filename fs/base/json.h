@@ -53,7 +53,7 @@ struct json *json_new_int(int64_t value);
 struct json *json_new_bool(bool value);
 struct json *json_new_null(void);
 struct json *json_new_strv(const struct strv *v); /* array of strings */
-struct json *json_copy(const struct json *j);     /* deep */
+struct json *json_clone(const struct json *j);    /* deep */
 void json_put(struct json *object, const char *key, struct json *value); /* takes value */
 void json_put_text(struct json *object, const char *key, const char *text);
 void json_put_int(struct json *object, const char *key, int64_t value);

@@ -1,0 +1,260 @@
+/* test.c - the runner behind test.h, on cmocka. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/test.h"
+
+struct test_list {
+    struct CMUnitTest *items;
+    size_t count;
+    size_t capacity;
+};
+
+static struct test_list tests;
+static size_t ran_count;
+static size_t skipped_count;
+static char dir_path[4096];
+static int dir_fd = -1;
+
+struct error test_err;
+
+static int before(void **state)
+{
+    (void)state;
+    error_clear(&test_err);
+    ran_count++;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)at;
+    if (kind == FTW_DP || kind == FTW_D || kind == FTW_DNR)
+        return rmdir(path);
+    return unlink(path);
+}
+
+/* A test may leave directories without permission bits, which only root could then enter. */
+static int open_up(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)at;
+    if ((kind == FTW_D || kind == FTW_DNR) && (st->st_mode & 0700) != 0700)
+        return chmod(path, 0700);
+    return 0;
+}
+
+static int after(void **state)
+{
+    (void)state;
+    if (dir_fd < 0)
+        return 0;
+    cleanup_close_fd(&dir_fd);
+    /* What cannot be removed is left in the temporary directory; the claim itself was checked. */
+    (void)nftw(dir_path, open_up, 16, FTW_PHYS);
+    (void)nftw(dir_path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+    return 0;
+}
+
+static void run_one(void **state)
+{
+    void (*run)(void);
+
+    memcpy(&run, *state, sizeof(run));
+    run();
+}
+
+void test_register(const char *name, void (*run)(void))
+{
+    struct CMUnitTest *test = array_add(&tests);
+
+    test->name = name;
+    test->test_func = run_one;
+    test->setup_func = before;
+    test->teardown_func = after;
+    test->initial_state = mem_dup(&run, sizeof(run));
+}
+
+const char *test_dir(void)
+{
+    const char *base = getenv("TMPDIR");
+
+    if (dir_fd >= 0)
+        return dir_path;
+    (void)snprintf(dir_path, sizeof(dir_path), "%s/img-test-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(dir_path))
+        check_fail("cannot make '%s': %s", dir_path, strerror(errno));
+    dir_fd = open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        check_fail("cannot open '%s': %s", dir_path, strerror(errno));
+    return dir_path;
+}
+
+int test_dir_fd(void)
+{
+    (void)test_dir();
+    return dir_fd;
+}
+
+_Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vprint_error(fmt, args);
+    va_end(args);
+    print_error("\n");
+    _fail(file, line);
+    abort(); /* _fail jumps away */
+}
+
+void test_check_ok(intmax_t result, const char *text, const char *file, int line)
+{
+    if (result >= 0)
+        return;
+    if (test_err.code)
+        test_fail(file, line, "%s failed: %s\n  test_err: %s", text, strerror((int)-result),
+                  test_err.text);
+    test_fail(file, line, "%s failed: %s", text, strerror((int)-result));
+}
+
+void test_check_fails(intmax_t result, int code, const char *text, const char *file, int line)
+{
+    if (result >= 0)
+        test_fail(file, line, "%s succeeded (%jd), expected %s", text, result, strerror(code));
+    if (result != -code)
+        test_fail(file, line, "%s failed with '%s', expected '%s'", text, strerror((int)-result),
+                  strerror(code));
+}
+
+void test_check_error(const struct error *err, int code, const char *sentence, const char *file,
+                      int line)
+{
+    if (err->code != code)
+        test_fail(file, line, "error code is %d (%s), expected %d (%s); it says: %s", err->code,
+                  strerror(err->code), code, strerror(code), err->text);
+    test_check_text(err->text, sentence, "the sentence", file, line);
+}
+
+static size_t line_length(const char *text)
+{
+    return strcspn(text, "\n");
+}
+
+/* The lines both have in front, then the rest of each: enough to see what a dump lacks. */
+static void print_difference(const char *actual, const char *expected)
+{
+    while (*actual && *expected) {
+        size_t length = line_length(actual);
+
+        if (length != line_length(expected) || memcmp(actual, expected, length) != 0)
+            break;
+        print_error("    %.*s\n", (int)length, actual);
+        actual += length + (actual[length] == '\n');
+        expected += length + (expected[length] == '\n');
+    }
+    for (; *expected; expected += line_length(expected) + (expected[line_length(expected)] == '\n'))
+        print_error("  - %.*s\n", (int)line_length(expected), expected);
+    for (; *actual; actual += line_length(actual) + (actual[line_length(actual)] == '\n'))
+        print_error("  + %.*s\n", (int)line_length(actual), actual);
+}
+
+void test_check_text(const char *actual, const char *expected, const char *text, const char *file,
+                     int line)
+{
+    if (actual == expected || (actual && expected && strcmp(actual, expected) == 0))
+        return;
+    if (!actual || !expected)
+        test_fail(file, line, "%s is '%s', expected '%s'", text, actual ? actual : "(null)",
+                  expected ? expected : "(null)");
+    print_error("%s is not what was expected (- expected, + actual):\n", text);
+    print_difference(actual, expected);
+    _fail(file, line);
+}
+
+void test_check_bytes(const void *actual, size_t actual_size, const void *expected,
+                      size_t expected_size, const char *text, const char *file, int line)
+{
+    const uint8_t *a = actual;
+    const uint8_t *b = expected;
+    size_t index = 0;
+
+    if (actual_size != expected_size)
+        test_fail(file, line, "%s has %zu bytes, expected %zu", text, actual_size, expected_size);
+    while (index < actual_size && a[index] == b[index])
+        index++;
+    if (index < actual_size)
+        test_fail(file, line, "byte %zu of %s is 0x%02x, expected 0x%02x", index, text, a[index],
+                  b[index]);
+}
+
+void test_check_int(intmax_t actual, intmax_t expected, const char *text, const char *file,
+                    int line)
+{
+    if (actual != expected)
+        test_fail(file, line, "%s is %jd, expected %jd", text, actual, expected);
+}
+
+void test_check_true(bool condition, const char *text, const char *file, int line)
+{
+    if (!condition)
+        test_fail(file, line, "not true: %s", text);
+}
+
+static bool is_required(const char *feature)
+{
+    const char *list = getenv("IMG_TEST_REQUIRE");
+    size_t length = strlen(feature);
+
+    while (list && *list) {
+        size_t item = strcspn(list, ",");
+
+        if (item == length && memcmp(list, feature, length) == 0)
+            return true;
+        list += item + (list[item] == ',');
+    }
+    return false;
+}
+
+void test_check_need(const char *feature, bool available, const char *reason, const char *file,
+                     int line)
+{
+    if (available)
+        return;
+    if (is_required(feature))
+        test_fail(file, line, "'%s' is required but missing: %s", feature, reason);
+    print_message("skipped for want of '%s': %s\n", feature, reason);
+    skipped_count++;
+    _skip(file, line);
+}
+
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strstr(name, argv[i]))
+            return true;
+    return argc < 2;
+}
+
+int main(int argc, char **argv)
+{
+    size_t kept = 0;
+    int failed;
+
+    for (size_t i = 0; i < tests.count; i++)
+        if (is_wanted(tests.items[i].name, argc, argv))
+            tests.items[kept++] = tests.items[i];
+    failed = _cmocka_run_group_tests(argv[0], tests.items, kept, NULL, NULL);
+    if (failed != 0)
+        return 1;
+    return ran_count > 0 && ran_count == skipped_count ? 77 : 0;
+}

@@ -1,0 +1,78 @@
+/* test.h - a claim per test, checks that show what differs, and a scratch directory.
+ *
+ * TEST(noun, claim) { ... } registers itself, so that a file has no list at its bottom; one
+ * executable per file; main() lives here. Arguments of the executable pick claims by substring. A failed check
+ * ends its test at once, without running the cleanups of its locals.
+ * Exit status: 0 passed, 1 failed, 77 when every claim was skipped.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/error.h"
+
+#define TEST(noun, claim)                                                                          \
+    static void test_##noun##_##claim(void);                                                       \
+    __attribute__((constructor)) static void register_##noun##_##claim(void)                       \
+    {                                                                                              \
+        test_register(#noun ": " #claim, test_##noun##_##claim);                                   \
+    }                                                                                              \
+    static void test_##noun##_##claim(void)
+
+/* A spare error for calls whose sentence the test does not look at; emptied before every test.
+ * When check_ok fails, the sentence found in here is shown too. */
+extern struct error test_err;
+
+/* `result` must be 0 or more / exactly -code. */
+#define check_ok(result) test_check_ok((intmax_t)(result), #result, __FILE__, __LINE__)
+#define check_fails(result, code)                                                                  \
+    test_check_fails((intmax_t)(result), (code), #result, __FILE__, __LINE__)
+/* What `err` (a struct error *) recorded: its code and its whole sentence. */
+#define check_error(err, code, sentence)                                                           \
+    test_check_error((err), (code), (sentence), __FILE__, __LINE__)
+#define check_hint(err, hint_text) test_check_text((err)->hint, (hint_text), #err, __FILE__, __LINE__)
+/* Strings, NULL allowed; several lines are shown as a diff. */
+#define check_text(actual, expected)                                                               \
+    test_check_text((actual), (expected), #actual, __FILE__, __LINE__)
+#define check_bytes(actual, actual_size, expected, expected_size)                                  \
+    test_check_bytes((actual), (actual_size), (expected), (expected_size), #actual, __FILE__,      \
+                     __LINE__)
+/* Signed and unsigned integers up to 64 bits; both sides are compared as intmax_t. */
+#define check_int(actual, expected)                                                                \
+    test_check_int((intmax_t)(actual), (intmax_t)(expected), #actual, __FILE__, __LINE__)
+#define check_true(condition)                                                                      \
+    test_check_true((condition) ? true : false, #condition, __FILE__, __LINE__)
+#define check_false(condition)                                                                     \
+    test_check_true((condition) ? false : true, "not (" #condition ")", __FILE__, __LINE__)
+/* Fails the test with a sentence of its own. */
+#define check_fail(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
+
+/* Skips the test with `reason` unless `available`; a failure when -Drequire lists `feature`. */
+#define test_need(feature, available, reason)                                                      \
+    test_check_need((feature), (available) ? true : false, (reason), __FILE__, __LINE__)
+
+/* An empty directory (0700) of this test, removed with everything in it when the test ends. The
+ * same one on every call within a test. The path is borrowed; the descriptor is owned by the test
+ * library. */
+const char *test_dir(void);
+int test_dir_fd(void);
+
+void test_register(const char *name, void (*run)(void));
+void test_check_ok(intmax_t result, const char *text, const char *file, int line);
+void test_check_fails(intmax_t result, int code, const char *text, const char *file, int line);
+void test_check_error(const struct error *err, int code, const char *sentence, const char *file,
+                      int line);
+void test_check_text(const char *actual, const char *expected, const char *text, const char *file,
+                     int line);
+void test_check_bytes(const void *actual, size_t actual_size, const void *expected,
+                      size_t expected_size, const char *text, const char *file, int line);
+void test_check_int(intmax_t actual, intmax_t expected, const char *text, const char *file,
+                    int line);
+void test_check_true(bool condition, const char *text, const char *file, int line);
+void test_check_need(const char *feature, bool available, const char *reason, const char *file,
+                     int line);
+_Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
