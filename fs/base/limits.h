@@ -23,5 +23,6 @@
 #define LIMIT_DOCKERFILE_SIZE (16u << 20)     /* generous; heredocs carry files */
 #define LIMIT_DOCKERFILE_LINE 65535u          /* FEATURES 1.1 */
 #define LIMIT_EXPANSION_SIZE (1u << 20)       /* R57 */
+#define LIMIT_IGNORE_SIZE (1u << 20)          /* an ignore file; a line each for 20,000 paths */
 #define LIMIT_PASSWD_SIZE (10u << 20)         /* R10 */
 #define LIMIT_HTTP_HEADER_SIZE (256u << 10)   /* R46 */
