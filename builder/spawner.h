@@ -1,0 +1,57 @@
+/* spawner.h - the small process that owns a build's user namespace and starts its steps.
+ *
+ *     img (caller's uid, any number of threads)
+ *      `- spawner: a sealed copy of our own executable, single-threaded, container root in its own
+ *         |        user and mount namespace; ends when img ends, and takes everything with it
+ *         |- network helper (slirp4netns or pasta), only once a step wanted the network
+ *         `- one init per running step (sandbox.h)
+ *
+ * Opening returns at once: id maps, namespaces, templates and the system call filter are made while
+ * the caller works, and a failure among them is reported by the first sandbox_start (or by
+ * spawner_wait_ready). A build that runs no step opens none.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/error.h"
+
+struct spawner;
+
+enum spawner_network_helper {
+    SPAWNER_HELPER_AUTO, /* slirp4netns, else pasta */
+    SPAWNER_HELPER_SLIRP4NETNS,
+    SPAWNER_HELPER_PASTA,
+};
+
+struct spawner_options {
+    /* Map only the caller's own id, to root, with setgroups denied: for accounts without a
+     * subordinate range. The served trees must then squash their owners (SECURITY P4, R3). */
+    bool single_id;
+    /* Start the network helper now rather than with the first step that wants it. */
+    bool prepare_network;
+    enum spawner_network_helper network_helper;
+};
+
+/* The very first statement of main(): when this process was started as a spawner, runs it and
+ * exits; otherwise returns. Must come before any thread, allocation or output. */
+void spawner_main_if_asked(int argc, char **argv);
+
+/* Starts the spawner; usable from any thread. `options` may be NULL.
+ * Errors: only what stops the process itself from starting (-ENOMEM, -EAGAIN, ...). */
+int spawner_open(const struct spawner_options *options, struct spawner **out, struct error *err);
+/* Waits until the namespaces are made: 0, or why they cannot be (with a hint naming the way out).
+ * Any thread, any number of times. */
+int spawner_wait_ready(struct spawner *sp, struct error *err);
+/* Ends the spawner and every step it started, and waits for it. Sandboxes must be freed before. */
+void spawner_close(struct spawner *sp); /* NULL is allowed */
+DEFINE_CLEANUP(spawner_close, struct spawner *)
+#define auto_spawner CLEANUP(spawner_close)
+
+/* How many ids the steps can use, from 0: 65536 as a rule, 1 with single_id. Waits like
+ * spawner_wait_ready; 0 when the set-up failed. */
+uint64_t spawner_id_count(struct spawner *sp);
+pid_t spawner_pid(const struct spawner *sp);
