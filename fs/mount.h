@@ -17,11 +17,12 @@ struct mount;
 
 struct mount_options {
     bool writeback; /* kernel write-back cache */
-    bool debug;     /* counts requests, see mount_report */
     bool host;      /* mounted in the caller's own namespace: no default_permissions; caller reads all */
+    bool plain;     /* one thread of the normal class, see serve_sched.h; for tests and comparisons */
 };
 
-/* Option text for mount(2) of type "fuse" with this /dev/fuse descriptor number. */
+/* Option text for mount(2) of type "fuse" with this /dev/fuse descriptor number. Not for a host
+ * mount, whose options mount_host gives to fusermount3. */
 void mount_option_text(int fuse_fd, const struct mount_options *options, char *text, size_t size);
 
 /* Starts a thread that serves `v` on `fuse_fd` (owned from now on), returning when it waits for

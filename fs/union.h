@@ -71,7 +71,8 @@ struct union_setattr {
 int union_lookup(struct view *v, uint64_t parent, const char *name, struct union_attr *out);
 void union_forget(struct view *v, uint64_t ino, uint64_t count);
 int union_getattr(struct view *v, uint64_t ino, struct union_attr *out);
-/* Changing owner clears suid, sgid (of executables) and security.capability as chown(2) says. */
+/* Changing owner clears suid, sgid (of executables) and security.capability as chown(2) says; with
+ * UNION_SET_MODE in the same call, the new mode wins. Any change sets ctime unless it is given. */
 int union_setattr(struct view *v, uint64_t ino, const struct union_setattr *s,
                   struct union_attr *out);
 /* Borrowed until the inode changes; NUL-terminated. */
@@ -112,7 +113,8 @@ ssize_t union_get_content(struct view *v, uint64_t ino, struct extent *extents, 
 #define VIEW_SEGMENT UINT64_MAX
 
 /* Calls fn for entries from `cookie` on (0 starts; "." and ".." are included) until fn returns
- * false. `next` is the cookie that continues after this entry. Cookies stay valid while the
+ * false, which means that it did not take this entry (its buffer is full): no reference is taken
+ * for it, and it is the first one of the next call. `next` is the cookie that continues after this entry. Cookies stay valid while the
  * directory is modified, as POSIX wants. With `plus`, attr is complete and, for all but "." and
  * "..", a lookup reference is taken; without, only ino and mode's S_IFMT are set. */
 typedef bool union_dir_fn(void *context, const char *name, size_t name_size, uint64_t next,
