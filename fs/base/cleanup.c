@@ -21,7 +21,8 @@ void cleanup_free_ptr(void *p)
 {
     void *block;
 
-    memcpy(&block, p, sizeof(block)); /* p is a char ** or a struct x **; memcpy has no alias rules */
+    memcpy(&block, p,
+           sizeof(block)); /* p is a char ** or a struct x **; memcpy has no alias rules */
     free(block);
 }
 

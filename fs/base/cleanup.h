@@ -42,14 +42,14 @@ static inline int steal_fd(int *fd)
     return value;
 }
 
-void cleanup_free_ptr(void *p);  /* p is the address of a malloc'ed pointer */
-void cleanup_close_fd(int *fd);  /* closes *fd unless negative; keeps errno */
+void cleanup_free_ptr(void *p); /* p is the address of a malloc'ed pointer */
+void cleanup_close_fd(int *fd); /* closes *fd unless negative; keeps errno */
 #define auto_free __attribute__((cleanup(cleanup_free_ptr)))
 #define auto_close __attribute__((cleanup(cleanup_close_fd)))
 
-void *mem_alloc(size_t size);                                   /* zeroed; aborts when out of memory */
-void *mem_resize(void *p, size_t count, size_t item_size);      /* overflow-checked; aborts */
-void *mem_try(size_t count, size_t item_size);                  /* zeroed; NULL when it cannot */
+void *mem_alloc(size_t size);                              /* zeroed; aborts when out of memory */
+void *mem_resize(void *p, size_t count, size_t item_size); /* overflow-checked; aborts */
+void *mem_try(size_t count, size_t item_size);             /* zeroed; NULL when it cannot */
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t length);
 void *mem_dup(const void *bytes, size_t size);
@@ -59,6 +59,6 @@ void *mem_dup(const void *bytes, size_t size);
  * array_add yields a pointer to a new, zeroed last item. */
 void *array_grow(void *items, size_t count, size_t *capacity, size_t item_size);
 #define array_add(array)                                                                           \
-    ((array)->items = array_grow((array)->items, (array)->count, &(array)->capacity,               \
-                                 sizeof(*(array)->items)),                                         \
+    ((array)->items =                                                                              \
+         array_grow((array)->items, (array)->count, &(array)->capacity, sizeof(*(array)->items)),  \
      &(array)->items[(array)->count++])

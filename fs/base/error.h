@@ -14,9 +14,9 @@
 
 struct error {
     int code;                      /* positive errno; 0 means "nothing went wrong" */
-    char text[ERROR_TEXT_MAX];     /* one sentence: lower case, no full stop, names in single quotes */
+    char text[ERROR_TEXT_MAX];     /* one sentence: lower case, no full stop, 'names' quoted so */
     char hint[ERROR_HINT_MAX];     /* the obvious next move, or "" */
-    char detail[ERROR_DETAIL_MAX]; /* lines shown before the sentence, e.g. a source excerpt, or "" */
+    char detail[ERROR_DETAIL_MAX]; /* lines shown before the sentence: a source excerpt, or "" */
 };
 
 /* Records a new failure, replacing what was there. Returns -code, so that it can be returned. */

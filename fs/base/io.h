@@ -39,5 +39,5 @@ int io_open_private_dir(int dir_fd, const char *path, bool create, struct error 
 int io_make_dirs(const char *path, mode_t mode, struct error *err); /* mkdir -p */
 /* Removes a tree below dir_fd without following links; a missing name is success. */
 int io_remove_tree(int dir_fd, const char *name);
-int64_t io_now_ns(void);      /* CLOCK_REALTIME */
-uint64_t io_ticks_ns(void);   /* CLOCK_MONOTONIC */
+int64_t io_now_ns(void);    /* CLOCK_REALTIME */
+uint64_t io_ticks_ns(void); /* CLOCK_MONOTONIC */

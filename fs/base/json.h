@@ -37,7 +37,8 @@ struct json *json_get_object(const struct json *object, const char *key);
 struct json *json_get_array(const struct json *object, const char *key);
 const char *json_get_text(const struct json *object, const char *key);
 /* 0, -ENOENT when absent, -ERANGE when not an integer in [min, max]. */
-int json_get_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *out);
+int json_get_int(const struct json *object, const char *key, int64_t min, int64_t max,
+                 int64_t *out);
 bool json_get_bool(const struct json *object, const char *key, bool fallback);
 const char *json_text(const struct json *string); /* NULL when not a string */
 int64_t json_int(const struct json *number);      /* 0 when not an integer */
@@ -52,8 +53,8 @@ struct json *json_new_text(const char *text); /* invalid UTF-8 is replaced by U+
 struct json *json_new_int(int64_t value);
 struct json *json_new_bool(bool value);
 struct json *json_new_null(void);
-struct json *json_new_strv(const struct strv *v); /* array of strings */
-struct json *json_clone(const struct json *j);    /* deep */
+struct json *json_new_strv(const struct strv *v);                        /* array of strings */
+struct json *json_clone(const struct json *j);                           /* deep */
 void json_put(struct json *object, const char *key, struct json *value); /* takes value */
 void json_put_text(struct json *object, const char *key, const char *text);
 void json_put_int(struct json *object, const char *key, int64_t value);

@@ -19,7 +19,8 @@ struct reader {
 };
 
 struct writer {
-    int (*write)(struct writer *w, const void *buf, size_t size, struct error *err); /* all or error */
+    int (*write)(struct writer *w, const void *buf, size_t size,
+                 struct error *err);                    /* all or error */
     int (*finish)(struct writer *w, struct error *err); /* flush; may be NULL */
     void (*close)(struct writer *w);                    /* frees w; without finish it aborts */
 };
@@ -28,8 +29,9 @@ static inline ssize_t reader_read(struct reader *r, void *buf, size_t size, stru
 {
     return r->read(r, buf, size, err);
 }
-int reader_read_full(struct reader *r, void *buf, size_t size, struct error *err); /* -EIO if short */
-void reader_close(struct reader *r); /* NULL is allowed */
+int reader_read_full(struct reader *r, void *buf, size_t size,
+                     struct error *err); /* -EIO if short */
+void reader_close(struct reader *r);     /* NULL is allowed */
 DEFINE_CLEANUP(reader_close, struct reader *)
 #define auto_reader CLEANUP(reader_close)
 

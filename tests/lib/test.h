@@ -33,7 +33,8 @@ extern struct error test_err;
 /* What `err` (a struct error *) recorded: its code and its whole sentence. */
 #define check_error(err, code, sentence)                                                           \
     test_check_error((err), (code), (sentence), __FILE__, __LINE__)
-#define check_hint(err, hint_text) test_check_text((err)->hint, (hint_text), #err, __FILE__, __LINE__)
+#define check_hint(err, hint_text)                                                                 \
+    test_check_text((err)->hint, (hint_text), #err, __FILE__, __LINE__)
 /* Strings, NULL allowed; several lines are shown as a diff. */
 #define check_text(actual, expected)                                                               \
     test_check_text((actual), (expected), #actual, __FILE__, __LINE__)

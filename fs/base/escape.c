@@ -1,0 +1,122 @@
+/* escape.c - text from outside made safe to show: the escapes of str.h (SECURITY R58).
+ *
+ * A terminal obeys C0 and C1 controls, DEL included; the C1 set also arrives as the UTF-8 sequences
+ * c2 80 to c2 9f. Directional overrides do no harm to a terminal but make a line read differently
+ * from what it is, so they are treated alike.
+ */
+#include <stdint.h>
+
+#include "fs/base/str.h"
+
+#include "fs/base/banned.h"
+
+/* Decodes one character (RFC 3629, 4): its length, or 0 when the bytes are not UTF-8. */
+static size_t decode(const uint8_t *bytes, size_t size, uint32_t *out)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = bytes[0] < 0x80   ? 1
+                    : bytes[0] < 0xC2 ? 0
+                    : bytes[0] < 0xE0 ? 2
+                    : bytes[0] < 0xF0 ? 3
+                    : bytes[0] < 0xF5 ? 4
+                                      : 0;
+    uint32_t value;
+
+    if (length == 0 || length > size)
+        return 0;
+    value = length == 1 ? bytes[0] : bytes[0] & (0xFFu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (bytes[i] & 0x3F);
+    }
+    if (value < smallest[length] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+        return 0;
+    *out = value;
+    return length;
+}
+
+/* What a reader cannot see or a terminal would obey. */
+static bool is_plain(uint32_t c)
+{
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0))
+        return false;
+    if (c >= 0x200B && c <= 0x200F) /* zero width, left-to-right and right-to-left marks */
+        return false;
+    if (c >= 0x2028 && c <= 0x202E) /* line and paragraph separators, embeddings, overrides */
+        return false;
+    if (c >= 0x2060 && c <= 0x206F) /* invisible operators, isolates */
+        return false;
+    return c != 0xAD && c != 0xFEFF && !(c >= 0xFFF9 && c <= 0xFFFB) && (c & 0xFFFE) != 0xFFFE;
+}
+
+static void add_hex(struct str *s, const uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        str_addf(s, "\\x%02x", bytes[i]);
+}
+
+void str_add_escaped(struct str *s, const char *text, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t plain = 0; /* bytes seen and not added yet */
+
+    for (size_t i = 0; i < size;) {
+        uint32_t c = 0;
+        size_t length = decode(bytes + i, size - i, &c);
+
+        if (length > 0 && is_plain(c)) {
+            i += length;
+            plain += length;
+            continue;
+        }
+        str_add_bytes(s, bytes + i - plain, plain);
+        plain = 0;
+        length = length ? length : 1;
+        if (c == '\n')
+            str_add(s, "\\n");
+        else
+            add_hex(s, bytes + i, length);
+        i += length;
+    }
+    str_add_bytes(s, bytes + size - plain, plain);
+}
+
+static const char *short_escape(uint32_t c)
+{
+    static const struct {
+        char c;
+        char text[3];
+    } escapes[] = {{'"', "\\\""}, {'\\', "\\\\"}, {'\a', "\\a"}, {'\b', "\\b"}, {'\f', "\\f"},
+                   {'\n', "\\n"}, {'\r', "\\r"},  {'\t', "\\t"}, {'\v', "\\v"}};
+
+    for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++)
+        if ((uint32_t)escapes[i].c == c)
+            return escapes[i].text;
+    return NULL;
+}
+
+void str_add_quoted(struct str *s, const char *text)
+{
+    size_t size = strlen(text);
+    const uint8_t *bytes = (const uint8_t *)text;
+
+    str_add_char(s, '"');
+    for (size_t i = 0; i < size;) {
+        uint32_t c = 0;
+        size_t length = decode(bytes + i, size - i, &c);
+
+        if (length == 0)
+            add_hex(s, bytes + i, 1);
+        else if (short_escape(c))
+            str_add(s, short_escape(c));
+        else if (c < 0x80 && !is_plain(c))
+            add_hex(s, bytes + i, 1);
+        else if (!is_plain(c))
+            str_addf(s, c > 0xFFFF ? "\\U%08x" : "\\u%04x", c);
+        else
+            str_add_bytes(s, bytes + i, length);
+        i += length ? length : 1;
+    }
+    str_add_char(s, '"');
+}
