@@ -2,7 +2,7 @@
  *
  * A pack is immutable once it has a row. While it is being made it is a segment: a file in tmp/ that
  * only its maker appends to. Ids are store-wide and never reused. Reads use pread, so a truncated
- * pack is -EIO and never SIGBUS.
+ * pack is -EIO and never SIGBUS. Ids are random, 1 to INT64_MAX, and cost no transaction.
  */
 #pragma once
 
@@ -16,7 +16,12 @@ struct store;
  * id when adopted. The file vanishes with the process unless adopted (O_TMPFILE, or a name that
  * recovery removes). */
 int pack_create(struct store *store, uint64_t *id, int *fd, struct error *err);
-/* fsync, link as packs/<id>, fsync of the directory. The row is inserted with the layer's. */
+/* fsync, link as packs/<name> (store_object_name). The row is inserted with the layer's, and the
+ * directory made durable before that; a pack which gets no row goes when the store closes. `fd`
+ * stays the caller's. */
 int pack_adopt(struct store *store, uint64_t id, int fd, struct error *err);
-/* Read-only descriptor owned by the store's cache; any thread. -ENOENT, -EIO. */
+/* Read-only descriptor owned by the store's cache, valid until store_close; any thread. -ENOENT,
+ * -EIO: its size is not the row's. */
 int pack_fd(struct store *store, uint64_t id, int *fd, struct error *err);
+/* Size of an adopted pack, with or without a row. -ENOENT. */
+int pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, struct error *err);
