@@ -65,6 +65,10 @@ int index_target(const struct index *x, uint32_t inode, const char **out, size_t
  * directory inode and the dirent's position in it. */
 int index_name_of(const struct index *x, uint32_t inode, uint32_t position, uint32_t *dir,
                   uint32_t *dirent);
+/* Inodes with INDEX_EXTERNAL_LINK, in inode order: a merged tree must know them before it can say
+ * how many names a file of a lower layer has. Costs nothing when there are none. */
+size_t index_external_count(const struct index *x);
+int index_external_at(const struct index *x, size_t position, uint32_t *inode);
 /* Packs that extents refer to. */
 size_t index_pack_count(const struct index *x);
 uint64_t index_pack_at(const struct index *x, size_t position);

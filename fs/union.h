@@ -68,6 +68,9 @@ struct union_setattr {
     int64_t ctime_ns;
 };
 
+/* The clock of the time stamps made here, which is the one the kernel's filesystems use: whoever
+ * turns "now" into a time for union_setattr must use it too, or make(1) sees times run backwards. */
+int64_t union_now_ns(void);
 int union_lookup(struct view *v, uint64_t parent, const char *name, struct union_attr *out);
 void union_forget(struct view *v, uint64_t ino, uint64_t count);
 int union_getattr(struct view *v, uint64_t ino, struct union_attr *out);
@@ -114,9 +117,10 @@ ssize_t union_get_content(struct view *v, uint64_t ino, struct extent *extents, 
 
 /* Calls fn for entries from `cookie` on (0 starts; "." and ".." are included) until fn returns
  * false, which means that it did not take this entry (its buffer is full): no reference is taken
- * for it, and it is the first one of the next call. `next` is the cookie that continues after this entry. Cookies stay valid while the
- * directory is modified, as POSIX wants. With `plus`, attr is complete and, for all but "." and
- * "..", a lookup reference is taken; without, only ino and mode's S_IFMT are set. */
+ * for it, and it is the first one of the next call. `next` is the cookie that continues after this
+ * entry; it fits 31 bits, for the sake of 32-bit programs. Cookies stay valid while the directory
+ * is modified, as POSIX wants. With `plus`, attr is complete and, for all but "." and "..", a
+ * lookup reference is taken; without, only ino and mode's S_IFMT are set. */
 typedef bool union_dir_fn(void *context, const char *name, size_t name_size, uint64_t next,
                           const struct union_attr *attr);
 int union_readdir(struct view *v, uint64_t dir, uint64_t cookie, bool plus, union_dir_fn *fn,
