@@ -10,16 +10,25 @@
 
 #include "fs/base/banned.h"
 
-/* Decodes one character (RFC 3629, 4): its length, or 0 when the bytes are not UTF-8. */
-static size_t decode(const uint8_t *bytes, size_t size, uint32_t *out)
+/* How many bytes a character has that starts like this; 0: none does. */
+static size_t length_of(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xC2) /* a continuation, or an overlong form of ASCII */
+        return 0;
+    if (first < 0xE0)
+        return 2;
+    if (first < 0xF0)
+        return 3;
+    return first < 0xF5 ? 4 : 0;
+}
+
+size_t text_decode(const char *text, size_t size, uint32_t *out)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = bytes[0] < 0x80   ? 1
-                    : bytes[0] < 0xC2 ? 0
-                    : bytes[0] < 0xE0 ? 2
-                    : bytes[0] < 0xF0 ? 3
-                    : bytes[0] < 0xF5 ? 4
-                                      : 0;
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t length = length_of(bytes[0]);
     uint32_t value;
 
     if (length == 0 || length > size)
@@ -63,7 +72,7 @@ void str_add_escaped(struct str *s, const char *text, size_t size)
 
     for (size_t i = 0; i < size;) {
         uint32_t c = 0;
-        size_t length = decode(bytes + i, size - i, &c);
+        size_t length = text_decode(text + i, size - i, &c);
 
         if (length > 0 && is_plain(c)) {
             i += length;
@@ -104,7 +113,7 @@ void str_add_quoted(struct str *s, const char *text)
     str_add_char(s, '"');
     for (size_t i = 0; i < size;) {
         uint32_t c = 0;
-        size_t length = decode(bytes + i, size - i, &c);
+        size_t length = text_decode(text + i, size - i, &c);
 
         if (length == 0)
             add_hex(s, bytes + i, 1);

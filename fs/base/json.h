@@ -16,7 +16,9 @@
 
 struct json;
 
-/* `what` names the document in messages: "manifest sha256:..". -EINVAL malformed, -E2BIG too large. */
+/* One object or array, and nothing behind it. `what` names the document in messages: "manifest
+ * sha256:..". Errors: -EINVAL malformed, nested too deep, a key twice, or a NUL in a string; -E2BIG
+ * more than `size_max` bytes or LIMIT_JSON_VALUES values. */
 int json_parse(const char *text, size_t size, size_t size_max, const char *what, struct json **out,
                struct error *err);
 struct json *json_ref(struct json *j);
@@ -53,10 +55,12 @@ struct json *json_new_text(const char *text); /* invalid UTF-8 is replaced by U+
 struct json *json_new_int(int64_t value);
 struct json *json_new_bool(bool value);
 struct json *json_new_null(void);
-struct json *json_new_strv(const struct strv *v);                        /* array of strings */
-struct json *json_clone(const struct json *j);                           /* deep */
-void json_put(struct json *object, const char *key, struct json *value); /* takes value */
-void json_put_text(struct json *object, const char *key, const char *text);
+struct json *json_new_strv(const struct strv *v); /* array of strings */
+struct json *json_clone(const struct json *j);    /* deep */
+/* Puts a value under a key; one that is there already is replaced in its place. Keys like texts: what
+ * is not UTF-8 becomes U+FFFD. */
+void json_put(struct json *object, const char *key, struct json *value);    /* takes value */
+void json_put_text(struct json *object, const char *key, const char *text); /* NULL: nothing */
 void json_put_int(struct json *object, const char *key, int64_t value);
 void json_put_bool(struct json *object, const char *key, bool value);
 void json_remove(struct json *object, const char *key);

@@ -7,6 +7,7 @@
 #define LIMIT_MANIFEST_SIZE (4u << 20)      /* distribution-spec: registries must take 4 MiB */
 #define LIMIT_CONFIG_SIZE (8u << 20)        /* R35 */
 #define LIMIT_JSON_DEPTH 32                 /* R35; real documents nest five deep */
+#define LIMIT_JSON_VALUES 131072u           /* R35: parsed, one takes up to 240 bytes */
 #define LIMIT_IMAGE_LAYERS 1024             /* R35; overlay builders stop at 127 */
 #define LIMIT_LAYER_ENTRIES 2000000u        /* R40 */
 #define LIMIT_LAYER_SIZE (1ull << 40)       /* R40: 1 TiB of tar */

@@ -46,8 +46,11 @@ DEFINE_CLEANUP(writer_close, struct writer *)
 
 /* Owns fd; `what` names it in messages and is copied. */
 struct reader *fd_reader_new(int fd, const char *what);
+/* `size` bytes from `offset`, by pread(2); a file that ends before is -EIO. */
 struct reader *fd_reader_new_range(int fd, uint64_t offset, uint64_t size, const char *what);
 struct reader *memory_reader_new(const void *bytes, size_t size); /* borrows bytes */
-struct writer *fd_writer_new(int fd, const char *what);           /* owns fd */
-/* Copies until the end; adds the count to *total_bytes when not NULL. */
+/* Owns fd. finish closes it, for some filesystems tell of a failed write only then; it does not
+ * fsync. Nothing may be written afterwards. */
+struct writer *fd_writer_new(int fd, const char *what);
+/* Copies until the end; adds the count to *total_bytes when not NULL. Does not finish `to`. */
 int stream_copy(struct reader *from, struct writer *to, uint64_t *total_bytes, struct error *err);
