@@ -1,12 +1,13 @@
 /* client.h - one repository on one registry: its manifests and its blobs.
  *
- * OCI distribution-spec 1.1 and Docker Registry HTTP API V2. Speaks bytes and digests; knows no store and no
- * layer. A `struct registry` may be used by several threads at once; each call blocks its thread. Credentials,
- * tokens, mirrors and connections are shared through `struct registries`.
+ * OCI distribution-spec 1.1 and Docker Registry HTTP API V2. Speaks bytes and digests; knows no
+ * store and no layer. A `struct registry` may be used by several threads at once; each call blocks
+ * its thread. Credentials, tokens, mirrors and connections are shared through `struct registries`.
  *
- * Errors common to all calls: -EACCES the registry wants (other) credentials, hint "img login HOST"; -ENOENT there is
- * no such repository, manifest or blob; -EBADMSG bytes do not match their digest or size; -EBUSY the registry keeps
- * answering 429; -EREMOTEIO any other refusal, with the registry's own words; -ECANCELED; and those of http_request.
+ * Errors common to all calls: -EACCES the registry wants (other) credentials, hint "img login
+ * HOST"; -ENOENT there is no such repository, manifest or blob; -EBADMSG bytes do not match their
+ * digest or size; -EBUSY the registry keeps answering 429; -EREMOTEIO any other refusal, with the
+ * registry's own words; -ECANCELED; and those of http_request.
  */
 #pragma once
 
@@ -26,10 +27,12 @@
 
 struct registry;
 
-/* PULL asks tokens for reading and may be answered by a mirror; PUSH reads and writes the registry itself. */
+/* PULL asks tokens for reading and may be answered by a mirror; PUSH reads and writes the registry
+ * itself. */
 enum registry_use { REGISTRY_PULL, REGISTRY_PUSH };
 
-/* Of `ref` only host and repository count. No network yet. -EPERM the host is blocked in registries.conf. */
+/* Of `ref` only host and repository count. No network yet. -EPERM the host is blocked in
+ * registries.conf. */
 int registry_open(struct registries *all, const struct reference *ref, enum registry_use use,
                   struct registry **out, struct error *err);
 void registry_close(struct registry *r);
@@ -46,16 +49,18 @@ void document_release(struct document *d);
 DEFINE_CLEANUP_VALUE(document_release, struct document)
 #define auto_document CLEANUP(document_release)
 
-/* What `name` (a tag, or "sha256:..") points at: media type, digest, size. One HEAD, which registries do not count
- * against pull limits; a GET where HEAD gives no digest. The caller owns `*out`. */
+/* What `name` (a tag, or "sha256:..") points at: media type, digest, size. One HEAD, which
+ * registries do not count against pull limits; a GET where HEAD gives no digest. The caller owns
+ * `*out`. */
 int registry_manifest_head(struct registry *r, const char *name, struct descriptor *out,
                            struct error *err);
-/* The document itself, index or image manifest, hashed and (by digest) compared; its shape is checked as
- * manifest_parse does, so ambiguous documents and schema 1 end here. At most LIMIT_MANIFEST_SIZE bytes. */
+/* The document itself, index or image manifest, hashed and (by digest) compared; its shape is
+ * checked as manifest_parse does, so ambiguous documents and schema 1 end here. At most
+ * LIMIT_MANIFEST_SIZE bytes. */
 int registry_manifest_get(struct registry *r, const char *name, struct document *out,
                           struct error *err);
-/* Stores `bytes` under `name`; blobs and child manifests must be there already. With a `subject` in the document
- * the referrers fallback tag is kept up where the registry does not do it itself. */
+/* Stores `bytes` under `name`; blobs and child manifests must be there already. With a `subject` in
+ * the document the referrers fallback tag is kept up where the registry does not do it itself. */
 int registry_manifest_put(struct registry *r, const char *name, const char *media_type,
                           const void *bytes, size_t size, struct error *err);
 /* -ENOTSUP when the registry does not allow deletion. */
@@ -67,18 +72,21 @@ int registry_blob_exists(struct registry *r, const struct digest *digest, uint64
 
 struct blob_get {
     struct digest digest;
-    uint64_t size_bytes;   /* from the descriptor; more or fewer bytes are an error */
-    uint64_t offset;       /* where to start: what an earlier run has already; at most size_bytes */
-    struct hasher *prefix; /* borrowed; has hashed the bytes before `offset`. NULL with an offset: not hashed
-                              here, the sink's owner alone checks the digest */
-    bool sink_hashes;      /* the sink's owner checks the digest anyway: hash nothing here */
-    struct writer *sink;   /* gets the bytes in order, each once; finish is not called */
-    void (*progress)(void *context, uint64_t done_bytes); /* absolute, offset included; may be NULL */
-    void *progress_context;
+    uint64_t size_bytes; /* from the descriptor; more or fewer bytes are an error */
+    uint64_t offset;     /* where to start: what an earlier run has already; at most size_bytes */
+    /* A borrowed hasher that has seen the bytes before `offset`. NULL with an offset: nothing is
+     * hashed here and the sink's owner alone checks the digest. */
+    struct hasher *prefix;
+    bool sink_hashes;    /* the sink's owner checks the digest anyway: hash nothing here */
+    struct writer *sink; /* gets the bytes in order, each once; finish is not called */
+    /* Absolute, offset included; may be NULL. */
+    void (*on_progress)(void *context, uint64_t done_bytes);
+    void *context;
 };
-/* Streams a blob. An interrupted transfer is taken up again with Range where it stopped, from the same or another
- * mirror, as long as it makes progress; a server without ranges is read again from 0 and what the sink has is skipped
- * (and compared by digest). -EBADMSG wrong digest or size: the sink has got bytes which must be thrown away. */
+/* Streams a blob. An interrupted transfer is taken up again with Range where it stopped, from the
+ * same or another mirror, as long as it makes progress; a server without ranges is read again from
+ * 0 and what the sink has is skipped (and compared by digest). -EBADMSG wrong digest or size: the
+ * sink has got bytes which must be thrown away. */
 int registry_blob_get(struct registry *r, const struct blob_get *what, struct error *err);
 /* A small blob into memory, checked: configs. -EFBIG when size_bytes is above size_max. */
 int registry_blob_read(struct registry *r, const struct digest *digest, uint64_t size_bytes,
@@ -89,14 +97,15 @@ enum blob_put_result { BLOB_EXISTED, BLOB_MOUNTED, BLOB_UPLOADED };
 struct blob_put {
     struct digest digest; /* of the whole blob; the caller vouches for it (SECURITY R50) */
     uint64_t size_bytes;
-    struct body_source *source;     /* opened once or more, from any offset */
-    const struct strv *mount_from;  /* repositories on the same host that may have it, best first; may be NULL */
-    bool skip_check;                /* the caller knows it is missing: no HEAD */
-    void (*progress)(void *context, uint64_t done_bytes); /* may step back when a part is sent again */
-    void *progress_context;
+    struct body_source *source;    /* opened once or more, from any offset */
+    const struct strv *mount_from; /* repositories on the same host that may have it, best first */
+    bool skip_check;               /* the caller knows it is missing: no HEAD */
+    /* May step back when a part is sent again; may be NULL. */
+    void (*on_progress)(void *context, uint64_t done_bytes);
+    void *context;
 };
-/* Makes sure the registry has the blob: HEAD, mount, then upload (one PUT, or PATCH chunks for big blobs), taken up
- * again where the registry says it stopped. */
+/* Makes sure the registry has the blob: HEAD, mount, then upload (one PUT, or PATCH chunks for big
+ * blobs), taken up again where the registry says it stopped. */
 int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob_put_result *out,
                       struct error *err);
 /* Asks the registry to take the blob over from `from` on the same host: 1 done, 0 it did not. */
@@ -104,7 +113,7 @@ int registry_blob_mount(struct registry *r, const char *from, const struct diges
                         struct error *err);
 
 int registry_tags(struct registry *r, struct strv *out, struct error *err); /* all pages */
-/* Manifests whose subject is `digest`, from the referrers API or the fallback tag; an index. artifact_type filters
- * when not NULL. */
+/* Manifests whose subject is `digest`, from the referrers API or the fallback tag; an index.
+ * artifact_type filters when not NULL. */
 int registry_referrers(struct registry *r, const struct digest *digest, const char *artifact_type,
                        struct manifest *out, struct error *err);

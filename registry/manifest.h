@@ -1,8 +1,9 @@
 /* manifest.h - manifests and indexes as structs, and what a media type says.
  *
  * OCI image-spec manifest.md, image-index.md, descriptor.md; Docker "Image Manifest V 2, Schema 2".
- * Everything parsed here came from outside: sizes, counts, depth and shapes are bounded (SECURITY R33-R35).
- * The bytes themselves are the truth and are kept by the caller: nothing here writes a document.
+ * Everything parsed here came from outside: sizes, counts, depth and shapes are bounded (SECURITY
+ * R33-R35). The bytes themselves are the truth and are kept by the caller: nothing here writes a
+ * document.
  */
 #pragma once
 
@@ -32,12 +33,13 @@
 
 enum layer_compression { LAYER_UNCOMPRESSED, LAYER_GZIP, LAYER_ZSTD };
 
-/* Media types are compared without parameters and without regard to case. NULL is nothing of these. */
+/* Media types are compared without parameters and without regard to case. NULL is nothing of these.
+ */
 bool media_type_is_index(const char *media_type);
 bool media_type_is_manifest(const char *media_type); /* an image manifest, not an index */
-bool media_type_is_config(const char *media_type);   /* of a runnable image; artifacts have others */
-bool media_type_is_layer(const char *media_type);    /* a file system layer, foreign ones included */
-bool media_type_is_foreign(const char *media_type);  /* nondistributable: bytes may live elsewhere */
+bool media_type_is_config(const char *media_type);  /* of a runnable image; artifacts have others */
+bool media_type_is_layer(const char *media_type);   /* a file system layer, foreign ones included */
+bool media_type_is_foreign(const char *media_type); /* nondistributable: bytes may live elsewhere */
 /* -ENOTSUP, naming the media type, when it is no layer that can be applied. */
 int media_type_layer_compression(const char *media_type, enum layer_compression *out,
                                  struct error *err);
@@ -89,17 +91,20 @@ struct manifest {
     struct annotations annotations;
 };
 
-/* Parses one document. `media_type` is what the registry or the index said it is (parameters ignored), or NULL
- * when nobody said; `what` names it in messages ("manifest of 'debian:12'"). On success the caller owns `*out`.
+/* Parses one document. `media_type` is what the registry or the index said it is (parameters
+ * ignored), or NULL when nobody said; `what` names it in messages ("manifest of 'debian:12'"). On
+ * success the caller owns `*out`.
  *
- * Errors: -EINVAL malformed, a limit passed, both kinds of document at once, or a document that is not what
- * `media_type` says; -ENOTSUP schema 1 or a media type that is no manifest; -E2BIG above LIMIT_MANIFEST_SIZE. */
+ * Errors: -EINVAL malformed, a limit passed, both kinds of document at once, or a document that is
+ * not what `media_type` says; -ENOTSUP schema 1 or a media type that is no manifest; -E2BIG above
+ * LIMIT_MANIFEST_SIZE. */
 int manifest_parse(const char *bytes, size_t size, const char *media_type, const char *what,
                    struct manifest *out, struct error *err);
 
-/* The entry of an index that suits `want` best (platform_rank; the first of equals), borrowed from `index`.
- * Entries for unknown/unknown (attestations) never match. An entry without a platform matches only when no
- * other does and it is the only candidate. -ENOENT lists the platforms there are; `what` names the image. */
+/* The entry of an index that suits `want` best (platform_rank; the first of equals), borrowed from
+ * `index`. Entries for unknown/unknown (attestations) never match. An entry without a platform
+ * matches only when no other does and it is the only candidate. -ENOENT lists the platforms there
+ * are; `what` names the image. */
 int manifest_choose(const struct manifest *index, const struct platform *want, const char *what,
                     const struct descriptor **out, struct error *err);
 

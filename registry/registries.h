@@ -1,7 +1,9 @@
-/* registries.h - all that one process knows about registries: where they are, how far to trust them, who we are.
+/* registries.h - all that one process knows about registries: where they are, how far to trust
+ * them, who we are.
  *
- * Joins the HTTP client, registries.conf (mirrors, blocked, insecure, aliases; containers-registries.conf(5)),
- * the credentials and the tokens got so far. Files are read when first needed. Thread-safe; one per process.
+ * Joins the HTTP client, registries.conf (mirrors, blocked, insecure, aliases;
+ * containers-registries.conf(5)), the credentials and the tokens got so far. Files are read when
+ * first needed. Thread-safe; one per process.
  */
 #pragma once
 
@@ -18,11 +20,13 @@
 struct registries;
 
 struct registries_options {
-    struct http_options http;      /* zeroed: defaults */
-    const struct strv *insecure;   /* hosts allowed plain HTTP and unverified TLS (--insecure-registry); may be NULL */
-    bool insecure_all;             /* --tls-verify=false */
-    const char *authfile;          /* --authfile; NULL: REGISTRY_AUTH_FILE and the usual places */
-    const char *config_file;       /* registries.conf; NULL: CONTAINERS_REGISTRIES_CONF, the user's, the system's */
+    struct http_options http; /* zeroed: defaults */
+    const struct strv
+        *insecure;           /* hosts as in http_allow_insecure (--insecure-registry), or NULL */
+    bool insecure_all;       /* --tls-verify=false */
+    const char *authfile;    /* --authfile; NULL: REGISTRY_AUTH_FILE and the usual places */
+    const char *config_file; /* registries.conf; NULL: CONTAINERS_REGISTRIES_CONF, the user's, */
+                             /* the system's */
 };
 
 /* Does no I/O; everything is copied. NULL: all defaults. */
@@ -33,29 +37,32 @@ DEFINE_CLEANUP(registries_free, struct registries *)
 
 struct http *registries_http(struct registries *all); /* for ADD <url>; borrowed */
 
-/* Replaces a short name by its alias ([aliases] in registries.conf); other references stay as they are. `text` is
- * what the user typed. Like reference_parse otherwise. */
+/* Replaces a short name by its alias ([aliases] in registries.conf); other references stay as they
+ * are. `text` is what the user typed. Like reference_parse otherwise. */
 int registries_resolve(struct registries *all, const char *text, struct reference *out,
                        struct error *err);
 
 struct login_result {
-    char *where;          /* the file or "credential helper 'x'" that now holds (or held) it; caller frees */
-    bool plain_text;      /* it is readable in that file, worth a warning */
+    char *where;          /* the file, or "credential helper 'x'", that holds or held them */
+    bool is_plain_text;   /* they are readable in that file, worth a warning */
     bool had_credentials; /* logout: something was there to forget */
 };
 void login_result_release(struct login_result *r);
 DEFINE_CLEANUP_VALUE(login_result_release, struct login_result)
 #define auto_login_result CLEANUP(login_result_release)
 
-/* Checks user and password against the registry (GET /v2/ and its token service) and only then stores them: in the
- * configured credential helper, else in the credentials file (0600, atomic, unknown keys kept; SECURITY R47).
- * `host` is as the user typed it. `user` "<token>" stores `password` as an identity token.
+/* Checks user and password against the registry (GET /v2/ and its token service) and only then
+ * stores them: in the configured credential helper, else in the credentials file (0600, atomic,
+ * unknown keys kept; SECURITY R47). `host` is as the user typed it. `user` "<token>" stores
+ * `password` as an identity token.
  *
- * Errors: -EACCES the registry refused them; -EPERM the file is not ours to write; those of http_request. */
+ * Errors: -EACCES the registry refused them; -EPERM the file is not ours to write; those of
+ * http_request. */
 int registries_login(struct registries *all, const char *host, const char *user,
                      const char *password, struct login_result *out, struct error *err);
 /* Forgets them everywhere they were found. Knowing nothing is success (had_credentials false). */
 int registries_logout(struct registries *all, const char *host, struct login_result *out,
                       struct error *err);
-/* The user name stored for `host`, for the prompt; -ENOENT when there is none. Caller frees *out. */
+/* The user name stored for `host`, for the prompt; -ENOENT when there is none. Caller frees *out.
+ */
 int registries_user(struct registries *all, const char *host, char **out, struct error *err);
