@@ -1,0 +1,361 @@
+/* copy.c - COPY's rules about destinations, and the writing of entries. */
+#include "builder/copy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "builder/tree.h"
+#include "fs/base/limits.h"
+#include "fs/store.h"
+#include "fs/union.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+void copied_files_release(struct copied_files *files)
+{
+    free(files->items);
+    *files = (struct copied_files){0};
+}
+
+/* A directory being filled, and what becomes of its metadata when it is full. */
+struct open_dir {
+    size_t depth; /* components of its relative path; the root is 0 */
+    uint64_t ino;
+    bool set_time;
+    int64_t mtime_ns;
+};
+
+struct copier {
+    struct view *to;
+    struct store *store;
+    struct tree *from;
+    const struct copy_options *options;
+    struct copied_files *files;
+    struct open_dir stack[LIMIT_PATH_DEPTH + 2];
+    size_t stack_count;
+};
+
+static int fail(struct copier *c, const char *path, int code, struct error *err)
+{
+    if (code == -EIO && view_fault(c->to, err) < 0)
+        return error_wrap(err, "cannot write '%s'", path);
+    return error_set(err, -code, "cannot copy to '%s': %s", path, strerror(-code));
+}
+
+static struct union_cred owner_of(const struct copy_options *o, const struct entry_meta *m)
+{
+    if (o->set_owner)
+        return (struct union_cred){.uid = o->uid, .gid = o->gid};
+    if (o->keep_owner && m != NULL)
+        return (struct union_cred){.uid = m->uid, .gid = m->gid};
+    return (struct union_cred){0};
+}
+
+/* Makes owner, mode and time those of the source, as the flags change them. */
+static int set_meta(struct copier *c, uint64_t ino, const struct entry_meta *m)
+{
+    const struct copy_options *o = c->options;
+    struct union_cred owner = owner_of(o, m);
+    struct union_setattr owner_set = {
+        .set = UNION_SET_UID | UNION_SET_GID, .uid = owner.uid, .gid = owner.gid};
+    struct union_setattr rest = {.set = UNION_SET_MTIME, .mtime_ns = m->mtime_ns};
+    struct union_attr attr;
+    int r;
+
+    /* The mode comes after the owner, for chown clears set-id bits. */
+    r = union_setattr(c->to, ino, &owner_set, &attr);
+    if (r < 0)
+        return r;
+    if (m->type != ENTRY_SYMLINK) {
+        rest.set |= UNION_SET_MODE;
+        rest.mode = o->chmod == NULL ? m->mode
+                                     : chmod_apply(o->chmod, m->mode, m->type == ENTRY_DIR);
+    }
+    return union_setattr(c->to, ino, &rest, &attr);
+}
+
+/* Removes what is in the way of something that is not a directory. */
+static int clear_way(struct copier *c, uint64_t parent, const char *name, const char *path,
+                     struct error *err)
+{
+    struct union_attr attr;
+    int r = union_lookup(c->to, parent, name, &attr);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0 && S_ISDIR(attr.mode))
+        return error_set(err, EISDIR, "cannot copy to '%s': it is a directory", path);
+    if (r == 0)
+        r = union_unlink(c->to, parent, name);
+    return r < 0 ? fail(c, path, r, err) : 0;
+}
+
+static int share_or_write(struct copier *c, const struct selected *s, uint64_t ino,
+                          struct error *err)
+{
+    const struct tree_node *n = &s->node;
+    struct file_row row = {.digest = s->content, .size_bytes = n->meta.size_bytes};
+    struct extent extent;
+    int r;
+
+    if (n->meta.size_bytes == 0)
+        return 0;
+    if (!tree_is_host(c->from))
+        return tree_copy_content(c->from, n, c->to, ino, err);
+    r = store_files_find(c->store, &row, 1, err);
+    if (r < 0)
+        return r;
+    if (row.pack != 0) {
+        extent = (struct extent){
+            .length = row.size_bytes, .pack = row.pack, .pack_offset = row.pack_offset};
+        r = union_set_content(c->to, ino, row.size_bytes, &extent, 1);
+        return r < 0 ? fail(c, n->path, r, err) : 0;
+    }
+    r = tree_copy_content(c->from, n, c->to, ino, err);
+    if (r == 0 && c->files != NULL)
+        *array_add(c->files) = (struct copied_file){
+            .digest = s->content, .size_bytes = n->meta.size_bytes, .ino = ino};
+    return r;
+}
+
+static int make_leaf(struct copier *c, uint64_t parent, const char *name, const struct selected *s,
+                     const char *path, struct error *err)
+{
+    const struct entry_meta *m = &s->node.meta;
+    struct union_cred owner = owner_of(c->options, m);
+    struct union_attr attr;
+    int r = clear_way(c, parent, name, path, err);
+
+    if (r < 0)
+        return r;
+    if (m->type == ENTRY_SYMLINK)
+        r = union_symlink(c->to, parent, name, s->node.target, owner, &attr);
+    else
+        r = union_mknod(c->to, parent, name, entry_type_to_mode(m->type) | m->mode, m->rdev_major,
+                        m->rdev_minor, owner, &attr);
+    if (r < 0)
+        return fail(c, path, r, err);
+    if (m->type == ENTRY_FILE) {
+        r = share_or_write(c, s, attr.ino, err);
+        if (r < 0)
+            return r;
+    }
+    r = set_meta(c, attr.ino, m);
+    if (r < 0)
+        return fail(c, path, r, err);
+    return tree_copy_xattrs(c->from, &s->node, c->to, attr.ino, err);
+}
+
+/* Directory times are set when nothing more goes into them. */
+static int close_dirs(struct copier *c, size_t depth, struct error *err)
+{
+    while (c->stack_count > 0 && c->stack[c->stack_count - 1].depth >= depth) {
+        const struct open_dir *d = &c->stack[--c->stack_count];
+        struct union_setattr set = {.set = UNION_SET_MTIME, .mtime_ns = d->mtime_ns};
+        struct union_attr attr;
+        int r = d->set_time ? union_setattr(c->to, d->ino, &set, &attr) : 0;
+
+        if (r < 0)
+            return fail(c, c->options->destination, r, err);
+    }
+    return 0;
+}
+
+static int push_dir(struct copier *c, size_t depth, uint64_t ino, bool set_time, int64_t mtime_ns,
+                    const char *path, struct error *err)
+{
+    if (c->stack_count == sizeof(c->stack) / sizeof(c->stack[0]))
+        return error_set(err, ELOOP, "cannot copy to '%.64s…': too many levels", path);
+    c->stack[c->stack_count++] = (struct open_dir){
+        .depth = depth, .ino = ino, .set_time = set_time, .mtime_ns = mtime_ns};
+    return 0;
+}
+
+static int make_dir(struct copier *c, uint64_t parent, const char *name, const struct selected *s,
+                    size_t depth, const char *path, struct error *err)
+{
+    const struct entry_meta *m = &s->node.meta;
+    struct union_attr attr;
+    int r = union_lookup(c->to, parent, name, &attr);
+
+    if (r == 0 && !S_ISDIR(attr.mode))
+        return error_set(err, ENOTDIR, "cannot copy to non-directory: %s", path);
+    if (r == -ENOENT)
+        r = union_mkdir(c->to, parent, name, m->mode, owner_of(c->options, m), &attr);
+    if (r == 0)
+        r = set_meta(c, attr.ino, m);
+    if (r < 0)
+        return fail(c, path, r, err);
+    r = tree_copy_xattrs(c->from, &s->node, c->to, attr.ino, err);
+    return r < 0 ? r : push_dir(c, depth, attr.ino, true, m->mtime_ns, path, err);
+}
+
+static size_t depth_of(const char *relative)
+{
+    size_t depth = relative[0] == '\0' ? 0 : 1;
+
+    for (; *relative != '\0'; relative++)
+        depth += *relative == '/';
+    return depth;
+}
+
+/* The directory that a source directory's contents go into. One that exists keeps its metadata. */
+static int open_root(struct copier *c, const struct selected *root, const char *target,
+                     struct error *err)
+{
+    const struct entry_meta *m = &root->node.meta;
+    struct union_attr attr;
+    int r = view_resolve(c->to, target, true, &attr);
+    bool made = r == -ENOENT;
+
+    if (r == 0 && !S_ISDIR(attr.mode))
+        return error_set(err, ENOTDIR, "cannot copy to non-directory: %s", target);
+    if (made) {
+        r = view_make_dirs(c->to, target, 0755, owner_of(c->options, NULL), c->options->now_ns,
+                           &attr);
+        if (r == 0)
+            r = set_meta(c, attr.ino, m);
+    }
+    if (r < 0)
+        return fail(c, target, r, err);
+    return push_dir(c, 0, attr.ino, made, m->mtime_ns, target, err);
+}
+
+static int copy_dir(struct copier *c, const struct selection *s, const char *target,
+                    struct error *err)
+{
+    int r = open_root(c, &s->items[0], target, err);
+
+    for (size_t i = 1; r == 0 && i < s->count; i++) {
+        const struct selected *item = &s->items[i];
+        size_t depth = depth_of(item->relative);
+        auto_free char *path = path_join(target, item->relative);
+        const char *name = path_base(item->relative);
+        uint64_t parent;
+
+        r = close_dirs(c, depth, err);
+        if (r < 0)
+            return r;
+        parent = c->stack[c->stack_count - 1].ino;
+        if (item->node.meta.type == ENTRY_DIR)
+            r = make_dir(c, parent, name, item, depth, path, err);
+        else
+            r = make_leaf(c, parent, name, item, path, err);
+    }
+    return r < 0 ? r : close_dirs(c, 0, err);
+}
+
+static int copy_leaf(struct copier *c, const struct selected *s, const char *target,
+                     struct error *err)
+{
+    auto_free char *dir = path_join(target, "..");
+    struct union_attr parent;
+    int r = view_make_dirs(c->to, dir, 0755, owner_of(c->options, NULL), c->options->now_ns,
+                           &parent);
+
+    if (r < 0)
+        return fail(c, dir, r, err);
+    return make_leaf(c, parent.ino, path_base(target), s, target, err);
+}
+
+/* Where one source goes; caller frees. */
+static char *target_of(struct copier *c, const char *source, bool is_dir)
+{
+    const struct copy_options *o = c->options;
+    const char *destination = o->destination;
+    struct union_attr attr;
+
+    if (o->with_parents) {
+        const char *pivot = strstr(source, "/./");
+        auto_free char *below = path_join("/", pivot == NULL ? source : pivot + 3);
+
+        return path_join(destination, below + 1);
+    }
+    if (is_dir)
+        return path_clean(destination);
+    if (o->several || text_ends(destination, "/") || text_ends(destination, "/.") ||
+        (view_resolve(c->to, destination, true, &attr) == 0 && S_ISDIR(attr.mode)))
+        return path_join(destination, path_base(source));
+    return path_clean(destination);
+}
+
+int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
+               const struct copy_options *options, struct copied_files *files, struct error *err)
+{
+    auto_free struct copier *c = mem_new(struct copier);
+    int r = 0;
+
+    c->to = to;
+    c->store = store;
+    c->from = from;
+    c->options = options;
+    c->files = files;
+    for (size_t i = 0; r == 0 && i < sources->count; i++) {
+        const struct selection *s = &sources->items[i];
+        auto_free char *target = NULL;
+
+        if (s->count == 0)
+            continue;
+        target = target_of(c, s->path, s->is_dir);
+        r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
+    }
+    return r;
+}
+
+int copy_text(struct view *to, const char *name, const char *data, size_t size,
+              const struct copy_options *options, struct error *err)
+{
+    struct copier c = {.to = to, .options = options};
+    const struct entry_meta meta = {
+        .type = ENTRY_FILE, .mode = 0644, .mtime_ns = options->now_ns, .size_bytes = size};
+    struct union_cred owner = owner_of(options, NULL);
+    auto_free char *target = target_of(&c, name, false);
+    auto_free char *dir = path_join(target, "..");
+    struct union_attr attr;
+    ssize_t put;
+    int r = view_make_dirs(to, dir, 0755, owner, options->now_ns, &attr);
+
+    if (r < 0)
+        return fail(&c, dir, r, err);
+    r = clear_way(&c, attr.ino, path_base(target), target, err);
+    if (r < 0)
+        return r;
+    r = union_mknod(to, attr.ino, path_base(target), S_IFREG | 0644, 0, 0, owner, &attr);
+    if (r < 0)
+        return fail(&c, target, r, err);
+    put = size == 0 ? 0 : union_write(to, attr.ino, 0, data, size, false);
+    r = put < 0 ? (int)put : set_meta(&c, attr.ino, &meta);
+    return r < 0 ? fail(&c, target, r, err) : 0;
+}
+
+int copied_files_remember(const struct copied_files *files, struct view *v, struct store *store,
+                          int64_t layer, struct error *err)
+{
+    auto_free struct file_row *rows = NULL;
+    struct layer_row row;
+    size_t count = 0;
+    int r;
+
+    if (files->count == 0 || layer == 0)
+        return 0;
+    r = store_layer_get(store, layer, &row, err);
+    if (r < 0)
+        return r;
+    rows = mem_alloc(files->count * sizeof(*rows));
+    for (size_t i = 0; i < files->count; i++) {
+        const struct copied_file *f = &files->items[i];
+        struct extent extent;
+
+        /* A file replaced by a later source, or in pieces, is not worth remembering. */
+        if (union_get_content(v, f->ino, &extent, 1) != 1 || extent.pack != VIEW_SEGMENT ||
+            extent.file_offset != 0 || extent.length != f->size_bytes)
+            continue;
+        rows[count++] = (struct file_row){.digest = f->digest,
+                                          .size_bytes = f->size_bytes,
+                                          .pack = row.pack,
+                                          .pack_offset = extent.pack_offset};
+    }
+    return store_files_add(store, rows, count, err);
+}

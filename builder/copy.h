@@ -1,0 +1,57 @@
+/* copy.h - puts selected entries of a tree into a view: the work of COPY and ADD.
+ *
+ * No mount, no process: it writes through the same view a RUN would and leaves the same journal.
+ * Content goes by sharing: extents of another view, or bytes the store has already under the same
+ * digest; only what is new is written.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "builder/chmod.h"
+#include "builder/selection.h"
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+
+struct store;
+struct tree;
+struct view;
+
+struct copy_options {
+    const char *destination; /* absolute, cleaned of variables; a trailing slash counts */
+    bool several;            /* more than one source: the destination is a directory */
+    bool with_parents;       /* --parents: keep the source's directories, from a /./ pivot on */
+    bool set_owner;
+    uint32_t uid;
+    uint32_t gid;
+    const struct chmod *chmod; /* or NULL */
+    int64_t now_ns;            /* time of directories made on the way */
+    bool keep_owner;           /* false: 0:0 unless set_owner (sources from the context) */
+};
+
+/* New bytes that later builds may share, noted while copying. */
+struct copied_file {
+    struct digest digest;
+    uint64_t size_bytes;
+    uint64_t ino;
+};
+struct copied_files {
+    struct copied_file *items;
+    size_t count;
+    size_t capacity;
+};
+void copied_files_release(struct copied_files *files);
+DEFINE_CLEANUP_VALUE(copied_files_release, struct copied_files)
+#define auto_copied_files CLEANUP(copied_files_release)
+
+/* Applies the selections in order. `store` is asked for bytes it has already. Errors name the path:
+ * -EISDIR, -ENOTDIR, -ENOSPC, -EIO. */
+int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
+               const struct copy_options *options, struct copied_files *files, struct error *err);
+/* A file given as text (heredoc). */
+int copy_text(struct view *to, const char *name, const char *data, size_t size,
+              const struct copy_options *options, struct error *err);
+/* After the view was sealed: where the noted bytes are now. */
+int copied_files_remember(const struct copied_files *files, struct view *v, struct store *store,
+                          int64_t layer, struct error *err);
