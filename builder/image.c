@@ -1,0 +1,279 @@
+/* image.c - finding, loading and committing images in the store. */
+#include "builder/image.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/base/limits.h"
+#include "fs/blob.h"
+#include "fs/layer.h"
+#include "fs/store.h"
+#include "registry/reference.h"
+
+#include "fs/base/banned.h"
+
+#define ID_PREFIX_MIN 4u
+
+void image_release(struct image *image)
+{
+    config_free(image->config);
+    manifest_release(&image->document);
+    str_release(&image->bytes);
+    free(image->layers);
+    *image = (struct image){0};
+}
+
+static bool is_hex(const char *text)
+{
+    return text[strspn(text, "0123456789abcdef")] == '\0';
+}
+
+/* An image id is the digest of its config; a manifest digest names it as well. */
+static int find_by_prefix(struct store *store, const char *text, const char *hex,
+                          struct digest *manifest, struct error *err)
+{
+    auto_image_list struct image_list list = {0};
+    const struct image_row *found = NULL;
+    int r = store_image_list(store, &list, err);
+
+    for (size_t i = 0; r == 0 && i < list.count; i++) {
+        char config[DIGEST_HEX_SIZE];
+        char document[DIGEST_HEX_SIZE];
+
+        digest_format_hex(&list.items[i].config, config);
+        digest_format_hex(&list.items[i].manifest, document);
+        if (!text_starts(config, hex) && !text_starts(document, hex))
+            continue;
+        if (found != NULL && !digest_equal(&found->config, &list.items[i].config))
+            return error_set(err, EEXIST, "'%s' is the beginning of several image ids", text);
+        if (found == NULL)
+            found = &list.items[i];
+    }
+    if (r < 0)
+        return r;
+    if (found == NULL)
+        return error_set(err, ENOENT, "no such image: '%s'", text);
+    *manifest = found->manifest;
+    return 0;
+}
+
+static bool is_stored(struct store *store, const struct digest *manifest)
+{
+    auto_image_row struct image_row row = {0};
+    struct error ignored;
+
+    return store_image_get(store, manifest, &row, &ignored) == 0;
+}
+
+int image_find(struct store *store, const char *text, struct digest *manifest, char **name,
+               struct error *err)
+{
+    auto_reference struct reference ref = {0};
+    auto_reference_row struct reference_row row = {0};
+    auto_str struct str canonical = {0};
+    const char *hex = text_starts(text, "sha256:") ? text + 7 : text;
+    int r;
+
+    if (name != NULL)
+        *name = NULL;
+    if (hex == text) {
+        r = reference_parse(text, &ref, err);
+        if (r < 0)
+            return r;
+        reference_format(&ref, &canonical);
+        r = store_reference_get(store, str_text(&canonical), &row, err);
+        if (r == 0) {
+            *manifest = row.manifest;
+            if (name != NULL)
+                *name = str_take(&canonical);
+            return 0;
+        }
+        if (r != -ENOENT)
+            return r;
+        if (ref.has_digest && is_stored(store, &ref.digest)) {
+            *manifest = ref.digest;
+            return 0;
+        }
+    }
+    if (strlen(hex) < ID_PREFIX_MIN || strlen(hex) >= DIGEST_HEX_SIZE || !is_hex(hex)) {
+        (void)error_set(err, ENOENT, "no such image: '%s'", text); /* returned below */
+        return error_hint(err, "`img ls` lists the images, `img pull %s` fetches it", text);
+    }
+    return find_by_prefix(store, text, hex, manifest, err);
+}
+
+int image_load(struct store *store, const struct digest *manifest, struct image *out,
+               struct error *err)
+{
+    auto_image struct image image = {.manifest = *manifest};
+    auto_image_row struct image_row row = {0};
+    auto_str struct str config = {0};
+    char text[DIGEST_TEXT_SIZE];
+    int r = store_image_get(store, manifest, &row, err);
+
+    if (r == 0)
+        r = blob_read(store, manifest, LIMIT_MANIFEST_SIZE, &image.bytes, err);
+    if (r == 0)
+        r = manifest_parse(str_text(&image.bytes), image.bytes.size, row.media_type,
+                           "the image's manifest", &image.document, err);
+    if (r == 0)
+        r = blob_read(store, &row.config, LIMIT_CONFIG_SIZE, &config, err);
+    if (r == 0)
+        r = config_parse(str_text(&config), config.size, "the image's configuration", &image.config,
+                         err);
+    if (r < 0) {
+        digest_format(manifest, text);
+        return error_wrap(err, "image %s", text);
+    }
+    image.config_digest = row.config;
+    image.layers = STEAL(&row.layers);
+    image.layer_count = row.layer_count;
+    image.size_bytes = row.size_bytes;
+    image.stored_ns = row.created_ns;
+    *out = image;
+    image = (struct image){0};
+    return 0;
+}
+
+void layer_descriptor(enum layer_compression compression, bool docker_types,
+                      const struct digest *digest, uint64_t size_bytes, struct json *into)
+{
+    static const char *const types[2][3] = {
+        {MEDIA_OCI_LAYER, MEDIA_OCI_LAYER_GZIP, MEDIA_OCI_LAYER_ZSTD},
+        {MEDIA_DOCKER_LAYER, MEDIA_DOCKER_LAYER_GZIP, MEDIA_DOCKER_LAYER_ZSTD},
+    };
+    char text[DIGEST_TEXT_SIZE];
+
+    digest_format(digest, text);
+    json_put_text(into, "mediaType", types[docker_types][compression]);
+    json_put_text(into, "digest", text);
+    json_put_int(into, "size", (int64_t)size_bytes);
+}
+
+static void put_annotations(struct json *document, const struct strv *annotations)
+{
+    struct json *object;
+
+    if (annotations == NULL || annotations->count == 0)
+        return;
+    object = json_new_object();
+    for (size_t i = 0; i < annotations->count; i++) {
+        const char *pair = annotations->items[i];
+        const char *equals = strchr(pair, '=');
+        auto_free char *name = mem_strndup(pair, equals == NULL ? strlen(pair)
+                                                                : (size_t)(equals - pair));
+
+        json_put_text(object, name, equals == NULL ? "" : equals + 1);
+    }
+    json_put(document, "annotations", object);
+}
+
+void manifest_write(const struct digest *config, uint64_t config_size, struct json *layers,
+                    const struct strv *annotations, bool docker_types, struct str *out)
+{
+    auto_json struct json *document = json_new_object();
+    struct json *object = json_new_object();
+    char text[DIGEST_TEXT_SIZE];
+
+    digest_format(config, text);
+    json_put_text(object, "mediaType", docker_types ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG);
+    json_put_text(object, "digest", text);
+    json_put_int(object, "size", (int64_t)config_size);
+    json_put_int(document, "schemaVersion", 2);
+    json_put_text(document, "mediaType", docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
+    json_put(document, "config", object);
+    json_put(document, "layers", layers);
+    put_annotations(document, annotations);
+    json_write(document, out);
+}
+
+static enum layer_compression compression_of(enum codec_format format)
+{
+    return format == CODEC_GZIP ? LAYER_GZIP : format == CODEC_ZSTD ? LAYER_ZSTD
+                                                                    : LAYER_UNCOMPRESSED;
+}
+
+/* A pulled layer keeps the bytes it came as; one made here has none until it is pushed. */
+static int describe_layer(struct store *store, int64_t layer, bool docker_types,
+                          struct digest *diff_id, uint64_t *size_bytes, struct json *into,
+                          struct error *err)
+{
+    struct layer_blob_row blob;
+    struct layer_row row;
+    uint64_t tar_size;
+    int r = layer_digest(store, layer, diff_id, &tar_size, err);
+
+    if (r == 0)
+        r = store_layer_get(store, layer, &row, err);
+    if (r < 0)
+        return r;
+    *size_bytes = tar_size;
+    if (row.kind == LAYER_PULLED && store_layer_blob_find(store, layer, CODEC_DETECT, &blob, err) == 0) {
+        layer_descriptor(compression_of(blob.format), docker_types, &blob.digest, blob.size_bytes,
+                         into);
+        *size_bytes = blob.size_bytes;
+        return 0;
+    }
+    layer_descriptor(LAYER_UNCOMPRESSED, docker_types, diff_id, tar_size, into);
+    return 0;
+}
+
+int image_commit(struct store *store, struct config *config, const int64_t *layers,
+                 size_t layer_count, const struct image_options *options, struct digest *manifest,
+                 struct error *err)
+{
+    auto_free struct digest *diff_ids = mem_alloc((layer_count + 1) * sizeof(*diff_ids));
+    auto_json struct json *descriptors = json_new_array();
+    auto_store_tx struct store_tx tx = {0};
+    auto_str struct str config_bytes = {0};
+    auto_str struct str bytes = {0};
+    struct image_row row = {.layers = mem_dup(layers, layer_count * sizeof(*layers)),
+                            .layer_count = layer_count};
+    auto_free int64_t *owned = row.layers;
+    int r;
+
+    if (layer_count > LIMIT_IMAGE_LAYERS)
+        return error_set(err, E2BIG, "the image has %zu layers, more than %d", layer_count,
+                         LIMIT_IMAGE_LAYERS);
+    for (size_t i = 0; i < layer_count; i++) {
+        struct json *descriptor = json_new_object();
+        uint64_t size_bytes = 0;
+
+        json_push(descriptors, descriptor);
+        r = describe_layer(store, layers[i], options->docker_types, &diff_ids[i], &size_bytes,
+                           descriptor, err);
+        if (r < 0)
+            return r;
+        row.size_bytes += size_bytes;
+    }
+    config_set_layers(config, diff_ids, layer_count);
+    config_write(config, &config_bytes);
+    r = store_begin(store, &tx, err);
+    if (r == 0)
+        r = blob_put(store, str_text(&config_bytes), config_bytes.size, &row.config, err);
+    if (r < 0)
+        return r;
+    manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
+                   options->docker_types, &bytes);
+    r = blob_put(store, str_text(&bytes), bytes.size, &row.manifest, err);
+    if (r < 0)
+        return r;
+    row.size_bytes += config_bytes.size + bytes.size;
+    row.media_type = mem_strdup(options->docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
+    r = store_image_put(store, &row, err);
+    free(row.media_type);
+    if (r < 0)
+        return r;
+    *manifest = row.manifest;
+    return store_commit(&tx, err);
+}
+
+int image_tag(struct store *store, const char *name, const struct digest *manifest,
+              struct error *err)
+{
+    struct reference_row row = {.manifest = *manifest};
+    auto_free char *owned = mem_strdup(name);
+
+    row.name = owned;
+    return store_reference_set(store, &row, err);
+}

@@ -1,0 +1,64 @@
+/* image.h - a config and its layers, what a reference points at.
+ *
+ * A local image names its pulled layers by the compressed blobs they came as, and the layers built
+ * here by their uncompressed tar (OCI image-spec, layer.md, "+tar"): compression waits for somebody
+ * who asks for compressed bytes (push, an OCI archive). The config, and so the image id, is the same
+ * before and after.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "builder/config.h"
+#include "fs/base/cleanup.h"
+#include "fs/base/digest.h"
+#include "fs/base/error.h"
+#include "registry/manifest.h"
+
+struct store;
+
+struct image {
+    struct digest manifest; /* digest of the manifest document */
+    struct digest config_digest;
+    struct config *config;
+    struct manifest document; /* parsed */
+    struct str bytes;         /* the manifest as stored */
+    int64_t *layers;          /* store layer ids, bottom first */
+    size_t layer_count;
+    uint64_t size_bytes;
+    int64_t stored_ns;
+};
+void image_release(struct image *image);
+DEFINE_CLEANUP_VALUE(image_release, struct image)
+#define auto_image CLEANUP(image_release)
+
+/* What a user typed: a reference, or a prefix of at least 4 hex digits of an image or manifest
+ * digest. On success *manifest names the image; *name, when given, is the canonical reference or
+ * NULL (caller frees). Errors: -ENOENT no such image; -EEXIST the prefix fits several. */
+int image_find(struct store *store, const char *text, struct digest *manifest, char **name,
+               struct error *err);
+/* Loads manifest and config, verified. -ENOENT, -EIO. */
+int image_load(struct store *store, const struct digest *manifest, struct image *out,
+               struct error *err);
+
+struct image_options {
+    const struct strv *annotations; /* "key=value", or NULL */
+    bool docker_types;              /* docker media types instead of OCI's */
+};
+/* Writes rootfs into `config` (diff_ids are computed where not known yet), stores config and
+ * manifest and their row. Deterministic for the same config and layers. */
+int image_commit(struct store *store, struct config *config, const int64_t *layers,
+                 size_t layer_count, const struct image_options *options, struct digest *manifest,
+                 struct error *err);
+/* Points `name` (canonical) at an image. */
+int image_tag(struct store *store, const char *name, const struct digest *manifest,
+              struct error *err);
+
+/* How the descriptor of a layer looks in a manifest. */
+void layer_descriptor(enum layer_compression compression, bool docker_types,
+                      const struct digest *digest, uint64_t size_bytes, struct json *into);
+/* A manifest document over these descriptors (an array, taken over); config is `config_size` bytes. */
+void manifest_write(const struct digest *config, uint64_t config_size, struct json *layers,
+                    const struct strv *annotations, bool docker_types, struct str *out);

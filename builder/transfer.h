@@ -1,0 +1,55 @@
+/* transfer.h - pull and push: the only bridge between the store and a registry.
+ *
+ * Layers move in parallel, a few at a time; nothing is visible in the store before its digest and
+ * size are verified, and a layer the store has, under its blob digest or its diff_id, is not
+ * fetched. What is interrupted leaves nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "builder/progress.h"
+#include "fs/base/digest.h"
+#include "fs/base/error.h"
+#include "registry/platform.h"
+#include "registry/reference.h"
+#include "registry/registries.h"
+
+struct store;
+
+struct transfer {
+    struct store *store;
+    struct registries *registries;
+    struct progress *progress; /* may be NULL */
+    uint32_t vertex;           /* that statuses belong to */
+};
+
+struct pull_result {
+    struct digest manifest; /* of the image for the platform */
+    struct digest index;    /* what the reference points at, when has_index */
+    bool has_index;
+    bool was_there; /* nothing had to be fetched but the manifest */
+    uint64_t size_bytes;
+};
+/* What `ref` points at now, without fetching layers: the digest of its manifest or index. */
+int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
+                     struct error *err);
+/* Fetches the image and points the reference at it. */
+int transfer_pull(struct transfer *t, const struct reference *ref,
+                  const struct platform *platform, struct pull_result *out, struct error *err);
+
+struct push_options {
+    unsigned threads; /* for compression; 0: one a CPU */
+    int level;        /* -1: the default */
+    bool zstd;        /* compress new layers with zstd instead of gzip */
+    bool force;       /* compress again what has another form */
+    bool docker_types; /* docker media types */
+};
+struct push_result {
+    struct digest manifest; /* as the registry has it */
+    uint64_t size_bytes;    /* of the manifest */
+};
+/* Pushes the image `manifest` of the store to `ref`. */
+int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
+                  const struct push_options *options, struct push_result *out, struct error *err);

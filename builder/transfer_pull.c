@@ -1,0 +1,324 @@
+/* transfer_pull.c - a reference of a registry becomes an image of the store. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "builder/config.h"
+#include "builder/transfer.h"
+#include "fs/base/limits.h"
+#include "fs/base/pool.h"
+#include "fs/blob.h"
+#include "fs/layer.h"
+#include "fs/store.h"
+#include "registry/client.h"
+#include "registry/manifest.h"
+
+#include "fs/base/banned.h"
+
+#define PULLS_AT_ONCE 4u /* layers; what registries and peers agree on */
+
+struct pull {
+    struct transfer *t;
+    struct registry *registry;
+    const struct reference *ref;
+    struct platform platform;
+    struct document document; /* of the image */
+    struct manifest manifest;
+    struct config *config;
+    int64_t *layers;
+    struct pull_result *result;
+};
+
+static void pull_release(struct pull *p)
+{
+    registry_close(p->registry);
+    platform_release(&p->platform);
+    document_release(&p->document);
+    manifest_release(&p->manifest);
+    config_free(p->config);
+    free(p->layers);
+}
+DEFINE_CLEANUP_VALUE(pull_release, struct pull)
+
+int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
+                     struct error *err)
+{
+    auto_registry struct registry *registry = NULL;
+    auto_descriptor struct descriptor found = {0};
+    auto_str struct str name = {0};
+    int r = registry_open(t->registries, ref, REGISTRY_PULL, &registry, err);
+
+    if (r < 0)
+        return r;
+    reference_manifest_name(ref, &name);
+    r = registry_manifest_head(registry, str_text(&name), &found, err);
+    if (r == 0)
+        *out = found.digest;
+    return r;
+}
+
+/* -- one layer -- */
+
+struct layer_pull {
+    struct pull *pull;
+    const struct descriptor *descriptor;
+    struct digest diff_id;
+    char name[DIGEST_TEXT_SIZE];
+    int64_t layer;
+};
+
+struct ingest_writer {
+    struct writer writer;
+    struct layer_ingest *ingest;
+};
+
+static int ingest_write(struct writer *w, const void *buf, size_t size, struct error *err)
+{
+    return layer_ingest_write(((struct ingest_writer *)(void *)w)->ingest, buf, size, err);
+}
+
+static void report_bytes(void *context, uint64_t done)
+{
+    const struct layer_pull *l = context;
+    const struct transfer *t = l->pull->t;
+
+    progress_status(t->progress, t->vertex, l->name, done, l->descriptor->size_bytes,
+                    done == l->descriptor->size_bytes);
+}
+
+/* The store has it, as these bytes or as the same tar. */
+static bool find_layer(struct layer_pull *l)
+{
+    struct store *store = l->pull->t->store;
+    struct layer_row row;
+    struct error ignored;
+
+    if (store_layer_find_by_blob(store, &l->descriptor->digest, &row, &ignored) < 0 ||
+        !row.has_diff_id || !digest_equal(&row.diff_id, &l->diff_id))
+        return false;
+    l->layer = row.id;
+    return true;
+}
+
+static int format_of(const struct descriptor *d, enum codec_format *out, struct error *err)
+{
+    enum layer_compression compression;
+    int r = media_type_layer_compression(d->media_type, &compression, err);
+
+    if (r == 0)
+        *out = compression == LAYER_GZIP   ? CODEC_GZIP
+               : compression == LAYER_ZSTD ? CODEC_ZSTD
+                                           : CODEC_NONE;
+    return r;
+}
+
+static int fetch_layer(struct layer_pull *l, struct error *err)
+{
+    auto_layer_ingest struct layer_ingest *ingest = NULL;
+    struct layer_ingest_options options = {
+        .what = l->name,
+        .blob = &l->descriptor->digest,
+        .blob_size_bytes = l->descriptor->size_bytes,
+        .diff_id = &l->diff_id,
+        .keep_blob = true,
+    };
+    struct ingest_writer sink = {.writer.write = ingest_write};
+    struct blob_get get = {
+        .digest = l->descriptor->digest,
+        .size_bytes = l->descriptor->size_bytes,
+        .sink_hashes = true,
+        .sink = &sink.writer,
+        .on_progress = report_bytes,
+        .context = l,
+    };
+    int r = format_of(l->descriptor, &options.format, err);
+
+    if (r == 0)
+        r = layer_ingest_open(l->pull->t->store, &options, &ingest, err);
+    if (r < 0)
+        return r;
+    sink.ingest = ingest;
+    r = registry_blob_get(l->pull->registry, &get, err);
+    if (r < 0)
+        return r;
+    return layer_ingest_commit(STEAL(&ingest), &l->layer, err);
+}
+
+static int pull_layer(void *arg, struct error *err)
+{
+    struct layer_pull *l = arg;
+    int r = 0;
+
+    if (!find_layer(l)) {
+        r = fetch_layer(l, err);
+        if (r < 0)
+            return error_wrap(err, "layer %s", l->name);
+    } else {
+        report_bytes(l, l->descriptor->size_bytes);
+    }
+    return blob_origin_add(l->pull->t->store, &l->descriptor->digest, l->pull->ref->host,
+                           l->pull->ref->repository, err);
+}
+
+static int pull_layers(struct pull *p, struct error *err)
+{
+    size_t count = p->manifest.layers.count;
+    auto_free struct layer_pull *jobs = mem_alloc((count + 1) * sizeof(*jobs));
+    auto_pool struct pool *pool = pool_new(PULLS_AT_ONCE);
+    int r = 0;
+
+    if (config_layer_count(p->config) != count)
+        return error_set(err, EINVAL, "the manifest has %zu layers, its configuration %zu", count,
+                         config_layer_count(p->config));
+    p->result->was_there = true;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        jobs[i].pull = p;
+        jobs[i].descriptor = &p->manifest.layers.items[i];
+        digest_format(&jobs[i].descriptor->digest, jobs[i].name);
+        r = config_layer_diff_id(p->config, i, &jobs[i].diff_id, err);
+    }
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        /* A layer listed twice is fetched once: the second is found after the first. */
+        if (find_layer(&jobs[i]))
+            continue;
+        p->result->was_there = false;
+        pool_submit(pool, pull_layer, &jobs[i]);
+    }
+    if (r == 0)
+        r = pool_wait(pool, err);
+    p->layers = mem_alloc((count + 1) * sizeof(*p->layers));
+    for (size_t i = 0; r == 0 && i < count; i++)
+        p->layers[i] = jobs[i].layer;
+    return r;
+}
+
+/* -- documents -- */
+
+static int get_document(struct pull *p, const char *name, const char *media_type,
+                        struct error *err)
+{
+    int r;
+
+    document_release(&p->document);
+    manifest_release(&p->manifest);
+    p->manifest = (struct manifest){0};
+    r = registry_manifest_get(p->registry, name, &p->document, err);
+    if (r < 0)
+        return r;
+    return manifest_parse(str_text(&p->document.bytes), p->document.bytes.size,
+                          media_type == NULL ? p->document.media_type : media_type, name,
+                          &p->manifest, err);
+}
+
+/* Fetches what the reference names; of an index the manifest for our platform. */
+static int get_manifest(struct pull *p, struct error *err)
+{
+    auto_str struct str name = {0};
+    const struct descriptor *chosen;
+    struct digest stored;
+    char text[DIGEST_TEXT_SIZE];
+    int r;
+
+    reference_manifest_name(p->ref, &name);
+    r = get_document(p, str_text(&name), NULL, err);
+    if (r < 0 || p->manifest.kind != MANIFEST_INDEX)
+        return r;
+    r = manifest_choose(&p->manifest, &p->platform, str_text(&name), &chosen, err);
+    if (r < 0)
+        return r;
+    digest_format(&chosen->digest, text);
+    p->result->index = p->document.digest;
+    p->result->has_index = true;
+    r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size, &stored, err);
+    if (r < 0)
+        return r;
+    r = get_document(p, text, NULL, err);
+    if (r == 0 && p->manifest.kind == MANIFEST_INDEX)
+        return error_set(err, EINVAL, "%s is an index inside an index", text);
+    return r;
+}
+
+static int get_config(struct pull *p, struct error *err)
+{
+    const struct descriptor *d = &p->manifest.config;
+    auto_str struct str bytes = {0};
+    struct digest stored;
+    char text[DIGEST_TEXT_SIZE];
+    int r;
+
+    digest_format(&d->digest, text);
+    if (!media_type_is_config(d->media_type))
+        return error_set(err, EINVAL, "'%s' is no container image but an artifact of type '%s'",
+                         p->ref->repository, d->media_type);
+    r = blob_read(p->t->store, &d->digest, LIMIT_CONFIG_SIZE, &bytes, err);
+    if (r == -ENOENT) {
+        r = registry_blob_read(p->registry, &d->digest, d->size_bytes, LIMIT_CONFIG_SIZE, &bytes,
+                               err);
+        if (r == 0)
+            r = blob_put(p->t->store, str_text(&bytes), bytes.size, &stored, err);
+    }
+    if (r < 0)
+        return r;
+    return config_parse(str_text(&bytes), bytes.size, text, &p->config, err);
+}
+
+/* One transaction makes the whole image visible. */
+static int store_image(struct pull *p, struct error *err)
+{
+    auto_store_tx struct store_tx tx = {0};
+    auto_str struct str name = {0};
+    struct image_row row = {
+        .media_type = p->manifest.media_type,
+        .config = p->manifest.config.digest,
+        .size_bytes = p->document.bytes.size + p->manifest.config.size_bytes,
+        .layers = p->layers,
+        .layer_count = p->manifest.layers.count,
+    };
+    struct reference_row reference = {.has_index = p->result->has_index,
+                                      .index = p->result->index};
+    int r;
+
+    for (size_t i = 0; i < p->manifest.layers.count; i++)
+        row.size_bytes += p->manifest.layers.items[i].size_bytes;
+    r = store_begin(p->t->store, &tx, err);
+    if (r == 0)
+        r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size,
+                     &row.manifest, err);
+    if (r == 0)
+        r = store_image_put(p->t->store, &row, err);
+    if (r < 0)
+        return r;
+    reference_format(p->ref, &name);
+    reference.name = name.data;
+    reference.manifest = row.manifest;
+    r = store_reference_set(p->t->store, &reference, err);
+    if (r == 0)
+        r = store_commit(&tx, err);
+    p->result->manifest = row.manifest;
+    p->result->size_bytes = row.size_bytes;
+    return r;
+}
+
+int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
+                  struct pull_result *out, struct error *err)
+{
+    __attribute__((cleanup(cleanup_pull_release))) struct pull p = {
+        .t = t, .ref = ref, .result = out};
+    int r;
+
+    *out = (struct pull_result){0};
+    if (platform == NULL)
+        platform_host(&p.platform);
+    else
+        platform_copy(&p.platform, platform);
+    r = registry_open(t->registries, ref, REGISTRY_PULL, &p.registry, err);
+    if (r == 0)
+        r = get_manifest(&p, err);
+    if (r == 0)
+        r = get_config(&p, err);
+    if (r == 0)
+        r = pull_layers(&p, err);
+    if (r == 0)
+        r = store_image(&p, err);
+    return r;
+}

@@ -1,0 +1,228 @@
+/* transfer_push.c - an image of the store goes to a registry: layers, config, then the manifest. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "builder/image.h"
+#include "builder/transfer.h"
+#include "fs/base/pool.h"
+#include "fs/blob.h"
+#include "fs/layer.h"
+#include "fs/store.h"
+#include "registry/client.h"
+#include "registry/manifest.h"
+
+#include "fs/base/banned.h"
+
+#define PUSHES_AT_ONCE 4u
+
+struct push {
+    struct transfer *t;
+    struct registry *registry;
+    const struct reference *ref;
+    const struct push_options *options;
+    struct image image;
+};
+
+static void push_release(struct push *p)
+{
+    registry_close(p->registry);
+    image_release(&p->image);
+}
+DEFINE_CLEANUP_VALUE(push_release, struct push)
+
+/* A blob of the store as a request body that can be read again. The registry compares the digest,
+ * and blob_open does too: a damaged blob never becomes an image elsewhere (SECURITY R50). */
+struct blob_body {
+    struct body_source source;
+    struct store *store;
+    struct digest digest;
+};
+
+static int open_blob_body(struct body_source *s, uint64_t offset, struct reader **out,
+                          struct error *err)
+{
+    const struct blob_body *body = (const struct blob_body *)(void *)s;
+    uint64_t size_bytes;
+    int fd;
+    int r;
+
+    if (offset == 0)
+        return blob_open(body->store, &body->digest, out, &size_bytes, err);
+    r = blob_fd(body->store, &body->digest, &fd, &size_bytes, err);
+    if (r == 0)
+        *out = fd_reader_new_range(fd, offset, size_bytes - offset, "blob");
+    return r;
+}
+
+struct blob_push {
+    struct push *push;
+    int64_t layer; /* 0: a document that is a blob already */
+    struct digest digest;
+    uint64_t size_bytes;
+    enum layer_compression compression;
+    char name[DIGEST_TEXT_SIZE];
+};
+
+static void report_bytes(void *context, uint64_t done)
+{
+    const struct blob_push *b = context;
+    const struct transfer *t = b->push->t;
+
+    progress_status(t->progress, t->vertex, b->name, done, b->size_bytes, done == b->size_bytes);
+}
+
+/* Repositories of this host that are known to have the blob. */
+static int mount_sources(struct blob_push *b, struct strv *out, struct error *err)
+{
+    auto_blob_origin_list struct blob_origin_list list = {0};
+    int r = blob_origin_list(b->push->t->store, &b->digest, b->push->ref->host, &list, err);
+
+    for (size_t i = 0; r == 0 && i < list.count; i++)
+        if (!text_equal(list.items[i].repository, b->push->ref->repository))
+            strv_add(out, list.items[i].repository);
+    return r;
+}
+
+static int compress(struct blob_push *b, struct error *err)
+{
+    const struct push_options *o = b->push->options;
+    struct store *store = b->push->t->store;
+    enum codec_format wanted = o->zstd ? CODEC_ZSTD : CODEC_GZIP;
+    struct layer_blob_row row;
+    struct layer_blob blob;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int r = store_layer_blob_find(store, b->layer, o->force ? wanted : CODEC_DETECT, &row, err);
+
+    if (r == 0) {
+        blob = (struct layer_blob){
+            .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
+    } else if (r == -ENOENT) {
+        r = layer_compress(store, b->layer, wanted, o->level,
+                           o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1, &blob,
+                           err);
+    }
+    if (r < 0)
+        return r;
+    b->digest = blob.digest;
+    b->size_bytes = blob.size_bytes;
+    b->compression = blob.format == CODEC_GZIP   ? LAYER_GZIP
+                     : blob.format == CODEC_ZSTD ? LAYER_ZSTD
+                                                 : LAYER_UNCOMPRESSED;
+    digest_format(&b->digest, b->name);
+    return 0;
+}
+
+static int push_blob(void *arg, struct error *err)
+{
+    struct blob_push *b = arg;
+    struct push *p = b->push;
+    auto_strv struct strv sources = {0};
+    struct blob_body body = {.source.open = open_blob_body, .store = p->t->store};
+    struct blob_put put = {
+        .source = &body.source,
+        .mount_from = &sources,
+        .on_progress = report_bytes,
+        .context = b,
+    };
+    enum blob_put_result result;
+    int r = b->layer != 0 ? compress(b, err) : 0;
+
+    if (r == 0)
+        r = mount_sources(b, &sources, err);
+    if (r < 0)
+        return r;
+    body.digest = b->digest;
+    put.digest = b->digest;
+    put.size_bytes = b->size_bytes;
+    r = registry_blob_put(p->registry, &put, &result, err);
+    if (r < 0)
+        return error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name);
+    report_bytes(b, b->size_bytes);
+    return blob_origin_add(p->t->store, &b->digest, p->ref->host, p->ref->repository, err);
+}
+
+/* Whether the stored manifest can go as it is: a pulled image keeps its digest. */
+static bool manifest_is_final(const struct push *p, const struct blob_push *jobs)
+{
+    const struct manifest *m = &p->image.document;
+    bool is_docker = text_equal(m->media_type, MEDIA_DOCKER_MANIFEST);
+
+    if (m->layers.count != p->image.layer_count || (p->options->docker_types && !is_docker))
+        return false;
+    for (size_t i = 0; i < m->layers.count; i++)
+        if (!digest_equal(&m->layers.items[i].digest, &jobs[i].digest))
+            return false;
+    return true;
+}
+
+static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t config_size,
+                        struct push_result *out, struct error *err)
+{
+    auto_str struct str bytes = {0};
+    auto_str struct str name = {0};
+    auto_strv struct strv annotations = {0};
+    const char *media_type = p->image.document.media_type;
+    struct digest stored;
+    int r;
+
+    if (manifest_is_final(p, jobs)) {
+        str_add_bytes(&bytes, str_text(&p->image.bytes), p->image.bytes.size);
+    } else {
+        bool docker = p->options->docker_types || text_equal(media_type, MEDIA_DOCKER_MANIFEST);
+        struct json *layers = json_new_array();
+
+        for (size_t i = 0; i < p->image.layer_count; i++) {
+            struct json *descriptor = json_new_object();
+
+            layer_descriptor(jobs[i].compression, docker, &jobs[i].digest, jobs[i].size_bytes,
+                             descriptor);
+            json_push(layers, descriptor);
+        }
+        for (size_t i = 0; i < p->image.document.annotations.count; i++)
+            strv_addf(&annotations, "%s=%s", p->image.document.annotations.items[i].key,
+                      p->image.document.annotations.items[i].value);
+        manifest_write(&p->image.config_digest, config_size, layers, &annotations, docker, &bytes);
+        media_type = docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
+    }
+    reference_manifest_name(p->ref, &name);
+    digest_of(str_text(&bytes), bytes.size, &stored);
+    r = registry_manifest_put(p->registry, str_text(&name), media_type, str_text(&bytes),
+                              bytes.size, err);
+    if (r == 0)
+        *out = (struct push_result){.manifest = stored, .size_bytes = bytes.size};
+    return r;
+}
+
+int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
+                  const struct push_options *options, struct push_result *out, struct error *err)
+{
+    __attribute__((cleanup(cleanup_push_release))) struct push p = {
+        .t = t, .ref = ref, .options = options};
+    auto_free struct blob_push *jobs = NULL;
+    auto_pool struct pool *pool = NULL;
+    struct blob_push *config;
+    int r = image_load(t->store, manifest, &p.image, err);
+
+    if (r == 0)
+        r = registry_open(t->registries, ref, REGISTRY_PUSH, &p.registry, err);
+    if (r < 0)
+        return r;
+    jobs = mem_alloc((p.image.layer_count + 1) * sizeof(*jobs));
+    config = &jobs[p.image.layer_count];
+    config->push = &p;
+    config->digest = p.image.config_digest;
+    digest_format(&config->digest, config->name);
+    r = blob_stat(t->store, &config->digest, &config->size_bytes, err);
+    if (r < 0)
+        return r;
+    pool = pool_new(PUSHES_AT_ONCE);
+    for (size_t i = 0; i < p.image.layer_count; i++) {
+        jobs[i].push = &p;
+        jobs[i].layer = p.image.layers[i];
+        pool_submit(pool, push_blob, &jobs[i]);
+    }
+    pool_submit(pool, push_blob, config);
+    r = pool_wait(pool, err);
+    return r < 0 ? r : put_manifest(&p, jobs, config->size_bytes, out, err);
+}
