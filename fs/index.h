@@ -21,7 +21,8 @@ struct index;
 
 enum index_flags {
     INDEX_OPAQUE = 1,   /* directory: nothing below shows through */
-    INDEX_IMPLICIT = 2, /* directory that was only a parent in the tar: metadata is the lower one's */
+    INDEX_IMPLICIT = 2, /* directory that was only a parent in the tar: metadata is the lower one's,
+                           or, where there is none, what the index says: 0755, 0:0, time 0 */
     INDEX_EXTERNAL_LINK = 4, /* hard link whose target is not in this layer: the link target is a
                                 path (no leading slash) to be found in the layers below */
 };
@@ -43,7 +44,8 @@ struct index_dirent {
     uint32_t inode; /* valid unless is_whiteout */
 };
 
-/* Maps `name` in dir_fd; verifies magic, version, size; the checksum only when `verify`. */
+/* Maps `name` in dir_fd; verifies magic, version, size and the header's checksum; that of the tables
+ * only when `verify`, for it reads them all. -EIO damaged, -ENOTSUP another version, -ENOENT. */
 int index_open(int dir_fd, const char *name, bool verify, struct index **out, struct error *err);
 void index_close(struct index *x);
 DEFINE_CLEANUP(index_close, struct index *)
@@ -51,7 +53,9 @@ DEFINE_CLEANUP(index_close, struct index *)
 
 uint32_t index_inode_count(const struct index *x);
 uint64_t index_file_size_bytes(const struct index *x);
-/* All return 0 or a bare -errno: -ENOENT no such name, -EIO damaged. */
+/* All return 0 or a bare -errno: -ENOENT no such name or position, -ENOTDIR, -EIO damaged. Whatever
+ * the bytes are, directories form a tree in which a child's number is greater than its parent's;
+ * how deep it is, only the builder has checked. */
 int index_get(const struct index *x, uint32_t inode, struct index_inode *out);
 int index_lookup(const struct index *x, uint32_t dir, const char *name, size_t name_size,
                  struct index_dirent *out);
@@ -73,9 +77,13 @@ int index_external_at(const struct index *x, size_t position, uint32_t *inode);
 size_t index_pack_count(const struct index *x);
 uint64_t index_pack_at(const struct index *x, size_t position);
 
-/* Builds an index from entries in any order; later ones replace earlier ones of the same path as
- * tar extraction would. Paths are relative, cleaned, without "." and ".."; missing parents become
- * implicit directories. One builder belongs to one thread. */
+/* Builds an index from entries in any order; later ones replace earlier ones of the same path as tar
+ * extraction would: a file drops the directory it replaces, a directory merges with one that is
+ * there, and one that replaces something else is opaque. A whiteout hides what is below and nothing
+ * of its own layer (OCI image-spec, layer.md, "Whiteouts"), so next to a directory it makes that
+ * opaque, in either order. Paths are relative, cleaned, without "." and ".."; missing parents become
+ * implicit directories; a parent that is a symlink of this layer is followed inside the root.
+ * One builder belongs to one thread. */
 struct index_builder;
 struct index_builder *index_builder_new(void);
 void index_builder_free(struct index_builder *b);
@@ -92,12 +100,16 @@ struct index_new_entry {
     const struct xattr *xattrs;
     size_t xattr_count;
 };
-/* -ENAMETOOLONG, -E2BIG (limits.h), -EINVAL (a parent is not a directory, ...). */
+/* -ENAMETOOLONG, -E2BIG (limits.h), -ELOOP, -EINVAL (a parent is not a directory, ...). Nothing but
+ * parents was added then. */
 int index_builder_add(struct index_builder *b, const struct index_new_entry *e, struct error *err);
+/* External when the target is not in here yet. A link to itself changes nothing. */
 int index_builder_add_link(struct index_builder *b, const char *path, const char *target_path,
-                           struct error *err); /* external when the target is not in here */
+                           struct error *err);
 int index_builder_add_whiteout(struct index_builder *b, const char *path, struct error *err);
 int index_builder_set_opaque(struct index_builder *b, const char *dir_path, struct error *err);
+/* Names so far: entries, whiteouts, implicit parents; those below a replaced directory still count. */
 size_t index_builder_count(const struct index_builder *b);
-/* Writes the finished table to fd (an empty file). Deterministic for the same entries. */
+/* Writes the finished table to fd (an empty file). The same entries give the same bytes, whatever
+ * the order of adding. Afterwards the builder can only be freed. */
 int index_builder_write(struct index_builder *b, int fd, struct error *err);

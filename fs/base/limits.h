@@ -28,3 +28,8 @@
 #define LIMIT_IGNORE_SIZE (1u << 20)        /* an ignore file; a line each for 20,000 paths */
 #define LIMIT_PASSWD_SIZE (10u << 20)       /* R10 */
 #define LIMIT_HTTP_HEADER_SIZE (256u << 10) /* R46 */
+
+/* R40: what the index of one layer may hold. */
+#define LIMIT_LAYER_STRINGS_SIZE (128u << 20) /* names, link targets, xattrs; 2M entries need 60M */
+#define LIMIT_LAYER_EXTENTS 8000000u          /* as many 4 KiB writes as 30 GB hold */
+#define LIMIT_LAYER_PACKS 65535u              /* 16 bits in the file */
