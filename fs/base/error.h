@@ -1,8 +1,9 @@
 /* error.h - one code and one sentence, carried by value to the place that prints it.
  *
- * Every function that can fail returns 0 (or a count) or a negative errno and takes `struct error *`
- * last. The lowest level names the object and the cause; callers in between wrap only to add a name
- * (a step, a layer, a host). cli/main.c alone prints. Nothing in here allocates, so nothing is freed.
+ * Every function that can fail returns 0 (or a count) or a negative errno and takes a
+ * `struct error *` last. The lowest level names the object and the cause; callers in between wrap
+ * only to add a name (a step, a layer, a host). cli/main.c alone prints. Nothing in here allocates,
+ * so nothing is freed.
  */
 #pragma once
 

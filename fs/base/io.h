@@ -31,14 +31,15 @@ int io_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
  * other kind -EINVAL), replacing what is in `out`. Follows links: `path` is one of our own. */
 int io_read_file(int dir_fd, const char *path, uint64_t size_max, struct str *out,
                  struct error *err);
-/* Temp file in the same directory, write, fsync, rename, fsync of the directory. `mode` is set as it
- * is, whatever the umask. On failure the old file, if any, is as it was. */
+/* Temp file in the same directory, write, fsync, rename, fsync of the directory. `mode` is set
+ * whatever the umask. On failure the old file, if any, is as it was. */
 int io_write_file_atomic(int dir_fd, const char *path, const void *bytes, size_t size, mode_t mode,
                          struct error *err);
-/* Copies with copy_file_range, falling back to a buffer. 0 or -errno; -EIO when `from_fd` ends early. */
+/* Copies with copy_file_range, falling back to a buffer. 0 or -errno; -EIO when `from_fd` ends
+ * early. */
 int io_copy_range(int from_fd, uint64_t from_offset, int to_fd, uint64_t to_offset, uint64_t size);
-/* Creates (0700) and opens a directory that must belong to us with no bits for others (R62). Returns
- * a descriptor. Errors: -EPERM not ours alone; -ENOTDIR or -ELOOP something else has the name. */
+/* Creates (0700) and opens a directory that must belong to us with no bits for others (R62).
+ * Returns a descriptor. -EPERM: not ours alone; -ENOTDIR: something else has its name. */
 int io_open_private_dir(int dir_fd, const char *path, bool create, struct error *err);
 int io_make_dirs(const char *path, mode_t mode, struct error *err); /* mkdir -p */
 /* Removes a tree below dir_fd without following links; a missing name is success. Directories that

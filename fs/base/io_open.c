@@ -89,8 +89,9 @@ static int go_to_root(struct walk *w)
     return 0;
 }
 
-/* Puts the target of the link behind `fd` in front of what is left. */
-static int expand_link(struct walk *w, int fd)
+/* Puts the target of the link behind `fd` in front of what is left; the slash that followed the
+ * link's name, if any, comes between. */
+static int expand_link(struct walk *w, int fd, bool has_slash)
 {
     char target[LIMIT_PATH_SIZE];
     struct str rest = {0};
@@ -113,6 +114,8 @@ static int expand_link(struct walk *w, int fd)
     if ((size_t)size == sizeof(target))
         return -ENAMETOOLONG;
     str_add_bytes(&rest, target, (size_t)size);
+    if (has_slash)
+        str_add_char(&rest, '/');
     str_add(&rest, str_text(&w->rest) + w->position);
     str_release(&w->rest);
     w->rest = rest;
@@ -151,7 +154,7 @@ static int step_name(struct walk *w, const char *name, bool is_last, bool has_sl
     if (fd < 0 && !(errno == ENOENT && is_last && (flags & O_CREAT)))
         return -errno;
     if (fd >= 0 && is_link(fd) && (!is_last || is_followed))
-        return expand_link(w, fd);
+        return expand_link(w, fd, has_slash);
     if (is_last) {
         *out = open_last(w, name, flags | (has_slash ? O_DIRECTORY : 0), mode);
         return *out < 0 ? *out : 1;

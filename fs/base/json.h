@@ -57,7 +57,7 @@ struct json *json_new_bool(bool value);
 struct json *json_new_null(void);
 struct json *json_new_strv(const struct strv *v); /* array of strings */
 struct json *json_clone(const struct json *j);    /* deep */
-/* Puts a value under a key; one that is there already is replaced in its place. Keys like texts: what
+/* Puts a value under a key; one that is there already is replaced in its place. In keys too, what
  * is not UTF-8 becomes U+FFFD. */
 void json_put(struct json *object, const char *key, struct json *value);    /* takes value */
 void json_put_text(struct json *object, const char *key, const char *text); /* NULL: nothing */

@@ -1,6 +1,7 @@
 /* limits.h - every cap on what comes from outside, each with its reason.
  *
- * A cap is checked before anything of that size is allocated or looped over (SECURITY R33-R40, R57).
+ * A cap is checked before anything of that size is allocated or looped over (SECURITY R33-R40,
+ * R57).
  */
 #pragma once
 

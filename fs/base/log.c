@@ -33,7 +33,7 @@ void log_set_sink(void (*sink)(void *context, const char *line), void *context)
     pthread_mutex_unlock(&lock);
 }
 
-/* The lock is held over the sink: when log_set_sink returns, no call to the old one is under way. */
+/* The lock is held over the sink, so that no call to an old one outlives log_set_sink. */
 static void put_line(struct str *line)
 {
     pthread_mutex_lock(&lock);

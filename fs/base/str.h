@@ -31,8 +31,8 @@ void str_vaddf(struct str *s, const char *fmt, va_list args) __attribute__((form
  * direction-changing characters, and what is not UTF-8 as \xNN, newline as \n (SECURITY R58). A
  * backslash stays as it is, so the result is for reading, not for parsing. */
 void str_add_escaped(struct str *s, const char *text, size_t size);
-/* Go's %q: double quotes; \" \\ \a \b \f \n \r \t \v; \xNN for other controls and what is not UTF-8;
- * \uNNNN for characters that do not show. */
+/* Go's %q: double quotes; \" \\ \a \b \f \n \r \t \v; \xNN for other controls and what is not
+ * UTF-8; \uNNNN for characters that do not show. */
 void str_add_quoted(struct str *s, const char *text);
 void str_truncate(struct str *s, size_t size);
 const char *str_text(const struct str *s); /* "" when empty; borrowed until the next change */
@@ -60,8 +60,8 @@ DEFINE_CLEANUP_VALUE(strv_release, struct strv)
 bool text_equal(const char *a, const char *b); /* NULL equals only NULL */
 bool text_starts(const char *text, const char *prefix);
 bool text_ends(const char *text, const char *suffix);
-/* Decodes the character at `text` (RFC 3629, 4): its size in bytes, or 0 when the next bytes are not
- * UTF-8. `size` is at least 1. */
+/* Decodes the character at `text` (RFC 3629, 4): its size in bytes, or 0 when the next bytes are
+ * not UTF-8. `size` is at least 1. */
 size_t text_decode(const char *text, size_t size, uint32_t *out);
 /* Damerau-Levenshtein distance, for "did you mean"; both at most 64 bytes, else SIZE_MAX. */
 size_t text_distance(const char *a, const char *b);
@@ -69,11 +69,11 @@ size_t text_distance(const char *a, const char *b);
 const char *text_suggest(const char *word, const char *const *candidates, size_t count);
 /* Decimal only, whole text, no sign, at most `max`; false when it is anything else. */
 bool text_to_u64(const char *text, uint64_t max, uint64_t *out);
-/* "1.05MB"-style decimal units as BuildKit prints them / "10.5MiB"-style binary units as img ls does. */
+/* Decimal units as BuildKit prints them, "1.05MB" / binary units as img ls does, "10.5MiB". */
 void str_add_size_decimal(struct str *s, uint64_t size_bytes);
 void str_add_size_binary(struct str *s, uint64_t size_bytes);
-/* Lexical clean of a slash path: collapses //, /./ and /../, drops a trailing slash, keeps a leading
- * one; nothing left is "."; ".." above the start of a relative path stays. Caller frees. */
+/* Lexical clean of a slash path: collapses //, /./ and /../, drops a trailing slash, keeps a
+ * leading one; nothing left is "."; ".." above the start of a relative path stays. Caller frees. */
 char *path_clean(const char *path);
 char *path_join(const char *a, const char *b); /* b absolute replaces a; cleaned; caller frees */
 const char *path_base(const char *path);       /* after the last slash; borrowed */

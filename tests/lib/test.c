@@ -1,16 +1,15 @@
 /* test.c - the runner behind test.h, on cmocka. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "fs/base/io.h"
 #include "tests/lib/test.h"
 
 struct test_list {
@@ -35,24 +34,6 @@ static int before(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    (void)st;
-    (void)at;
-    if (kind == FTW_DP || kind == FTW_D || kind == FTW_DNR)
-        return rmdir(path);
-    return unlink(path);
-}
-
-/* A test may leave directories without permission bits, which only root could then enter. */
-static int open_up(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    (void)at;
-    if ((kind == FTW_D || kind == FTW_DNR) && (st->st_mode & 0700) != 0700)
-        return chmod(path, 0700);
-    return 0;
-}
-
 static int after(void **state)
 {
     (void)state;
@@ -60,8 +41,7 @@ static int after(void **state)
         return 0;
     cleanup_close_fd(&dir_fd);
     /* What cannot be removed is left in the temporary directory; the claim itself was checked. */
-    (void)nftw(dir_path, open_up, 16, FTW_PHYS);
-    (void)nftw(dir_path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+    (void)io_remove_tree(AT_FDCWD, dir_path);
     return 0;
 }
 
@@ -145,27 +125,73 @@ void test_check_error(const struct error *err, int code, const char *sentence, c
     test_check_text(err->text, sentence, "the sentence", file, line);
 }
 
-static size_t line_length(const char *text)
+#define DIFFERENCE_CONTEXT 3
+#define DIFFERENCE_LINES_MAX 60
+
+static const char *next_line(const char *line)
 {
-    return strcspn(text, "\n");
+    const char *end = strchr(line, '\n');
+
+    return end ? end + 1 : line + strlen(line);
 }
 
-/* The lines both have in front, then the rest of each: enough to see what a dump lacks. */
+static const char *previous_line(const char *text, const char *line)
+{
+    if (line > text)
+        line--;
+    while (line > text && line[-1] != '\n')
+        line--;
+    return line;
+}
+
+/* The start of the line in which two texts stop being the same, as an offset in both. */
+static size_t common_head(const char *a, const char *b)
+{
+    size_t same = 0;
+
+    while (a[same] && a[same] == b[same])
+        same++;
+    while (same > 0 && a[same - 1] != '\n')
+        same--;
+    return same;
+}
+
+/* How many bytes of whole lines at the end are the same, without reaching into the head. */
+static size_t common_tail(const char *a, const char *b, size_t head)
+{
+    size_t a_size = strlen(a);
+    size_t b_size = strlen(b);
+    size_t same = 0;
+
+    while (same < a_size - head && same < b_size - head &&
+           a[a_size - same - 1] == b[b_size - same - 1])
+        same++;
+    while (same > 0 && a[a_size - same - 1] != '\n')
+        same--;
+    return same;
+}
+
+static void print_lines(const char *mark, const char *from, const char *to)
+{
+    int count = 0;
+
+    for (; from < to && count < DIFFERENCE_LINES_MAX; from = next_line(from), count++)
+        print_error("  %s %.*s\n", mark, (int)strcspn(from, "\n"), from);
+    if (from < to)
+        print_error("  %s ...\n", mark);
+}
+
 static void print_difference(const char *actual, const char *expected)
 {
-    while (*actual && *expected) {
-        size_t length = line_length(actual);
+    size_t head = common_head(actual, expected);
+    size_t tail = common_tail(actual, expected, head);
+    const char *context = actual + head;
 
-        if (length != line_length(expected) || memcmp(actual, expected, length) != 0)
-            break;
-        print_error("    %.*s\n", (int)length, actual);
-        actual += length + (actual[length] == '\n');
-        expected += length + (expected[length] == '\n');
-    }
-    for (; *expected; expected += line_length(expected) + (expected[line_length(expected)] == '\n'))
-        print_error("  - %.*s\n", (int)line_length(expected), expected);
-    for (; *actual; actual += line_length(actual) + (actual[line_length(actual)] == '\n'))
-        print_error("  + %.*s\n", (int)line_length(actual), actual);
+    for (int i = 0; i < DIFFERENCE_CONTEXT; i++)
+        context = previous_line(actual, context);
+    print_lines(" ", context, actual + head);
+    print_lines("-", expected + head, expected + strlen(expected) - tail);
+    print_lines("+", actual + head, actual + strlen(actual) - tail);
 }
 
 void test_check_text(const char *actual, const char *expected, const char *text, const char *file,
