@@ -19,3 +19,6 @@
 /* Adds the /etc/resolv.conf a step with this network gets: with HOST the host's own text; with
  * DEFAULT the helper's name server and the host's search and options lines; with NONE no server. */
 void network_resolv_conf(enum sandbox_network network, struct str *out);
+/* The same from a given host file. */
+void network_resolv_conf_from(enum sandbox_network network, const char *host, size_t host_size,
+                              struct str *out);

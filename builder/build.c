@@ -1,0 +1,347 @@
+/* build.c - the loop over the plan: stages on threads, and the image at the end.
+ *
+ * Locks are taken in the order pull_lock, context_lock, lock; none is held while a step runs.
+ */
+#include "builder/build.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "builder/build_internal.h"
+#include "builder/image.h"
+#include "fs/base/io.h"
+#include "fs/layer.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+#define NS_PER_S 1000000000ll
+
+void build_result_release(struct build_result *r)
+{
+    checks_release(&r->checks);
+    *r = (struct build_result){0};
+}
+
+/* ---- sealing ---- */
+
+struct seal_context {
+    struct build_stage *stage;
+    const struct cache_entry *entry; /* or NULL */
+};
+
+static int put_row(void *context, int64_t layer, struct error *err)
+{
+    const struct seal_context *c = context;
+
+    return c->entry == NULL ? 0 : build_cache_put(c->stage, c->entry, layer, err);
+}
+
+int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
+                      struct view_sealed *out, struct error *err)
+{
+    const struct build_options *o = s->build->options;
+    struct seal_context context = {.stage = s, .entry = entry};
+    const struct seal_options options = {
+        .mtime_max_ns = o->rewrite_timestamp ? o->epoch_s * NS_PER_S : INT64_MAX,
+        .with_row = put_row,
+        .context = &context,
+    };
+
+    return view_seal(v, &options, out, err);
+}
+
+int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err)
+{
+    return build_seal_cached(s, v, NULL, out, err);
+}
+
+struct spawner *build_spawner(struct build *b, struct error *err)
+{
+    const struct spawner_options options = {.single_id = b->options->single_id};
+
+    pthread_mutex_lock(&b->lock);
+    if (b->spawner == NULL && spawner_open(&options, &b->spawner, err) < 0)
+        b->spawner = NULL;
+    pthread_mutex_unlock(&b->lock);
+    return b->spawner;
+}
+
+/* ---- stages ---- */
+
+static bool is_ready(const struct build *b, const struct build_stage *s)
+{
+    if (!s->is_needed || s->status != STAGE_IDLE)
+        return false;
+    for (size_t i = 0; i < s->need_count; i++)
+        if (b->stages[s->needs[i]].status != STAGE_DONE)
+            return false;
+    return true;
+}
+
+/* With lock held: the next stage to run; NULL when there is none now. */
+static struct build_stage *next_stage(struct build *b)
+{
+    for (size_t i = 0; !b->has_error && i <= b->target; i++)
+        if (is_ready(b, &b->stages[i]))
+            return &b->stages[i];
+    return NULL;
+}
+
+static bool is_over(const struct build *b)
+{
+    return b->has_error || b->stages[b->target].status == STAGE_DONE;
+}
+
+static void finish_stage(struct build_stage *s, int result, const struct error *err)
+{
+    struct build *b = s->build;
+
+    s->status = result < 0 ? STAGE_FAILED : STAGE_DONE;
+    if (result < 0 && !b->has_error) {
+        b->first_error = *err;
+        b->has_error = true;
+    }
+    pthread_cond_broadcast(&b->changed);
+}
+
+static void *work(void *arg)
+{
+    struct build *b = arg;
+    struct build_stage *s;
+
+    pthread_mutex_lock(&b->lock);
+    while (!is_over(b)) {
+        struct error err = {0};
+        int r;
+
+        s = next_stage(b);
+        if (s == NULL) {
+            pthread_cond_wait(&b->changed, &b->lock);
+            continue;
+        }
+        s->status = STAGE_RUNNING;
+        pthread_mutex_unlock(&b->lock);
+        r = build_stage_run(s, &err);
+        pthread_mutex_lock(&b->lock);
+        finish_stage(s, r, &err);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+static unsigned job_count(const struct build *b)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned jobs = b->options->jobs != 0 ? b->options->jobs : cpus > 0 ? (unsigned)cpus : 1;
+    unsigned needed = 0;
+
+    for (size_t i = 0; i < b->stage_count; i++)
+        needed += b->stages[i].is_needed;
+    return jobs < needed ? jobs : needed;
+}
+
+#define JOBS_MAX 64u
+
+/* One stage needs no thread but ours; the main thread works along with the others. */
+static int run_stages(struct build *b, struct error *err)
+{
+    pthread_t threads[JOBS_MAX];
+    unsigned jobs = job_count(b);
+    unsigned started = 0;
+
+    while (started + 1 < jobs && started < JOBS_MAX &&
+           pthread_create(&threads[started], NULL, work, b) == 0)
+        started++;
+    work(b);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    if (!b->has_error)
+        return 0;
+    *err = b->first_error;
+    return -err->code;
+}
+
+/* ---- the image ---- */
+
+static void set_labels(struct build *b, struct config *config)
+{
+    const struct strv *labels = b->options->labels;
+
+    for (size_t i = 0; labels != NULL && i < labels->count; i++) {
+        const char *pair = labels->items[i];
+        const char *equals = strchr(pair, '=');
+        auto_free char *name = mem_strndup(pair, strcspn(pair, "="));
+
+        config_map_put(config, "Labels", name, json_new_text(equals == NULL ? "" : equals + 1));
+    }
+}
+
+static int tag_all(struct build *b, uint32_t vertex, const struct digest *manifest,
+                   struct error *err)
+{
+    const struct strv *tags = b->options->tags;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && tags != NULL && i < tags->count; i++) {
+        auto_free char *line = str_format("naming to %s", tags->items[i]);
+
+        r = image_tag(b->options->store, tags->items[i], manifest, err);
+        if (r == 0)
+            progress_status(b->options->progress, vertex, line, 0, 0, true);
+    }
+    return r;
+}
+
+static void say(struct build *b, uint32_t vertex, const char *what, const struct digest *digest)
+{
+    char text[DIGEST_TEXT_SIZE];
+    auto_free char *line = NULL;
+
+    digest_format(digest, text);
+    line = str_format("%s %s", what, text);
+    progress_status(b->options->progress, vertex, line, 0, 0, true);
+}
+
+static int export_image(struct build *b, struct build_result *out, struct error *err)
+{
+    struct stage_state *state = &b->stages[b->target].state;
+    const struct image_options options = {
+        .annotations = b->options->annotations,
+        .docker_types = b->options->docker_types,
+    };
+    uint32_t vertex = progress_begin(b->options->progress, "exporting to image");
+    auto_image struct image image = {0};
+    int r;
+
+    progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
+    set_labels(b, state->config);
+    config_set_created(state->config, b->now_ns);
+    r = image_commit(b->options->store, state->config, state->layers, state->layer_count, &options,
+                     &out->manifest, err);
+    if (r == 0)
+        r = image_load(b->options->store, &out->manifest, &image, err);
+    if (r == 0) {
+        out->config = image.config_digest;
+        progress_status(b->options->progress, vertex, "exporting layers", 0, 0, true);
+        say(b, vertex, "exporting manifest", &out->manifest);
+        say(b, vertex, "exporting config", &out->config);
+        r = tag_all(b, vertex, &out->manifest, err);
+    }
+    progress_end(b->options->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    return r;
+}
+
+/* ---- one build ---- */
+
+static void build_init(struct build *b, const struct build_options *options)
+{
+    *b = (struct build){.options = options};
+    pthread_mutex_init(&b->pull_lock, NULL);
+    pthread_mutex_init(&b->context_lock, NULL);
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->changed, NULL);
+    platform_host(&b->build_platform);
+    if (options->platform != NULL)
+        platform_copy(&b->platform, options->platform);
+    else
+        platform_copy(&b->platform, &b->build_platform);
+    b->now_ns = options->has_epoch ? options->epoch_s * NS_PER_S : io_now_ns();
+}
+
+static void stage_release(struct build_stage *s)
+{
+    platform_release(&s->platform);
+    stage_state_release(&s->state);
+    variables_release(&s->args);
+    strv_release(&s->arg_names);
+    for (size_t i = 0; i < s->triggers.count; i++)
+        instruction_free(s->triggers.items[i]);
+    free(s->triggers.items);
+    free(s->label_text);
+    free(s->base_name);
+    free(s->needs);
+}
+
+static void build_release(struct build *b)
+{
+    spawner_close(b->spawner);
+    for (size_t i = 0; i < b->stage_count; i++)
+        stage_release(&b->stages[i]);
+    free(b->stages);
+    tree_close(b->context);
+    ignore_free(b->ignore);
+    statcache_free(b->statcache);
+    checks_release(&b->checks);
+    variables_release(&b->globals);
+    platform_release(&b->platform);
+    platform_release(&b->build_platform);
+    dockerfile_free(b->df);
+    free(b->context_key);
+    free(b->touched);
+    pthread_mutex_destroy(&b->pull_lock);
+    pthread_mutex_destroy(&b->context_lock);
+    pthread_mutex_destroy(&b->lock);
+    pthread_cond_destroy(&b->changed);
+}
+DEFINE_CLEANUP_VALUE(build_release, struct build)
+
+static int load_definition(struct build *b, struct error *err)
+{
+    const struct build_options *o = b->options;
+    const struct dockerfile_options options = {
+        .name = o->dockerfile_name,
+        .syntax = build_arg(b, "BUILDKIT_SYNTAX"),
+        .check = build_arg(b, "BUILDKIT_DOCKERFILE_CHECK"),
+    };
+    uint32_t vertex = progress_beginf(o->progress, "[internal] load build definition from %s",
+                                      path_base(o->dockerfile_name));
+    int r = dockerfile_parse(o->dockerfile, o->dockerfile_size, &options, &b->df, err);
+
+    if (r == 0)
+        r = build_plan(b, err);
+    progress_end(o->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    if (r == 0)
+        dockerfile_check(b->df, &b->globals, &b->checks);
+    return r;
+}
+
+/* What the next build wants to know: digests of the context, and which records were used. Neither
+ * is worth failing a build for that has its image. */
+static void remember(struct build *b)
+{
+    auto_str struct str bytes = {0};
+    struct error ignored;
+
+    if (b->statcache != NULL && statcache_is_changed(b->statcache)) {
+        statcache_save(b->statcache, &bytes);
+        (void)store_context_save(b->options->store, b->context_key, bytes.data, bytes.size,
+                                 &ignored);
+    }
+    if (b->touched_count > 0)
+        (void)store_cache_touch(b->options->store, b->touched, b->touched_count, &ignored);
+}
+
+int build_run(const struct build_options *options, struct build_result *out, struct error *err)
+{
+    __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
+    int r;
+
+    *out = (struct build_result){0};
+    build_init(&b, options);
+    r = load_definition(&b, err);
+    if (r == 0)
+        r = run_stages(&b, err);
+    if (r == 0)
+        r = checks_verdict(&b.checks, err);
+    if (r == 0)
+        r = export_image(&b, out, err);
+    remember(&b);
+    out->cached_count = b.cached_count;
+    out->step_count = b.cached_count + b.ran_count;
+    out->checks = b.checks;
+    b.checks = (struct checks){0};
+    return r;
+}

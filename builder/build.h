@@ -1,0 +1,74 @@
+/* build.h - a Dockerfile and a context become an image: the public entry of the builder.
+ *
+ * Stages that the target needs are built, each by one thread, as soon as what they read from is
+ * there; at most `jobs` at a time. A build whose steps are all cached starts no thread, makes no
+ * namespace and no mount.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "builder/dockerfile.h"
+#include "builder/progress.h"
+#include "fs/base/digest.h"
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+#include "registry/platform.h"
+
+struct registries;
+struct store;
+
+enum build_pull { BUILD_PULL_MISSING, BUILD_PULL_ALWAYS, BUILD_PULL_NEVER };
+enum build_network { BUILD_NETWORK_DEFAULT, BUILD_NETWORK_NONE, BUILD_NETWORK_HOST };
+
+struct build_options {
+    struct store *store;
+    struct registries *registries;
+    struct progress *progress; /* may be NULL */
+
+    const char *context;         /* directory; NULL: an empty context */
+    const char *dockerfile;      /* text, with its size in bytes */
+    size_t dockerfile_size;
+    const char *dockerfile_name; /* for messages: "Dockerfile" */
+    const char *ignore_name;     /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
+    const char *ignore_text;     /* its text when it lies outside the context, or NULL */
+
+    const char *target;           /* stage, or NULL for the last */
+    const struct strv *build_args; /* "NAME=value" */
+    const struct strv *labels;     /* "name=value" */
+    const struct strv *annotations; /* "name=value" */
+    const struct strv *tags;       /* canonical references the result is known by */
+    const struct strv *no_cache_stages; /* stages built anew, or NULL */
+    const struct strv *extra_hosts; /* "name:ip" lines for /etc/hosts */
+    const struct platform *platform; /* NULL: the host's */
+    bool no_cache;
+    enum build_pull pull;
+    enum build_network network;
+    bool allow_network_host; /* RUN --network=host */
+    bool allow_insecure;     /* RUN --security=insecure */
+    bool single_id;          /* one mapped id is enough (SECURITY P4) */
+    bool no_new_privileges;
+    bool docker_types;
+    bool has_epoch; /* SOURCE_DATE_EPOCH */
+    int64_t epoch_s;
+    bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
+    unsigned jobs;          /* 0: one a CPU */
+    int cancel_fd;          /* readable once the build shall stop; -1: never */
+};
+
+struct build_result {
+    struct digest manifest;
+    struct digest config;
+    struct checks checks; /* warnings to print after the build; caller releases */
+    size_t step_count;
+    size_t cached_count;
+};
+void build_result_release(struct build_result *r);
+DEFINE_CLEANUP_VALUE(build_result_release, struct build_result)
+#define auto_build_result CLEANUP(build_result_release)
+
+/* Errors carry the sentence and, in err->detail, the tail of the step's log and the excerpt.
+ * -ECANCELED after cancel_fd. `out` is filled on success; its checks also on failure. */
+int build_run(const struct build_options *options, struct build_result *out, struct error *err);

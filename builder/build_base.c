@@ -1,0 +1,187 @@
+/* build_base.c - what FROM gives: another stage's state, nothing, or an image, fetched if need be. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+#include "builder/image.h"
+#include "builder/key.h"
+#include "fs/store.h"
+#include "registry/reference.h"
+
+#include "fs/base/banned.h"
+
+/* The manifest a reference names in the store, if its platform is the one wanted. */
+static int find_local(struct build *b, const struct reference *ref, const char *name,
+                      struct digest *manifest, struct error *err)
+{
+    auto_reference_row struct reference_row row = {0};
+    auto_image_row struct image_row image = {0};
+    int r = store_reference_get(b->options->store, name, &row, err);
+
+    if (r == 0) {
+        *manifest = row.manifest;
+        return 0;
+    }
+    if (r == -ENOENT && ref->has_digest) {
+        r = store_image_get(b->options->store, &ref->digest, &image, err);
+        if (r == 0)
+            *manifest = ref->digest;
+    }
+    return r;
+}
+
+static bool suits(const struct image *image, const struct platform *wanted)
+{
+    auto_platform struct platform have = {0};
+
+    config_platform(image->config, &have);
+    platform_normalize(&have);
+    return platform_rank(wanted, &have) >= 0;
+}
+
+static int pull(struct build *b, const struct reference *ref, const struct platform *platform,
+                const char *name, struct digest *manifest, struct error *err)
+{
+    uint32_t vertex =
+        progress_beginf(b->options->progress, "[internal] load metadata for %s", name);
+    struct transfer t = {.store = b->options->store,
+                         .registries = b->options->registries,
+                         .progress = b->options->progress,
+                         .vertex = vertex};
+    struct pull_result result;
+    int r = transfer_pull(&t, ref, platform, &result, err);
+
+    progress_end(b->options->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    if (r < 0)
+        return error_wrap(err, "cannot pull '%s'", name);
+    *manifest = result.manifest;
+    return 0;
+}
+
+static int load_state(struct build *b, const struct digest *manifest,
+                      const struct platform *platform, struct image *image, struct error *err)
+{
+    int r = image_load(b->options->store, manifest, image, err);
+
+    if (r < 0 || suits(image, platform))
+        return r;
+    image_release(image);
+    *image = (struct image){0};
+    return -ESTALE;
+}
+
+/* Finds or fetches; on success the image is loaded. */
+static int get_image(struct build *b, const struct reference *ref, const char *name,
+                     const struct platform *platform, struct image *image, struct error *err)
+{
+    struct digest manifest;
+    int r = -ENOENT;
+
+    if (b->options->pull != BUILD_PULL_ALWAYS || ref->has_digest) {
+        r = find_local(b, ref, name, &manifest, err);
+        if (r == 0)
+            r = load_state(b, &manifest, platform, image, err);
+        if (r == 0 || (r != -ENOENT && r != -ESTALE))
+            return r;
+    }
+    if (b->options->pull == BUILD_PULL_NEVER) {
+        (void)error_set(err, ENOENT, "image '%s' is not in the store", name); /* returned below */
+        return error_hint(err, "`img pull %s`, or leave out --pull=never", name);
+    }
+    error_clear(err);
+    r = pull(b, ref, platform, name, &manifest, err);
+    return r < 0 ? r : image_load(b->options->store, &manifest, image, err);
+}
+
+int build_image_state(struct build *b, const char *text, const struct platform *platform,
+                      struct stage_state *out, struct error *err)
+{
+    auto_reference struct reference ref = {0};
+    auto_image struct image image = {0};
+    auto_str struct str name = {0};
+    auto_str struct str platform_text = {0};
+    auto_key struct key key = {0};
+    int r = registries_resolve(b->options->registries, text, &ref, err);
+
+    if (r < 0)
+        return r;
+    reference_format(&ref, &name);
+    pthread_mutex_lock(&b->pull_lock);
+    r = get_image(b, &ref, str_text(&name), platform, &image, err);
+    pthread_mutex_unlock(&b->pull_lock);
+    if (r < 0)
+        return r;
+    platform_format(platform, &platform_text);
+    key_init(&key, "from");
+    key_digest(&key, "manifest", &image.manifest);
+    key_text(&key, "platform", str_text(&platform_text));
+    key_final(&key, &out->key);
+    out->config = config_copy(image.config);
+    out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
+    out->layer_count = image.layer_count;
+    out->layer_capacity = image.layer_count;
+    return 0;
+}
+
+static int parse_triggers(struct build_stage *s, struct error *err)
+{
+    auto_strv struct strv texts = {0};
+
+    config_words(s->state.config, "OnBuild", &texts);
+    config_set_words(s->state.config, "OnBuild", NULL);
+    for (size_t i = 0; i < texts.count; i++) {
+        struct instruction *trigger;
+        int r = dockerfile_parse_trigger(s->build->df, s->source->from, texts.items[i], &trigger,
+                                         err);
+
+        if (r < 0)
+            return r;
+        *array_add(&s->triggers) = trigger;
+        s->step_count += trigger->kind == INSTRUCTION_RUN || trigger->kind == INSTRUCTION_COPY ||
+                         trigger->kind == INSTRUCTION_ADD || trigger->kind == INSTRUCTION_WORKDIR;
+    }
+    return 0;
+}
+
+static void scratch_state(struct build_stage *s)
+{
+    auto_key struct key key = {0};
+    auto_str struct str platform = {0};
+
+    platform_format(&s->platform, &platform);
+    key_init(&key, "scratch");
+    key_text(&key, "platform", str_text(&platform));
+    key_final(&key, &s->state.key);
+    s->state.config = config_new_scratch(&s->platform);
+}
+
+static int image_base(struct build_stage *s, struct error *err)
+{
+    struct progress *progress = s->build->options->progress;
+    auto_free char *text = str_format("FROM %s", s->base_name);
+    int r = build_image_state(s->build, s->base_name, &s->platform, &s->state, err);
+
+    if (r < 0)
+        return dockerfile_locate(s->build->df, s->source->from, &s->source->from->from.image.at,
+                                 err);
+    progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
+    return 0;
+}
+
+int build_base(struct build_stage *s, struct error *err)
+{
+    int r = 0;
+
+    if (s->base_stage >= 0) {
+        const struct build_stage *base = &s->build->stages[s->base_stage];
+
+        stage_state_copy(&s->state, &base->state);
+        variables_copy(&s->args, &base->args);
+        strv_copy(&s->arg_names, &base->arg_names);
+    } else if (strcmp(s->base_name, "scratch") == 0) {
+        scratch_state(s);
+    } else {
+        r = image_base(s, err);
+    }
+    return r < 0 ? r : parse_triggers(s, err);
+}

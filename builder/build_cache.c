@@ -1,0 +1,168 @@
+/* build_cache.c - keys and layers of steps, and the bookkeeping every step shares. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+#include "fs/base/limits.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+void stage_state_release(struct stage_state *state)
+{
+    config_free(state->config);
+    free(state->layers);
+    *state = (struct stage_state){0};
+}
+
+void stage_state_copy(struct stage_state *to, const struct stage_state *from)
+{
+    *to = (struct stage_state){
+        .config = config_copy(from->config),
+        .layers = mem_dup(from->layers, from->layer_count * sizeof(*from->layers)),
+        .layer_count = from->layer_count,
+        .layer_capacity = from->layer_count,
+        .key = from->key,
+    };
+}
+
+void stage_push_layer(struct stage_state *state, int64_t layer, const struct digest *key)
+{
+    state->key = *key;
+    if (layer == 0)
+        return;
+    state->layers = array_grow(state->layers, state->layer_count, &state->layer_capacity,
+                               sizeof(*state->layers));
+    state->layers[state->layer_count++] = layer;
+}
+
+static void note_use(struct build *b, const struct digest *key)
+{
+    pthread_mutex_lock(&b->lock);
+    b->touched =
+        array_grow(b->touched, b->touched_count, &b->touched_capacity, sizeof(*b->touched));
+    b->touched[b->touched_count++] = *key;
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* A step may be found under a quick key that was made without reading its inputs; the row then
+ * names the key made from their content, and later steps go on from that one. */
+int build_cache_find(struct build_stage *s, const struct digest *key, struct digest *canonical,
+                     int64_t *layer, struct error *err)
+{
+    auto_cache_row struct cache_row row = {0};
+    int r;
+
+    if (s->no_cache)
+        return 0;
+    r = store_cache_get(s->build->options->store, key, &row, err);
+    if (r == -ENOENT) {
+        error_clear(err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    *canonical = *key;
+    if (row.extra != NULL) {
+        r = digest_parse(row.extra, canonical, err);
+        if (r < 0)
+            return r;
+        note_use(s->build, canonical);
+    }
+    *layer = row.layer;
+    note_use(s->build, key);
+    return 1;
+}
+
+int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int64_t layer,
+                    struct error *err)
+{
+    struct cache_row row = {
+        .key = entry->key,
+        .has_parent = true,
+        .parent = s->state.key,
+        .layer = layer,
+        .run_ns = entry->run_ns,
+    };
+    auto_free char *description = mem_strdup(entry->description);
+    auto_free char *inputs = entry->inputs == NULL ? NULL : mem_strdup(entry->inputs);
+    char text[DIGEST_TEXT_SIZE];
+
+    row.description = description;
+    row.inputs = inputs;
+    if (entry->canonical != NULL) {
+        digest_format(entry->canonical, text);
+        row.extra = text;
+    }
+    return store_cache_put(s->build->options->store, &row, err);
+}
+
+uint32_t step_begin(struct build_stage *s, const char *text)
+{
+    int width = 1;
+
+    for (size_t n = s->step_count; n >= 10; n /= 10)
+        width++;
+    s->step_number++;
+    return progress_beginf(s->build->options->progress, "[%s%s%*zu/%zu] %s", s->label,
+                           s->label[0] == '\0' ? "" : " ", width, s->step_number, s->step_count,
+                           text);
+}
+
+void step_history(struct build_stage *s, const char *created_by, bool empty_layer)
+{
+    const struct config_history h = {
+        .created_ns = s->build->now_ns,
+        .created_by = created_by,
+        .comment = "buildkit.dockerfile.v0",
+        .empty_layer = empty_layer,
+    };
+
+    config_add_history(s->state.config, &h);
+}
+
+char *stage_path(const struct build_stage *s, const char *path)
+{
+    auto_free char *joined = path_join(config_working_dir(s->state.config), path);
+    bool slash = text_ends(path, "/") || text_ends(path, "/.") || strcmp(path, ".") == 0;
+
+    return str_format("%s%s", joined, slash && strcmp(joined, "/") != 0 ? "/" : "");
+}
+
+int stage_view_open(struct build_stage *s, const char *label, bool read_only, struct view **out,
+                    struct error *err)
+{
+    const struct view_options options = {
+        .label = label,
+        .read_only = read_only,
+        .allow_devices = true,
+    };
+
+    return view_open(s->build->options->store, s->state.layers, s->state.layer_count, &options, out,
+                     err);
+}
+
+static int load_users_file(struct view *v, const char *path, struct str *out, bool *has,
+                           struct error *err)
+{
+    int r = view_read_file(v, path, LIMIT_PASSWD_SIZE, out);
+
+    *has = r == 0;
+    if (r == 0 || r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    return error_set(err, -r, "cannot read %s of the image: %s", path, strerror(-r));
+}
+
+int view_users_load(struct view *v, struct view_users *out, struct error *err)
+{
+    int r = load_users_file(v, "/etc/passwd", &out->passwd, &out->has_passwd, err);
+
+    return r < 0 ? r : load_users_file(v, "/etc/group", &out->group, &out->has_group, err);
+}
+
+void view_users_release(struct view_users *u)
+{
+    str_release(&u->passwd);
+    str_release(&u->group);
+}

@@ -1,0 +1,442 @@
+/* build_copy.c - COPY and ADD: keys from content, then writes through a view. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+#include "builder/copy.h"
+#include "builder/key.h"
+#include "builder/users.h"
+#include "fs/base/limits.h"
+#include "fs/base/io.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+/* ---- the context ---- */
+
+static int read_ignore(struct build *b, struct tree *tree, struct error *err)
+{
+    const struct build_options *o = b->options;
+    auto_str struct str text = {0};
+    const char *name = o->ignore_name;
+    int r = -ENOENT;
+
+    if (o->ignore_text != NULL)
+        return ignore_parse(o->ignore_text, strlen(o->ignore_text), name, &b->ignore, err);
+    if (name != NULL)
+        r = tree_read(tree, name, LIMIT_DOCKERFILE_SIZE, &text, err);
+    if (r == -ENOENT || r == -ENOTDIR) {
+        name = ".dockerignore";
+        r = tree_read(tree, name, LIMIT_DOCKERFILE_SIZE, &text, err);
+    }
+    if (r == -ENOENT) {
+        error_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : ignore_parse(str_text(&text), text.size, name, &b->ignore, err);
+}
+
+static int open_context(struct build *b, struct error *err)
+{
+    const struct build_options *o = b->options;
+    auto_tree struct tree *tree = NULL;
+    auto_str struct str remembered = {0};
+    int r;
+
+    if (o->context == NULL) {
+        b->context = tree_new_empty();
+        return 0;
+    }
+    b->context_key = realpath(o->context, NULL);
+    if (b->context_key == NULL)
+        return error_errno(err, "cannot open the build context '%s'", o->context);
+    r = store_context_load(o->store, b->context_key, &remembered, err);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    b->statcache = statcache_new(str_text(&remembered), remembered.size);
+    r = tree_open_host(o->context, b->statcache, &tree, err);
+    if (r == 0)
+        r = read_ignore(b, tree, err);
+    if (r == 0)
+        b->context = STEAL(&tree);
+    return r;
+}
+
+int build_context(struct build *b, struct error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&b->context_lock);
+    if (!b->context_loaded) {
+        r = open_context(b, err);
+        b->context_loaded = r == 0;
+    }
+    pthread_mutex_unlock(&b->context_lock);
+    return r;
+}
+
+/* ---- one COPY ---- */
+
+struct copying {
+    struct build_stage *stage;
+    const struct instruction *in;
+    const struct copy *copy;
+    struct tree *tree;       /* borrowed when it is the context */
+    struct tree *owned_tree; /* of --from */
+    struct digest from_key;  /* of --from */
+    struct selections sources;
+    struct ignore *exclude;
+    struct chmod chmod;
+    struct copy_options options;
+    char *destination;
+    struct digest users_digest; /* of passwd and group, when --chown has names */
+    bool has_users_digest;
+    char *text; /* for progress and history */
+};
+
+static void copying_release(struct copying *c)
+{
+    selections_release(&c->sources);
+    tree_close(c->owned_tree);
+    ignore_free(c->exclude);
+    free(c->destination);
+    free(c->text);
+}
+DEFINE_CLEANUP_VALUE(copying_release, struct copying)
+
+static bool is_remote(const char *source)
+{
+    return text_starts(source, "http://") || text_starts(source, "https://") ||
+           text_starts(source, "git@") || text_starts(source, "git://") ||
+           text_starts(source, "ssh://");
+}
+
+/* What this builder does not do (yet) is refused by name, never passed over. */
+static int refuse_unsupported(const struct copying *c, struct error *err)
+{
+    const struct copy *copy = c->copy;
+    bool is_add = c->in->kind == INSTRUCTION_ADD;
+
+    for (size_t i = 0; i < copy->sources.count; i++)
+        if (is_add && is_remote(copy->sources.items[i].text))
+            return error_set(err, ENOTSUP, "ADD of '%s' is not supported: only local files are",
+                             copy->sources.items[i].text);
+    if (copy->checksum.text != NULL)
+        return error_set(err, ENOTSUP, "ADD --checksum is not supported for local files");
+    if (copy->keep_git_dir != TOGGLE_UNSET)
+        return error_set(err, ENOTSUP, "ADD --keep-git-dir is not supported for local files");
+    return 0;
+}
+
+static int set_owner(struct copying *c, struct error *err)
+{
+    const char *spec = c->copy->chown.text;
+    struct view *v = NULL;
+    auto_view struct view *view = NULL;
+    auto_view_users struct view_users users = {0};
+    struct users_files files = {0};
+    int r;
+
+    c->options.keep_owner = c->copy->from.text != NULL;
+    if (spec == NULL || spec[0] == '\0')
+        return 0;
+    c->options.set_owner = true;
+    if (!owner_is_numeric(spec)) {
+        r = stage_view_open(c->stage, c->text, true, &v, err);
+        if (r < 0)
+            return r;
+        view = v;
+        r = view_users_load(view, &users, err);
+        if (r < 0)
+            return r;
+        files = (struct users_files){
+            .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
+            .passwd_size = users.passwd.size,
+            .group = users.has_group ? str_text(&users.group) : NULL,
+            .group_size = users.group.size,
+        };
+        auto_key struct key key = {0};
+        key_init(&key, "users");
+        key_text(&key, "passwd", files.passwd);
+        key_text(&key, "group", files.group);
+        key_final(&key, &c->users_digest);
+        c->has_users_digest = true;
+    }
+    return owner_resolve(&files, spec, &c->options.uid, &c->options.gid, err);
+}
+
+static int prepare(struct copying *c, struct error *err)
+{
+    const struct copy *copy = c->copy;
+    auto_strv struct strv excludes = {0};
+    int r = refuse_unsupported(c, err);
+
+    if (r < 0)
+        return r;
+    c->destination = stage_path(c->stage, copy->destination.text);
+    c->options = (struct copy_options){
+        .destination = c->destination,
+        .several = copy->sources.count + copy->content_count > 1,
+        .with_parents = copy->parents == TOGGLE_ON,
+        .now_ns = c->stage->build->now_ns,
+    };
+    if (copy->chmod.text != NULL && copy->chmod.text[0] != '\0') {
+        r = chmod_parse(copy->chmod.text, &c->chmod, err);
+        if (r < 0)
+            return r;
+        c->options.chmod = &c->chmod;
+    }
+    for (size_t i = 0; i < copy->excludes.count; i++)
+        strv_add(&excludes, copy->excludes.items[i].text);
+    if (excludes.count > 0)
+        r = ignore_new(&excludes, &c->exclude, err);
+    return r < 0 ? r : set_owner(c, err);
+}
+
+/* A stage's file system, or that of an image, as the tree to copy from. */
+static int open_from(struct copying *c, struct error *err)
+{
+    struct build *b = c->stage->build;
+    const char *from = c->copy->from.text;
+    int position = build_stage_find(b, from, c->stage->position);
+    auto_stage_state struct stage_state image = {0};
+    const struct stage_state *state = &image;
+    const struct view_options options = {.label = from, .read_only = true};
+    struct view *v;
+    int r = 0;
+
+    if (position >= 0)
+        state = &b->stages[position].state;
+    else
+        r = build_image_state(b, from, &c->stage->platform, &image, err);
+    if (r == 0)
+        r = view_open(b->options->store, state->layers, state->layer_count, &options, &v, err);
+    if (r < 0)
+        return r;
+    c->from_key = state->key;
+    c->owned_tree = tree_take_view(v, from);
+    c->tree = c->owned_tree;
+    return 0;
+}
+
+static int select_sources(struct copying *c, struct error *err)
+{
+    struct build *b = c->stage->build;
+    bool is_context = c->copy->from.text == NULL;
+    unsigned threads = b->options->jobs == 0 ? 2 : b->options->jobs;
+
+    for (size_t i = 0; i < c->copy->sources.count; i++) {
+        const struct selection_request request = {
+            .pattern = c->copy->sources.items[i].text,
+            .ignore = is_context ? b->ignore : NULL,
+            .exclude = c->exclude,
+            .deep = c->options.with_parents,
+        };
+        int r = selections_add(&c->sources, c->tree, &request, err);
+
+        if (r < 0)
+            return error_wrap(err, "failed to compute cache key");
+    }
+    if (c->sources.count + c->copy->content_count > 1)
+        c->options.several = true;
+    return selections_digest(&c->sources, c->tree, threads, err);
+}
+
+/* Fields of the key that do not depend on content. */
+static void key_of_flags(struct copying *c, struct key *key)
+{
+    const struct copy *copy = c->copy;
+
+    if (copy->link == TOGGLE_ON)
+        key_number(key, "link", 1);
+    else
+        key_digest(key, "parent", &c->stage->state.key);
+    key_text(key, "instruction", instruction_name(c->in->kind));
+    key_text(key, "destination", c->destination);
+    key_number(key, "several", c->options.several);
+    key_number(key, "parents", c->options.with_parents);
+    key_number(key, "keep-owner", c->options.keep_owner);
+    key_text(key, "chmod", copy->chmod.text);
+    if (c->options.set_owner) {
+        key_number(key, "uid", c->options.uid);
+        key_number(key, "gid", c->options.gid);
+    }
+    if (c->has_users_digest)
+        key_digest(key, "users", &c->users_digest);
+    key_number(key, "unpack", (uint64_t)copy->unpack);
+    for (size_t i = 0; i < copy->excludes.count; i++)
+        key_text(key, "exclude", copy->excludes.items[i].text);
+    for (size_t i = 0; i < copy->content_count; i++) {
+        key_text(key, "text-name", copy->contents[i].name);
+        key_text(key, "text", copy->contents[i].data);
+    }
+    if (c->stage->build->options->rewrite_timestamp)
+        key_number(key, "epoch", (uint64_t)c->stage->build->options->epoch_s);
+}
+
+/* By which stage and which paths: no byte of the source is read. */
+static void quick_key(struct copying *c, struct digest *out)
+{
+    auto_key struct key key = {0};
+
+    key_init(&key, "copy-from");
+    key_of_flags(c, &key);
+    key_digest(&key, "from", &c->from_key);
+    for (size_t i = 0; i < c->copy->sources.count; i++)
+        key_text(&key, "source", c->copy->sources.items[i].text);
+    key_final(&key, out);
+}
+
+static int content_key(struct copying *c, struct key *key, struct digest *out, struct error *err)
+{
+    const struct selection_key how = {
+        .any_mode = c->options.chmod != NULL && c->options.chmod->is_octal,
+        .any_owner = c->options.set_owner,
+        .with_paths = c->options.with_parents,
+    };
+    struct digest content;
+    int r = selections_key(&c->sources, c->tree, &how, &content, err);
+
+    if (r < 0)
+        return r;
+    key_init(key, "copy");
+    key_of_flags(c, key);
+    key_digest(key, "content", &content);
+    key_final(key, out);
+    return 0;
+}
+
+static int write_sources(struct copying *c, struct view *v, struct copied_files *files,
+                         struct error *err)
+{
+    int r = 0;
+
+    if (c->tree != NULL)
+        r = copy_apply(v, c->stage->build->options->store, c->tree, &c->sources, &c->options, files,
+                       err);
+    for (size_t i = 0; r == 0 && i < c->copy->content_count; i++)
+        r = copy_text(v, c->copy->contents[i].name, c->copy->contents[i].data,
+                      strlen(c->copy->contents[i].data), &c->options, err);
+    return r;
+}
+
+/* Writes, seals and remembers; *layer is 0 when nothing changed. */
+static int make_layer(struct copying *c, const struct cache_entry *entry,
+                      const struct digest *quick, int64_t *layer, struct error *err)
+{
+    struct build *b = c->stage->build;
+    auto_view struct view *v = NULL;
+    auto_copied_files struct copied_files files = {0};
+    auto_store_tx struct store_tx tx = {0};
+    const struct view_options options = {.label = c->text, .allow_devices = true};
+    bool is_link = c->copy->link == TOGGLE_ON;
+    struct view_sealed sealed;
+    int r = view_open(b->options->store, is_link ? NULL : c->stage->state.layers,
+                      is_link ? 0 : c->stage->state.layer_count, &options, &v, err);
+
+    if (r == 0)
+        r = write_sources(c, v, &files, err);
+    if (r == 0)
+        r = build_seal(c->stage, v, &sealed, err);
+    if (r == 0)
+        r = store_begin(b->options->store, &tx, err);
+    if (r == 0)
+        r = copied_files_remember(&files, v, b->options->store, sealed.layer, err);
+    if (r == 0)
+        r = build_cache_put(c->stage, entry, sealed.layer, err);
+    if (r == 0 && quick != NULL) {
+        const struct cache_entry alias = {
+            .key = *quick, .canonical = &entry->key, .description = entry->description};
+
+        r = build_cache_put(c->stage, &alias, sealed.layer, err);
+    }
+    if (r == 0)
+        r = store_commit(&tx, err);
+    *layer = sealed.layer;
+    return r;
+}
+
+static int copy_step(struct copying *c, enum progress_state *state, int64_t *layer,
+                     struct digest *canonical, struct error *err)
+{
+    bool is_from = c->copy->from.text != NULL;
+    auto_key struct key key = {0};
+    struct cache_entry entry = {.description = c->text};
+    struct digest quick;
+    uint64_t start_ns = io_ticks_ns();
+    int r;
+
+    *state = PROGRESS_CACHED;
+    if (is_from) {
+        r = open_from(c, err);
+        if (r < 0)
+            return r;
+        quick_key(c, &quick);
+        r = build_cache_find(c->stage, &quick, canonical, layer, err);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    } else {
+        r = build_context(c->stage->build, err);
+        if (r < 0)
+            return r;
+        c->tree = c->stage->build->context;
+    }
+    r = select_sources(c, err);
+    if (r == 0)
+        r = content_key(c, &key, &entry.key, err);
+    if (r == 0)
+        r = build_cache_find(c->stage, &entry.key, canonical, layer, err);
+    if (r < 0)
+        return r;
+    if (r == 1) {
+        const struct cache_entry alias = {
+            .key = quick, .canonical = canonical, .description = c->text};
+
+        return is_from ? build_cache_put(c->stage, &alias, *layer, err) : 0;
+    }
+    *state = PROGRESS_DONE;
+    *canonical = entry.key;
+    entry.inputs = str_text(&key.inputs);
+    entry.run_ns = io_ticks_ns() - start_ns;
+    return make_layer(c, &entry, is_from ? &quick : NULL, layer, err);
+}
+
+static char *describe(const struct instruction *in)
+{
+    const struct copy *copy = &in->copy;
+    struct str text = {0};
+
+    str_add(&text, instruction_name(in->kind));
+    for (size_t i = 0; i < in->flags.count; i++)
+        str_addf(&text, " --%s%s%s", in->flags.items[i].name,
+                 in->flags.items[i].has_value ? "=" : "", in->flags.items[i].value);
+    for (size_t i = 0; i < copy->sources.count; i++)
+        str_addf(&text, " %s", copy->sources.items[i].text);
+    for (size_t i = 0; i < copy->content_count; i++)
+        str_addf(&text, " <<%s", copy->contents[i].name);
+    str_addf(&text, " %s", copy->destination.text);
+    return str_take(&text);
+}
+
+int build_copy(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    __attribute__((cleanup(cleanup_copying_release))) struct copying c = {
+        .stage = s, .in = in, .copy = &in->copy, .text = describe(in)};
+    auto_free char *history = str_format("%s # buildkit", c.text);
+    uint32_t vertex = step_begin(s, c.text);
+    enum progress_state state = PROGRESS_DONE;
+    struct digest key;
+    int64_t layer = 0;
+    int r = prepare(&c, err);
+
+    if (r == 0)
+        r = copy_step(&c, &state, &layer, &key, err);
+    progress_end(s->build->options->progress, vertex, r < 0 ? PROGRESS_ERROR : state, err->text);
+    if (r < 0)
+        return r;
+    atomic_fetch_add(state == PROGRESS_CACHED ? &s->build->cached_count : &s->build->ran_count, 1);
+    stage_push_layer(&s->state, layer, &key);
+    step_history(s, history, layer == 0);
+    return 0;
+}

@@ -1,0 +1,160 @@
+/* build_internal.h - what the files of the build loop share: one build, its stages, their state. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "builder/build.h"
+#include "builder/config.h"
+#include "builder/expand.h"
+#include "builder/ignore.h"
+#include "builder/spawner.h"
+#include "builder/statcache.h"
+#include "builder/transfer.h"
+#include "builder/tree.h"
+
+enum stage_status { STAGE_IDLE, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
+
+/* The file system and configuration that instructions have made so far. */
+struct stage_state {
+    struct config *config;
+    int64_t *layers; /* store ids, bottom first */
+    size_t layer_count;
+    size_t layer_capacity;
+    struct digest key; /* of the chain so far */
+};
+
+struct build_stage {
+    struct build *build;
+    const struct stage *source;
+    size_t position; /* in the Dockerfile */
+    const char *label; /* "" when there is one stage only, else "name " or "stage-1 " */
+    char *label_text;
+    struct platform platform;
+    bool is_needed;
+    size_t *needs; /* positions of stages that must be done first */
+    size_t need_count;
+    size_t need_capacity;
+    char *base_name; /* FROM, expanded */
+    int base_stage;  /* position, or -1 */
+
+    enum stage_status status; /* guarded by build->lock */
+
+    struct stage_state state; /* read by others once DONE */
+    struct variables args;    /* ARGs of the stage with a value, in order */
+    struct strv arg_names;    /* declared ones in order, for history and RUN */
+    struct instructions triggers; /* of the base's ONBUILD; owned */
+    size_t step_count;        /* [n/step_count] */
+    size_t step_number;
+    bool no_cache;
+    bool has_cmd; /* CMD was given in this stage */
+    bool is_workdir_set; /* WORKDIR was given in this stage */
+};
+
+struct build {
+    const struct build_options *options;
+    struct dockerfile *df;
+    struct platform platform;       /* target */
+    struct platform build_platform; /* host */
+    struct variables globals;       /* build and platform arguments, global ARGs */
+    struct build_stage *stages;
+    size_t stage_count;
+    size_t target;
+    int64_t now_ns; /* one time for everything this build makes */
+
+    struct statcache *statcache;
+    char *context_key;
+    struct ignore *ignore;
+    struct tree *context;
+    bool context_loaded;
+    struct checks checks;
+    atomic_size_t cached_count;
+    atomic_size_t ran_count;
+    atomic_bool canceled;
+
+    pthread_mutex_t pull_lock; /* two stages FROM one image fetch it once; taken before lock */
+    pthread_mutex_t context_lock; /* guards context, ignore and context_loaded; before lock */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* guarded by lock: */
+    struct spawner *spawner;
+    struct digest *touched; /* cache keys used */
+    size_t touched_count;
+    size_t touched_capacity;
+    struct error first_error;
+    bool has_error;
+};
+
+/* build_plan.c: which stages, in what order, from what. */
+int build_plan(struct build *b, struct error *err);
+int build_stage_find(const struct build *b, const char *name, size_t before);
+
+/* build_stage.c: runs one stage's instructions. */
+int build_stage_run(struct build_stage *s, struct error *err);
+bool build_is_canceled(struct build *b);
+/* What instructions of the stage see: ENV over ARG over the arguments known everywhere. `env` is
+ * filled; the result borrows it. */
+struct expand_env stage_env(struct build_stage *s, struct variables *env);
+/* The value of --build-arg `name`, or NULL. */
+const char *build_arg(const struct build *b, const char *name);
+
+/* build_base.c: FROM. Gives state, config and triggers. */
+int build_base(struct build_stage *s, struct error *err);
+int build_image_state(struct build *b, const char *name, const struct platform *platform,
+                      struct stage_state *out, struct error *err);
+
+/* build_copy.c and build_step.c: instructions that change files. */
+int build_copy(struct build_stage *s, const struct instruction *in, struct error *err);
+int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err);
+int build_step_run(struct build_stage *s, const struct instruction *in, struct error *err);
+int build_context(struct build *b, struct error *err);
+
+/* build_cache.c: keys -> layers, and what follows from a layer. */
+struct step_result {
+    int64_t layer; /* 0: no file changed */
+    uint64_t run_ns;
+};
+/* 1 hit, 0 miss. A hit gives the layer and the key that later steps go on from. */
+int build_cache_find(struct build_stage *s, const struct digest *key, struct digest *canonical,
+                     int64_t *layer, struct error *err);
+struct cache_entry {
+    struct digest key;
+    const struct digest *canonical; /* NULL: the key itself */
+    const char *description;
+    const char *inputs;
+    uint64_t run_ns;
+};
+int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int64_t layer,
+                    struct error *err);
+/* Seals the view of a step; with the entry, its cache row is made in the same transaction. */
+struct view;
+struct view_sealed;
+int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err);
+int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
+                      struct view_sealed *out, struct error *err);
+void stage_push_layer(struct stage_state *state, int64_t layer, const struct digest *key);
+void stage_state_copy(struct stage_state *to, const struct stage_state *from);
+void stage_state_release(struct stage_state *state);
+DEFINE_CLEANUP_VALUE(stage_state_release, struct stage_state)
+#define auto_stage_state CLEANUP(stage_state_release)
+
+struct spawner *build_spawner(struct build *b, struct error *err); /* made on first use; NULL */
+
+/* Progress lines of a step: "[name 2/4] RUN make". */
+uint32_t step_begin(struct build_stage *s, const char *text);
+void step_history(struct build_stage *s, const char *created_by, bool empty_layer);
+/* Where a relative path of an instruction starts; caller frees. Keeps a trailing slash. */
+char *stage_path(const struct build_stage *s, const char *path);
+int stage_view_open(struct build_stage *s, const char *label, bool read_only, struct view **out,
+                    struct error *err);
+/* /etc/passwd and /etc/group of a view for users.h. */
+struct view_users {
+    struct str passwd;
+    struct str group;
+    bool has_passwd;
+    bool has_group;
+};
+int view_users_load(struct view *v, struct view_users *out, struct error *err);
+void view_users_release(struct view_users *u);
+DEFINE_CLEANUP_VALUE(view_users_release, struct view_users)
+#define auto_view_users CLEANUP(view_users_release)

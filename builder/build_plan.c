@@ -1,0 +1,242 @@
+/* build_plan.c - from instructions and arguments to stages: what is needed, and what needs what. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+
+#include "fs/base/banned.h"
+
+const char *build_arg(const struct build *b, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (size_t i = b->options->build_args == NULL ? 0 : b->options->build_args->count; i > 0; i--) {
+        const char *pair = b->options->build_args->items[i - 1];
+
+        if (strncmp(pair, name, size) == 0 && pair[size] == '=')
+            return pair + size + 1;
+    }
+    return NULL;
+}
+
+static void set_platform_args(struct build *b, const char *prefix, const struct platform *p)
+{
+    const struct {
+        const char *suffix;
+        const char *value;
+    } parts[] = {{"OS", p->os},
+                 {"OSVERSION", p->os_version},
+                 {"ARCH", p->architecture},
+                 {"VARIANT", p->variant}};
+    auto_str struct str whole = {0};
+    auto_free char *name = str_format("%sPLATFORM", prefix);
+
+    platform_format(p, &whole);
+    variables_set(&b->globals, name, str_text(&whole));
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        auto_free char *part = str_format("%s%s", prefix, parts[i].suffix);
+
+        variables_set(&b->globals, part, parts[i].value == NULL ? "" : parts[i].value);
+    }
+}
+
+/* Platform arguments, then --build-arg over them, then the ARGs in front of the first FROM. */
+static int set_globals(struct build *b, struct error *err)
+{
+    const char *target = b->options->target;
+
+    set_platform_args(b, "BUILD", &b->build_platform);
+    set_platform_args(b, "TARGET", &b->platform);
+    variables_set(&b->globals, "TARGETSTAGE",
+                  target == NULL || target[0] == '\0' ? "default" : target);
+    for (size_t i = 0; i < b->globals.count; i++) {
+        const char *given = build_arg(b, b->globals.items[i].name);
+
+        if (given != NULL)
+            variables_set(&b->globals, b->globals.items[i].name, given);
+    }
+    for (size_t i = 0; i < b->df->globals.count; i++) {
+        struct expand_env env = variables_env(&b->globals);
+        auto_instruction struct instruction *arg = NULL;
+        int r = instruction_expand(b->df, b->df->globals.items[i], &env, NULL, &arg, err);
+
+        if (r < 0)
+            return r;
+        for (size_t k = 0; k < arg->pairs.count; k++) {
+            const struct pair *pair = &arg->pairs.items[k];
+            const char *given = build_arg(b, pair->name);
+
+            if (given == NULL && pair->value == NULL && variables_has(&b->globals, pair->name))
+                continue;
+            variables_set(&b->globals, pair->name, given == NULL ? pair->value : given);
+        }
+    }
+    return 0;
+}
+
+int build_stage_find(const struct build *b, const char *name, size_t before)
+{
+    return dockerfile_find_stage(b->df, name, before);
+}
+
+static void add_need(struct build_stage *s, size_t position)
+{
+    for (size_t i = 0; i < s->need_count; i++)
+        if (s->needs[i] == position)
+            return;
+    s->needs = array_grow(s->needs, s->need_count, &s->need_capacity, sizeof(*s->needs));
+    s->needs[s->need_count++] = position;
+}
+
+static int plan_from(struct build_stage *s, struct error *err)
+{
+    struct build *b = s->build;
+    struct expand_env env = variables_env(&b->globals);
+    auto_instruction struct instruction *from = NULL;
+    int r = instruction_expand(b->df, s->source->from, &env, NULL, &from, err);
+
+    if (r < 0)
+        return r;
+    platform_copy(&s->platform, &b->platform);
+    if (from->from.platform.text != NULL && from->from.platform.text[0] != '\0') {
+        platform_release(&s->platform);
+        s->platform = (struct platform){0};
+        r = platform_parse(from->from.platform.text, &s->platform, err);
+        if (r < 0)
+            return dockerfile_locate(b->df, s->source->from, &s->source->from->from.platform.at,
+                                     err);
+    }
+    if (from->from.image.text == NULL || from->from.image.text[0] == '\0') {
+        error_set(err, EINVAL, "base name (%s) should not be blank", s->source->from->from.image.text);
+        return dockerfile_locate(b->df, s->source->from, &s->source->from->from.image.at, err);
+    }
+    s->base_name = mem_strdup(from->from.image.text);
+    s->base_stage = build_stage_find(b, s->base_name, s->position);
+    if (s->base_stage >= 0)
+        add_need(s, (size_t)s->base_stage);
+    return 0;
+}
+
+/* A name that only a later stage has is a mistake with a clear answer. */
+static int plan_ref(struct build_stage *s, const struct instruction *in,
+                    const struct instruction_ref *ref, struct error *err)
+{
+    struct build *b = s->build;
+    int position = build_stage_find(b, ref->name, s->position);
+    int later = build_stage_find(b, ref->name, b->stage_count);
+    uint64_t index;
+
+    if (position >= 0) {
+        add_need(s, (size_t)position);
+        return 0;
+    }
+    if (later == (int)s->position)
+        error_set(err, EINVAL, "circular dependency detected on stage: %s", ref->name);
+    else if (later > 0)
+        error_set(err, EINVAL,
+                  "cannot copy from stage \"%s\", it needs to be defined before current stage "
+                  "\"%s\"",
+                  ref->name,
+                  s->source->from->from.name.text == NULL ? s->label : s->source->from->from.name.text);
+    else if (text_to_u64(ref->name, UINT64_MAX, &index))
+        error_set(err, EINVAL, "invalid stage index %s", ref->name);
+    else
+        return 0; /* an image */
+    return dockerfile_locate(b->df, in, &ref->at, err);
+}
+
+#define REFS_MAX 128u
+
+static int plan_body(struct build_stage *s, struct error *err)
+{
+    for (size_t i = 0; i < s->source->body.count; i++) {
+        const struct instruction *in = s->source->body.items[i];
+        struct instruction_ref refs[REFS_MAX];
+        size_t count = instruction_refs(in, refs, REFS_MAX);
+
+        if (count > REFS_MAX) {
+            error_set(err, E2BIG, "RUN has more than %u mounts", REFS_MAX);
+            return dockerfile_locate(s->build->df, in, NULL, err);
+        }
+        for (size_t k = 0; k < count; k++) {
+            int r = plan_ref(s, in, &refs[k], err);
+
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static void name_stage(struct build_stage *s)
+{
+    const char *name = s->source->from->from.name.text;
+
+    if (name != NULL)
+        s->label_text = mem_strdup(name);
+    else if (s->build->stage_count > 1)
+        s->label_text = str_format("stage-%zu", s->position);
+    else
+        s->label_text = mem_strdup("");
+    s->label = s->label_text;
+}
+
+static bool is_forced(const struct build_stage *s)
+{
+    const struct strv *names = s->build->options->no_cache_stages;
+    const char *name = s->source->from->from.name.text;
+
+    return s->build->options->no_cache ||
+           (names != NULL && name != NULL && strv_contains(names, name));
+}
+
+/* Needs point backwards only, so one pass from the end marks everything. */
+static void mark_needed(struct build *b)
+{
+    b->stages[b->target].is_needed = true;
+    for (size_t i = b->target + 1; i > 0; i--) {
+        const struct build_stage *s = &b->stages[i - 1];
+
+        for (size_t k = 0; s->is_needed && k < s->need_count; k++)
+            b->stages[s->needs[k]].is_needed = true;
+    }
+}
+
+static bool counts_as_step(enum instruction_kind kind)
+{
+    return kind == INSTRUCTION_RUN || kind == INSTRUCTION_COPY || kind == INSTRUCTION_ADD ||
+           kind == INSTRUCTION_WORKDIR;
+}
+
+int build_plan(struct build *b, struct error *err)
+{
+    int r = set_globals(b, err);
+
+    if (r < 0)
+        return r;
+    b->stage_count = b->df->stage_count;
+    b->stages = mem_alloc(b->stage_count * sizeof(*b->stages));
+    r = dockerfile_target(b->df, b->options->target, &b->target, err);
+    for (size_t i = 0; r == 0 && i < b->stage_count; i++) {
+        struct build_stage *s = &b->stages[i];
+
+        s->build = b;
+        s->source = &b->df->stages[i];
+        s->position = i;
+        s->no_cache = is_forced(s);
+        for (size_t k = 0; k < s->source->body.count; k++)
+            s->step_count += counts_as_step(s->source->body.items[k]->kind);
+        name_stage(s);
+        if (i > b->target)
+            continue; /* nothing before it can need it */
+        r = plan_from(s, err);
+        /* As in peers' lines, FROM is a step where an image is used. */
+        if (r == 0 && s->base_stage < 0 && strcmp(s->base_name, "scratch") != 0)
+            s->step_count++;
+        if (r == 0)
+            r = plan_body(s, err);
+    }
+    if (r == 0)
+        mark_needed(b);
+    return r;
+}

@@ -1,0 +1,274 @@
+/* build_stage.c - one stage: its instructions in order, those that only record included. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+
+#include "fs/base/banned.h"
+
+struct expand_env stage_env(struct build_stage *s, struct variables *env)
+{
+    auto_strv struct strv pairs = {0};
+
+    config_env(s->state.config, &pairs);
+    for (size_t i = 0; i < pairs.count; i++) {
+        char *equals = strchr(pairs.items[i], '=');
+
+        if (equals == NULL)
+            continue;
+        *equals = '\0';
+        variables_set(env, pairs.items[i], equals + 1);
+    }
+    env->fallback = &s->args;
+    return variables_env(env);
+}
+
+bool build_is_canceled(struct build *b)
+{
+    return atomic_load(&b->canceled);
+}
+
+static int do_arg(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_str struct str text = {0};
+
+    (void)err; /* whatever can be wrong was found when parsing and expanding */
+    for (size_t i = 0; i < in->pairs.count; i++) {
+        const struct pair *pair = &in->pairs.items[i];
+        const char *value = build_arg(s->build, pair->name);
+
+        if (value == NULL)
+            value = pair->value;
+        if (value == NULL)
+            value = variables_get(&s->build->globals, pair->name);
+        variables_set(&s->args, pair->name, value);
+        if (!strv_contains(&s->arg_names, pair->name))
+            strv_add(&s->arg_names, pair->name);
+        str_addf(&text, "%s%s", i == 0 ? "ARG " : " ", pair->name);
+        if (value != NULL)
+            str_addf(&text, "=%s", value);
+    }
+    step_history(s, str_text(&text), true);
+    return 0;
+}
+
+static int do_pairs(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    bool is_env = in->kind == INSTRUCTION_ENV;
+    auto_str struct str text = {0};
+
+    (void)err;
+    str_add(&text, is_env ? "ENV" : "LABEL");
+    for (size_t i = 0; i < in->pairs.count; i++) {
+        const struct pair *pair = &in->pairs.items[i];
+
+        str_addf(&text, " %s=%s", pair->name, pair->value);
+        if (is_env)
+            config_env_put(s->state.config, pair->name, pair->value);
+        else
+            config_map_put(s->state.config, "Labels", pair->name, json_new_text(pair->value));
+    }
+    step_history(s, str_text(&text), true);
+    return 0;
+}
+
+/* argv of a shell or exec form command. */
+static void command_words(const struct build_stage *s, const struct command *c, struct strv *out)
+{
+    if (!c->is_exec)
+        config_shell(s->state.config, out);
+    for (size_t i = 0; i < c->words.count; i++)
+        strv_add(out, c->words.items[i]);
+}
+
+static void history_of_words(struct build_stage *s, const char *name, const struct strv *words,
+                             bool quoted)
+{
+    auto_str struct str text = {0};
+
+    str_addf(&text, "%s [", name);
+    for (size_t i = 0; i < words->count; i++) {
+        if (i > 0)
+            str_add_char(&text, ' ');
+        if (quoted)
+            str_add_quoted(&text, words->items[i]);
+        else
+            str_add(&text, words->items[i]);
+    }
+    str_add_char(&text, ']');
+    step_history(s, str_text(&text), true);
+}
+
+static int do_command(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    bool is_cmd = in->kind == INSTRUCTION_CMD;
+    auto_strv struct strv words = {0};
+    bool is_empty = in->command.words.count == 0;
+
+    (void)err;
+    if (!is_empty)
+        command_words(s, &in->command, &words);
+    config_set_words(s->state.config, is_cmd ? "Cmd" : "Entrypoint", is_empty ? NULL : &words);
+    if (is_cmd) {
+        config_set_bool(s->state.config, "ArgsEscaped", true);
+        s->has_cmd = true;
+    } else if (!s->has_cmd) {
+        config_set_words(s->state.config, "Cmd", NULL);
+    }
+    history_of_words(s, is_cmd ? "CMD" : "ENTRYPOINT", &words, true);
+    return 0;
+}
+
+static int do_shell(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    (void)err;
+    config_set_words(s->state.config, "Shell", &in->command.words);
+    history_of_words(s, "SHELL", &in->command.words, false);
+    return 0;
+}
+
+static int do_expose(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_str struct str text = {0};
+
+    (void)err;
+    str_add(&text, "EXPOSE map[");
+    for (size_t i = 0; i < in->expose.ports.count; i++) {
+        str_addf(&text, "%s%s:{}", i == 0 ? "" : " ", in->expose.ports.items[i]);
+        config_map_put(s->state.config, "ExposedPorts", in->expose.ports.items[i],
+                       json_new_object());
+    }
+    str_add_char(&text, ']');
+    step_history(s, str_text(&text), true);
+    return 0;
+}
+
+static int do_volume(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_strv struct strv words = {0};
+
+    (void)err;
+    for (size_t i = 0; i < in->volumes.count; i++) {
+        strv_add(&words, in->volumes.items[i].text);
+        config_map_put(s->state.config, "Volumes", in->volumes.items[i].text, json_new_object());
+    }
+    history_of_words(s, "VOLUME", &words, false);
+    return 0;
+}
+
+static int do_value(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_free char *text = str_format("%s %s", instruction_name(in->kind), in->value.text);
+
+    (void)err;
+    if (in->kind == INSTRUCTION_MAINTAINER)
+        config_set_author(s->state.config, in->value.text);
+    else
+        config_set_text(s->state.config, in->kind == INSTRUCTION_USER ? "User" : "StopSignal",
+                        in->value.text);
+    step_history(s, text, true);
+    return 0;
+}
+
+static int do_healthcheck(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    const struct healthcheck *h = &in->health;
+    struct json *value = json_new_object();
+    struct json *test = json_new_array();
+    const struct {
+        const char *key;
+        int64_t ns;
+    } times[] = {{"Interval", h->interval_ns},
+                 {"Timeout", h->timeout_ns},
+                 {"StartPeriod", h->start_period_ns},
+                 {"StartInterval", h->start_interval_ns}};
+    auto_str struct str text = {0};
+
+    (void)err;
+    json_push(test, json_new_text(h->is_none ? "NONE" : h->command.is_exec ? "CMD" : "CMD-SHELL"));
+    for (size_t i = 0; !h->is_none && i < h->command.words.count; i++)
+        json_push(test, json_new_text(h->command.words.items[i]));
+    json_put(value, "Test", test);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        if (times[i].ns != 0)
+            json_put_int(value, times[i].key, times[i].ns);
+    if (h->retries != 0)
+        json_put_int(value, "Retries", h->retries);
+    str_add(&text, "HEALTHCHECK ");
+    json_write(value, &text);
+    config_set_value(s->state.config, "Healthcheck", value);
+    step_history(s, str_text(&text), true);
+    return 0;
+}
+
+static int do_onbuild(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_strv struct strv words = {0};
+
+    (void)err;
+    config_words(s->state.config, "OnBuild", &words);
+    strv_add(&words, in->onbuild.expression);
+    config_set_words(s->state.config, "OnBuild", &words);
+    return 0;
+}
+
+typedef int instruction_fn(struct build_stage *s, const struct instruction *in, struct error *err);
+
+static instruction_fn *const actions[INSTRUCTION_KINDS] = {
+    [INSTRUCTION_ADD] = build_copy,
+    [INSTRUCTION_ARG] = do_arg,
+    [INSTRUCTION_CMD] = do_command,
+    [INSTRUCTION_COPY] = build_copy,
+    [INSTRUCTION_ENTRYPOINT] = do_command,
+    [INSTRUCTION_ENV] = do_pairs,
+    [INSTRUCTION_EXPOSE] = do_expose,
+    [INSTRUCTION_HEALTHCHECK] = do_healthcheck,
+    [INSTRUCTION_LABEL] = do_pairs,
+    [INSTRUCTION_MAINTAINER] = do_value,
+    [INSTRUCTION_ONBUILD] = do_onbuild,
+    [INSTRUCTION_RUN] = build_step_run,
+    [INSTRUCTION_SHELL] = do_shell,
+    [INSTRUCTION_STOPSIGNAL] = do_value,
+    [INSTRUCTION_USER] = do_value,
+    [INSTRUCTION_VOLUME] = do_volume,
+    [INSTRUCTION_WORKDIR] = build_workdir,
+};
+
+static void check_variables(struct build_stage *s, const struct instruction *in,
+                            const struct expand_use *use, const struct variables *known)
+{
+    struct build *b = s->build;
+
+    pthread_mutex_lock(&b->lock);
+    check_undefined(&b->checks, in, use, known);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static int run_instruction(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_variables struct variables env = {0};
+    auto_expand_use struct expand_use use = {0};
+    auto_instruction struct instruction *expanded = NULL;
+    struct expand_env lookup = stage_env(s, &env);
+    int r;
+
+    if (build_is_canceled(s->build))
+        return error_set(err, ECANCELED, "canceled");
+    r = instruction_expand(s->build->df, in, &lookup, &use, &expanded, err);
+    if (r < 0)
+        return r;
+    check_variables(s, in, &use, &env);
+    r = actions[in->kind](s, expanded, err);
+    return r < 0 ? dockerfile_locate(s->build->df, in, NULL, err) : 0;
+}
+
+int build_stage_run(struct build_stage *s, struct error *err)
+{
+    int r = build_base(s, err);
+
+    for (size_t i = 0; r == 0 && i < s->triggers.count; i++)
+        r = run_instruction(s, s->triggers.items[i], err);
+    for (size_t i = 0; r == 0 && i < s->source->body.count; i++)
+        r = run_instruction(s, s->source->body.items[i], err);
+    return r;
+}

@@ -1,0 +1,472 @@
+/* build_step.c - RUN: a view, a sandbox on it, its output, and the layer its journal gives. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/build_internal.h"
+#include "builder/key.h"
+#include "builder/network.h"
+#include "builder/sandbox.h"
+#include "builder/users.h"
+#include "fs/base/io.h"
+#include "fs/mount.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+#define DEFAULT_HOSTNAME "buildkitsandbox"
+#define OUTPUT_BUFFER_SIZE (64u << 10)
+#define TAIL_SIZE 1600u /* of the log, shown with a failure; fits err->detail with the excerpt */
+
+struct step {
+    struct build_stage *stage;
+    const struct instruction *in;
+    struct run_script script;
+    struct strv argv;
+    struct strv env;
+    struct str text;    /* "RUN make", for progress */
+    struct str history; /* "RUN |1 A=b /bin/sh -c make # buildkit" */
+    enum sandbox_network network;
+    enum sandbox_security security;
+    uint32_t vertex;
+    struct str tail; /* last bytes of the log */
+};
+
+static void step_release(struct step *s)
+{
+    run_script_release(&s->script);
+    strv_release(&s->argv);
+    strv_release(&s->env);
+    str_release(&s->text);
+    str_release(&s->history);
+    str_release(&s->tail);
+}
+DEFINE_CLEANUP_VALUE(step_release, struct step)
+
+static int refuse_unsupported(const struct step *s, struct error *err)
+{
+    const struct run *run = &s->in->run;
+
+    if (run->mounts.count > 0)
+        return error_set(err, ENOTSUP, "RUN --mount=type=%s is not supported",
+                         run_mount_type_name(run->mounts.items[0].type));
+    if (run->device_count > 0)
+        return error_set(err, ENOTSUP, "RUN --device is not supported");
+    if (s->script.form == RUN_FORM_SCRIPT)
+        return error_set(err, ENOTSUP, "a RUN heredoc that starts with #! is not supported");
+    return 0;
+}
+
+static int choose_modes(struct step *s, struct error *err)
+{
+    const struct build_options *o = s->stage->build->options;
+    const struct run *run = &s->in->run;
+
+    s->network = o->network == BUILD_NETWORK_NONE   ? SANDBOX_NETWORK_NONE
+                 : o->network == BUILD_NETWORK_HOST ? SANDBOX_NETWORK_HOST
+                                                    : SANDBOX_NETWORK_DEFAULT;
+    if (run->network == RUN_NETWORK_NONE)
+        s->network = SANDBOX_NETWORK_NONE;
+    if (run->network == RUN_NETWORK_HOST) {
+        if (!o->allow_network_host && o->network != BUILD_NETWORK_HOST) {
+            error_set(err, EPERM, "RUN --network=host is not allowed");
+            return error_hint(err, "allow it with --allow network.host");
+        }
+        s->network = SANDBOX_NETWORK_HOST;
+    }
+    s->security = o->no_new_privileges ? SANDBOX_SECURITY_NO_NEW_PRIVILEGES
+                                       : SANDBOX_SECURITY_SANDBOX;
+    if (run->security == RUN_SECURITY_INSECURE) {
+        if (!o->allow_insecure) {
+            error_set(err, EPERM, "RUN --security=insecure is not allowed");
+            return error_hint(err, "allow it with --allow security.insecure");
+        }
+        s->security = SANDBOX_SECURITY_INSECURE;
+    }
+    return 0;
+}
+
+static void make_argv(struct step *s)
+{
+    if (s->script.form == RUN_FORM_SHELL) {
+        config_shell(s->stage->state.config, &s->argv);
+        strv_add(&s->argv, s->script.text);
+        return;
+    }
+    strv_copy(&s->argv, &s->script.argv);
+}
+
+static bool env_has(const struct strv *env, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (size_t i = 0; i < env->count; i++)
+        if (strncmp(env->items[i], name, size) == 0 && env->items[i][size] == '=')
+            return true;
+    return false;
+}
+
+/* ENV of the image, then ARGs of the stage that it does not override. */
+static void make_env(struct step *s)
+{
+    const struct build_stage *stage = s->stage;
+
+    config_env(stage->state.config, &s->env);
+    for (size_t i = 0; i < stage->arg_names.count; i++) {
+        const char *name = stage->arg_names.items[i];
+        const char *value = variables_get(&stage->args, name);
+
+        if (value != NULL && !env_has(&s->env, name))
+            strv_addf(&s->env, "%s=%s", name, value);
+    }
+}
+
+/* Proxies reach the command and nothing else: neither key nor history (FEATURES 1.4). */
+static void add_proxy_env(const struct step *s, struct strv *env)
+{
+    static const char *const names[] = {"HTTP_PROXY",  "http_proxy", "HTTPS_PROXY", "https_proxy",
+                                        "FTP_PROXY",   "ftp_proxy",  "NO_PROXY",    "no_proxy",
+                                        "ALL_PROXY",   "all_proxy"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = build_arg(s->stage->build, names[i]);
+
+        if (value != NULL && !env_has(env, names[i]))
+            strv_addf(env, "%s=%s", names[i], value);
+    }
+}
+
+static void describe(struct step *s)
+{
+    const struct build_stage *stage = s->stage;
+    auto_free char *words = strv_join(&s->argv, " ");
+    auto_str struct str args = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < stage->arg_names.count; i++) {
+        const char *value = variables_get(&stage->args, stage->arg_names.items[i]);
+
+        if (value == NULL)
+            continue;
+        str_addf(&args, "%s=%s ", stage->arg_names.items[i], value);
+        count++;
+    }
+    str_add(&s->text, s->in->text);
+    str_add(&s->text, s->script.summary);
+    str_add(&s->history, "RUN ");
+    if (count > 0)
+        str_addf(&s->history, "|%zu %s", count, str_text(&args));
+    str_addf(&s->history, "%s # buildkit", words);
+}
+
+static void make_key(const struct step *s, struct key *key, struct digest *out)
+{
+    const struct build_stage *stage = s->stage;
+    const struct build_options *o = stage->build->options;
+    auto_str struct str platform = {0};
+
+    platform_format(&stage->platform, &platform);
+    key_init(key, "run");
+    key_digest(key, "parent", &stage->state.key);
+    key_words(key, "argv", &s->argv);
+    key_words(key, "env", &s->env);
+    key_text(key, "cwd", config_working_dir(stage->state.config));
+    key_text(key, "user", config_user(stage->state.config));
+    key_text(key, "hostname", DEFAULT_HOSTNAME);
+    key_text(key, "platform", str_text(&platform));
+    key_number(key, "network", (uint64_t)s->network);
+    key_number(key, "security", (uint64_t)s->security);
+    for (size_t i = 0; o->extra_hosts != NULL && i < o->extra_hosts->count; i++) {
+        const char *host = o->extra_hosts->items[i];
+        auto_free char *name = mem_strndup(host, strcspn(host, ":"));
+
+        key_text(key, "extra-host", name);
+    }
+    if (o->rewrite_timestamp)
+        key_number(key, "epoch", (uint64_t)o->epoch_s);
+    key_final(key, out);
+}
+
+/* ---- running ---- */
+
+static int resolve_user(const struct step *s, struct view *v, struct user *out, struct error *err)
+{
+    auto_view_users struct view_users users = {0};
+    struct users_files files;
+    int r = view_users_load(v, &users, err);
+
+    if (r < 0)
+        return r;
+    files = (struct users_files){
+        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
+        .passwd_size = users.passwd.size,
+        .group = users.has_group ? str_text(&users.group) : NULL,
+        .group_size = users.group.size,
+    };
+    return user_resolve(&files, config_user(s->stage->state.config), out, err);
+}
+
+/* A working directory the image only names is made, as runtimes do. */
+static int ensure_cwd(const struct step *s, struct view *v, struct error *err)
+{
+    const char *cwd = config_working_dir(s->stage->state.config);
+    struct union_attr attr;
+    int r = view_resolve(v, cwd, true, &attr);
+
+    if (r == -ENOENT)
+        r = view_make_dirs(v, cwd, 0755, (struct union_cred){0}, s->stage->build->now_ns, &attr);
+    else if (r == 0 && !S_ISDIR(attr.mode))
+        r = -ENOTDIR;
+    if (r < 0)
+        return error_set(err, -r, "cannot use the working directory '%s': %s", cwd, strerror(-r));
+    return 0;
+}
+
+static int add_mountpoints(const struct sandbox_spec *spec, struct view *v, struct error *err)
+{
+    auto_mountpoint_list struct sandbox_mountpoint_list list = {0};
+    int r = sandbox_mountpoints(spec, &list, err);
+
+    for (size_t i = 0; r == 0 && i < list.count; i++)
+        if (list.items[i].tree == 0)
+            r = view_add_mountpoint(v, list.items[i].path, list.items[i].is_dir, err);
+    return r;
+}
+
+static void keep_tail(struct step *s, const char *bytes, size_t size)
+{
+    str_add_bytes(&s->tail, bytes, size);
+    if (s->tail.size > 2 * TAIL_SIZE) {
+        const char *cut = s->tail.data + s->tail.size - TAIL_SIZE;
+        auto_free char *last = mem_strdup(cut);
+
+        str_truncate(&s->tail, 0);
+        str_add(&s->tail, last);
+    }
+}
+
+/* Passes on what is there; closes *fd at the end of the stream. */
+static void drain(struct step *s, int *fd, int stream, char *buffer)
+{
+    ssize_t got = read(*fd, buffer, OUTPUT_BUFFER_SIZE);
+
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (got <= 0) {
+        close(steal_fd(fd));
+        return;
+    }
+    progress_log(s->stage->build->options->progress, s->vertex, stream, buffer, (size_t)got);
+    keep_tail(s, buffer, (size_t)got);
+}
+
+/* Copies output until the step and all it started are gone; a cancelled build kills them. */
+static void follow(struct step *s, struct sandbox *box)
+{
+    auto_close int out_fd = sandbox_take_stdout_fd(box);
+    auto_close int err_fd = sandbox_take_stderr_fd(box);
+    auto_free char *buffer = mem_alloc(OUTPUT_BUFFER_SIZE);
+    bool ended = false;
+    bool killed = false;
+
+    while (!ended || out_fd >= 0 || err_fd >= 0) {
+        struct pollfd fds[] = {
+            {.fd = out_fd, .events = POLLIN},
+            {.fd = err_fd, .events = POLLIN},
+            {.fd = ended ? -1 : sandbox_poll_fd(box), .events = POLLIN},
+            {.fd = killed ? -1 : s->stage->build->options->cancel_fd, .events = POLLIN},
+        };
+
+        if (poll(fds, 4, -1) < 0)
+            continue;
+        if (fds[0].revents != 0)
+            drain(s, &out_fd, 1, buffer);
+        if (fds[1].revents != 0)
+            drain(s, &err_fd, 2, buffer);
+        if (fds[2].revents != 0)
+            ended = true;
+        if (fds[3].revents != 0) {
+            atomic_store(&s->stage->build->canceled, true);
+            sandbox_kill(box);
+            killed = true;
+        }
+    }
+}
+
+static int failed(struct step *s, const struct sandbox_result *result, struct error *err)
+{
+    auto_free char *words = strv_join(&s->argv, " ");
+    auto_str struct str quoted = {0};
+    auto_str struct str escaped = {0};
+    const char *tail = str_text(&s->tail);
+    size_t size = s->tail.size > TAIL_SIZE ? TAIL_SIZE : s->tail.size;
+
+    str_add_quoted(&quoted, words);
+    if (result->signal != 0)
+        error_set(err, EPROTO, "process %s did not complete successfully: killed by signal %d (%s)",
+                  str_text(&quoted), result->signal, strsignal(result->signal));
+    else
+        error_set(err, EPROTO, "process %s did not complete successfully: exit code: %d",
+                  str_text(&quoted), result->status);
+    if (size > 0) {
+        for (const char *line = tail + s->tail.size - size; *line != '\0';) {
+            size_t length = strcspn(line, "\n");
+
+            str_add_escaped(&escaped, line, length);
+            str_add_char(&escaped, '\n');
+            line += length + (line[length] == '\n');
+        }
+    }
+    return error_detail(err, "------\n > %s:\n%s------\n", str_text(&s->text), str_text(&escaped));
+}
+
+static void hosts_text(const struct build_options *o, struct str *out)
+{
+    str_add(out, "127.0.0.1\tlocalhost " DEFAULT_HOSTNAME "\n"
+                 "::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (size_t i = 0; o->extra_hosts != NULL && i < o->extra_hosts->count; i++) {
+        const char *host = o->extra_hosts->items[i];
+        const char *colon = strchr(host, ':');
+
+        if (colon != NULL)
+            str_addf(out, "%s\t%.*s\n", colon + 1, (int)(colon - host), host);
+    }
+}
+
+/* The sandbox around the served view; on success the command ran and everything of it is gone. */
+static int run_in_sandbox(struct step *s, struct view *v, const struct user *user,
+                          struct sandbox_result *result, struct error *err)
+{
+    struct build *b = s->stage->build;
+    struct spawner *sp = build_spawner(b, err);
+    auto_strv struct strv env = {0};
+    auto_str struct str hosts = {0};
+    struct sandbox_spec spec = {
+        .argv = strv_argv(&s->argv),
+        .cwd = config_working_dir(s->stage->state.config),
+        .uid = user->uid,
+        .gid = user->gid,
+        .groups = user->groups,
+        .group_count = user->group_count,
+        .network = s->network,
+        .security = s->security,
+        .tree_count = 1,
+    };
+    auto_sandbox struct sandbox *box = NULL;
+    auto_mount struct mount *mount = NULL;
+    const struct mount_options mount_options = {.writeback = true};
+    int r;
+
+    if (sp == NULL)
+        return -err->code;
+    strv_copy(&env, &s->env);
+    add_proxy_env(s, &env);
+    if (!env_has(&env, "HOME"))
+        strv_addf(&env, "HOME=%s", user->home);
+    spec.env = strv_argv(&env);
+    hosts_text(b->options, &hosts);
+    spec.hosts = str_text(&hosts);
+    r = add_mountpoints(&spec, v, err);
+    if (r == 0)
+        r = sandbox_start(sp, &spec, &box, err);
+    if (r == 0)
+        r = mount_serve(v, sandbox_take_tree_fd(box, 0), &mount_options, &mount, err);
+    if (r < 0)
+        return r;
+    follow(s, box);
+    return sandbox_wait(box, result, err);
+}
+
+/* With one mapped id the kernel must see every file as root's; the true owners stay data. */
+static int open_view(const struct step *s, struct view **out, struct error *err)
+{
+    const struct build_stage *stage = s->stage;
+    const struct view_options options = {
+        .label = str_text(&s->text),
+        .squash = stage->build->options->single_id,
+    };
+
+    return view_open(stage->build->options->store, stage->state.layers, stage->state.layer_count,
+                     &options, out, err);
+}
+
+static int execute(struct step *s, const struct cache_entry *entry, int64_t *layer,
+                   struct error *err)
+{
+    struct build_stage *stage = s->stage;
+    auto_view struct view *v = NULL;
+    auto_user struct user user = {0};
+    struct sandbox_result result = {0};
+    struct cache_entry made = *entry;
+    struct view_sealed sealed;
+    struct error fault;
+    uint64_t start_ns = io_ticks_ns();
+    int r = open_view(s, &v, err);
+
+    if (r == 0)
+        r = resolve_user(s, v, &user, err);
+    if (r == 0)
+        r = ensure_cwd(s, v, err);
+    if (r == 0)
+        r = run_in_sandbox(s, v, &user, &result, err);
+    if (build_is_canceled(stage->build))
+        return error_set(err, ECANCELED, "canceled");
+    /* A broken store must not look like a broken command. */
+    if (v != NULL && (r < 0 || result.status != 0) && view_fault(v, &fault) < 0) {
+        *err = fault;
+        return -fault.code;
+    }
+    if (r < 0)
+        return r;
+    if (result.status != 0)
+        return failed(s, &result, err);
+    made.run_ns = io_ticks_ns() - start_ns;
+    r = build_seal_cached(stage, v, &made, &sealed, err);
+    *layer = sealed.layer;
+    return r;
+}
+
+int build_step_run(struct build_stage *stage, const struct instruction *in, struct error *err)
+{
+    __attribute__((cleanup(cleanup_step_release))) struct step s = {.stage = stage, .in = in};
+    auto_key struct key key = {0};
+    struct cache_entry entry = {0};
+    struct digest canonical;
+    enum progress_state state;
+    int64_t layer = 0;
+    int r;
+
+    run_script_make(in, &s.script);
+    make_argv(&s);
+    make_env(&s);
+    describe(&s);
+    s.vertex = step_begin(stage, str_text(&s.text));
+    r = refuse_unsupported(&s, err);
+    if (r == 0)
+        r = choose_modes(&s, err);
+    if (r == 0) {
+        make_key(&s, &key, &entry.key);
+        canonical = entry.key;
+        entry.description = str_text(&s.text);
+        entry.inputs = str_text(&key.inputs);
+        r = build_cache_find(stage, &entry.key, &canonical, &layer, err);
+    }
+    state = r == 1 ? PROGRESS_CACHED : PROGRESS_DONE;
+    if (r == 0)
+        r = execute(&s, &entry, &layer, err);
+    progress_end(stage->build->options->progress, s.vertex,
+                 r == -ECANCELED ? PROGRESS_CANCELED
+                 : r < 0         ? PROGRESS_ERROR
+                                 : state,
+                 err->text);
+    if (r < 0)
+        return r;
+    atomic_fetch_add(state == PROGRESS_CACHED ? &stage->build->cached_count
+                                              : &stage->build->ran_count,
+                     1);
+    stage_push_layer(&stage->state, layer, &canonical);
+    step_history(stage, str_text(&s.history), layer == 0);
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* build_workdir.c - WORKDIR: a directory that is there, and where later instructions start. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_internal.h"
+#include "builder/key.h"
+#include "builder/users.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+static int workdir_owner(struct build_stage *s, struct view *v, struct union_cred *out,
+                         struct error *err)
+{
+    auto_view_users struct view_users users = {0};
+    auto_user struct user user = {0};
+    struct users_files files;
+    int r;
+
+    *out = (struct union_cred){0};
+    if (config_user(s->state.config)[0] == '\0')
+        return 0;
+    r = view_users_load(v, &users, err);
+    if (r < 0)
+        return r;
+    files = (struct users_files){
+        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
+        .passwd_size = users.passwd.size,
+        .group = users.has_group ? str_text(&users.group) : NULL,
+        .group_size = users.group.size,
+    };
+    r = user_resolve(&files, config_user(s->state.config), &user, err);
+    if (r == 0)
+        *out = (struct union_cred){.uid = user.uid, .gid = user.gid};
+    return r;
+}
+
+static int make_workdir(struct build_stage *s, const char *path, const struct cache_entry *entry,
+                        int64_t *layer, struct error *err)
+{
+    auto_view struct view *v = NULL;
+    struct union_cred owner;
+    struct union_attr attr;
+    struct view_sealed sealed;
+    int r = stage_view_open(s, entry->description, false, &v, err);
+
+    if (r == 0)
+        r = workdir_owner(s, v, &owner, err);
+    if (r < 0)
+        return r;
+    r = view_make_dirs(v, path, 0755, owner, s->build->now_ns, &attr);
+    if (r < 0)
+        return error_set(err, -r, "cannot make the working directory '%s': %s", path, strerror(-r));
+    r = build_seal(s, v, &sealed, err);
+    if (r < 0)
+        return r;
+    *layer = sealed.layer;
+    return build_cache_put(s, entry, sealed.layer, err);
+}
+
+int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_free char *joined = path_join(config_working_dir(s->state.config), in->value.text);
+    auto_free char *path = path_join("/", joined);
+    auto_free char *text = str_format("WORKDIR %s", path);
+    auto_key struct key key = {0};
+    struct cache_entry entry = {.description = text};
+    struct digest canonical;
+    int64_t layer = 0;
+    uint32_t vertex = step_begin(s, text);
+    int r = 0;
+
+    key_init(&key, "workdir");
+    key_digest(&key, "parent", &s->state.key);
+    key_text(&key, "path", path);
+    key_text(&key, "user", config_user(s->state.config));
+    if (s->build->options->has_epoch)
+        key_number(&key, "epoch", (uint64_t)s->build->options->epoch_s);
+    key_final(&key, &entry.key);
+    canonical = entry.key;
+    entry.inputs = str_text(&key.inputs);
+    if (strcmp(path, "/") != 0)
+        r = build_cache_find(s, &entry.key, &canonical, &layer, err);
+    if (r == 0 && strcmp(path, "/") != 0) {
+        r = make_workdir(s, path, &entry, &layer, err);
+        atomic_fetch_add(&s->build->ran_count, r == 0);
+    } else if (r == 1) {
+        atomic_fetch_add(&s->build->cached_count, 1);
+    }
+    progress_end(s->build->options->progress, vertex,
+                 r < 0    ? PROGRESS_ERROR
+                 : r == 1 ? PROGRESS_CACHED
+                          : PROGRESS_DONE,
+                 err->text);
+    if (r < 0)
+        return r;
+    stage_push_layer(&s->state, layer, &canonical);
+    config_set_text(s->state.config, "WorkingDir", path);
+    step_history(s, text, layer == 0);
+    return 0;
+}

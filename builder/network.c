@@ -1,0 +1,60 @@
+/* network.c - the resolver file of a step. The helper itself is run by spawner_network.c. */
+#include "builder/network.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/base/io.h"
+#include "fs/base/limits.h"
+
+#include "fs/base/banned.h"
+
+#define SEARCH_WORDS "search ", "options ", "domain "
+
+static bool starts_with_any(const char *line, size_t size)
+{
+    static const char *const words[] = {SEARCH_WORDS};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        size_t length = strlen(words[i]);
+
+        if (size > length && memcmp(line, words[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+void network_resolv_conf_from(enum sandbox_network network, const char *host, size_t host_size,
+                              struct str *out)
+{
+    const char *end = host + host_size;
+
+    if (network == SANDBOX_NETWORK_HOST) {
+        str_add_bytes(out, host, host_size);
+        return;
+    }
+    if (network == SANDBOX_NETWORK_NONE)
+        return;
+    str_add(out, "nameserver " NETWORK_NAMESERVER "\n");
+    for (const char *line = host; line < end;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        const char *line_end = newline ? newline : end;
+
+        if (starts_with_any(line, (size_t)(line_end - line))) {
+            str_add_bytes(out, line, (size_t)(line_end - line));
+            str_add_char(out, '\n');
+        }
+        line = newline ? newline + 1 : end;
+    }
+}
+
+void network_resolv_conf(enum sandbox_network network, struct str *out)
+{
+    auto_str struct str host = {0};
+    struct error ignored; /* a host without the file resolves nothing, and neither do its steps */
+
+    error_clear(&ignored);
+    if (io_read_file(AT_FDCWD, "/etc/resolv.conf", LIMIT_CONFIG_SIZE, &host, &ignored) < 0)
+        str_truncate(&host, 0);
+    network_resolv_conf_from(network, str_text(&host), host.size, out);
+}
