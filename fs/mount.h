@@ -18,6 +18,7 @@ struct mount;
 struct mount_options {
     bool writeback; /* kernel write-back cache */
     bool host;      /* mounted in the caller's own namespace: no default_permissions; caller reads all */
+    bool writable;  /* of a host mount only: not "ro"; the view takes the changes */
     bool plain;     /* one thread of the normal class, see serve_sched.h; for tests and comparisons */
 };
 
@@ -25,15 +26,18 @@ struct mount_options {
  * mount, whose options mount_host gives to fusermount3. */
 void mount_option_text(int fuse_fd, const struct mount_options *options, char *text, size_t size);
 
-/* Starts a thread that serves `v` on `fuse_fd` (owned from now on), returning when it waits for
- * requests. The view belongs to that thread until mount_stop. */
+/* Starts a thread that serves `v` on `fuse_fd` (owned from now on, even on failure). The view
+ * belongs to the mount until mount_stop. Nobody else may keep the descriptor open: its last close
+ * is what frees the clients when this process dies.
+ * Errors: -EAGAIN no thread to be had; -EMFILE. */
 int mount_serve(struct view *v, int fuse_fd, const struct mount_options *options,
                 struct mount **out, struct error *err);
-/* Serves on the calling thread until unmounted; for `img mount`. */
+/* Serves on the calling thread, whose signals stay its own, until unmounted; for `img mount`. */
 int mount_serve_here(struct view *v, int fuse_fd, const struct mount_options *options,
                      struct error *err);
-/* Ends serving: pending writes of the kernel were flushed by its unmount; waits for the thread,
- * closes the descriptor. The view is the caller's again. */
+/* Ends serving and closes the descriptor; the view is the caller's again. After the unmount nothing
+ * is lost: it flushed what the kernel held. A mount that still exists is cut off: its clients get
+ * ENOTCONN or ECONNABORTED, those that wait included. */
 void mount_stop(struct mount *m); /* NULL is allowed */
 DEFINE_CLEANUP(mount_stop, struct mount *)
 #define auto_mount CLEANUP(mount_stop)
@@ -42,8 +46,10 @@ DEFINE_CLEANUP(mount_stop, struct mount *)
 void mount_counts(const struct mount *m, uint64_t *counts, unsigned count);
 const char *mount_opcode_name(unsigned opcode); /* "LOOKUP", or NULL */
 
-/* Mounts on a host directory through fusermount3 and gives the descriptor to serve;
- * -ENOENT when the host has no fusermount3. */
+/* Mounts on a host directory through fusermount3 and gives the descriptor to serve, with
+ * options->host. Errors: -ENOENT the host has no fusermount3; -EPERM it refuses, the sentence says
+ * why; -EPROTO. */
 int mount_host(const char *directory, const struct mount_options *options, int *fuse_fd,
                struct error *err);
+/* Unmounts it; the server then ends by itself. -EBUSY when refused, in use for instance. */
 int mount_host_undo(const char *directory, struct error *err);

@@ -87,6 +87,9 @@ struct view_sealed {
 struct seal_options {
     int64_t mtime_max_ns; /* clamp of file times (rewrite-timestamp), or INT64_MAX */
     bool (*keep)(void *context, const char *path); /* NULL keeps all */
+    /* What must become durable together with the layer (a cache row): called inside the transaction
+     * that inserts it, after the row; `layer` is 0 when nothing changed. NULL: nothing. */
+    int (*with_row)(void *context, int64_t layer, struct error *err);
     void *context;
 };
 /* Freezes what the journal recorded: index written, segment adopted as the layer's pack, both

@@ -1,0 +1,47 @@
+/* serve_sched.h - on which CPU and in which class a thread serves its clients' requests.
+ *
+ * A request served on the CPU of the task that made it costs a third to a sixth of one that wakes
+ * another, idle CPU. A serving thread in SCHED_IDLE, kept on its client's CPU, gets that: the client
+ * preempts it at once, and when the client waits, the thread is there and still runnable. But where
+ * somebody else wants that CPU, such a thread starves. So this watches how long requests are late
+ * while the thread waits for a CPU (/proc/thread-self/schedstat), and tells when to change.
+ *
+ * An ordinary user may enter SCHED_IDLE but never leave it (sched(7), RLIMIT_NICE). Hence two
+ * lanes, each a thread of its own, only one of which serves at a time; this decides, mount.c hands
+ * over. Without /proc, or when the client is not visible there, service stays in the plain lane.
+ * Not thread-safe: it belongs to the thread that serves.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum serve_lane {
+    SERVE_PLAIN, /* SCHED_OTHER, on any CPU */
+    SERVE_IDLE,  /* SCHED_IDLE, on the CPU of the client */
+};
+
+struct serve_sched {
+    bool off;              /* never leave the plain lane */
+    enum serve_lane lane;  /* the one that serves */
+    int stat_fd;           /* schedstat of the serving thread, or -1 */
+    int cpu;               /* where the idle lane is kept, or -1 */
+    unsigned count;        /* requests in this lane */
+    uint64_t entered_ns;   /* monotonic time, as all below: when this lane took over */
+    uint64_t seen_ns;      /* last request */
+    uint64_t looked_ns;    /* last look at the delay */
+    uint64_t delay_ns;     /* not a time: what the thread had waited for a CPU by then */
+    uint64_t period_ns;    /* start of the period in which late service is added up */
+    uint64_t starved_ns;   /* not a time: that sum */
+    uint64_t hold_ns;      /* not a time: how long to stay plain after the next starving */
+    uint64_t held_till_ns; /* end of the current hold */
+    uint64_t change_count; /* hand-overs so far */
+};
+
+void serve_sched_init(struct serve_sched *s, bool off);
+void serve_sched_release(struct serve_sched *s);
+/* The calling thread serves in `lane` from now on. */
+void serve_sched_enter(struct serve_sched *s, enum serve_lane lane);
+/* After each request of task `client` (0: nobody's). True when the other lane shall serve. */
+bool serve_sched_tick(struct serve_sched *s, pid_t client);
