@@ -40,8 +40,8 @@ int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, str
 /* Forgets everything written so far, e.g. when a server cannot continue in the middle. */
 int blob_writer_restart(struct blob_writer *w, struct error *err);
 /* Verifies, makes durable, names, inserts the row; consumes w, whatever the result. A blob that
- * exists already is no error. `out` and `size_bytes` may be NULL. -EBADMSG: digest or size differ;
- * nothing is kept, not even of a resumed one, so that the next try starts anew. */
+ * exists already is no error. `out` and `size_bytes` may be NULL. -EBADMSG: the size differs (what a
+ * resumed one has is kept) or the digest does (nothing is kept, so that the next try starts anew). */
 int blob_writer_commit(struct blob_writer *w, struct digest *out, uint64_t *size_bytes,
                        struct error *err);
 /* Leaves nothing behind, unless it was opened to be resumed. NULL is allowed. */
