@@ -193,6 +193,7 @@ void spec_encode(const struct sandbox_spec *spec, struct str *out)
     put_text(out, spec->hosts);
     put_text(out, spec->resolv_conf);
     put_number(out, (uint64_t)spec->network);
+    put_number(out, spec->network_optional);
     put_number(out, (uint64_t)spec->security);
     put_number(out, spec->tree_count);
     put_number(out, spec->root_read_only);
@@ -346,6 +347,7 @@ int spec_decode(const void *bytes, size_t size, struct spec_copy *out)
     spec->hosts = get_text(&r);
     spec->resolv_conf = get_text(&r);
     spec->network = (enum sandbox_network)get_number(&r, SANDBOX_NETWORK_HOST);
+    spec->network_optional = get_number(&r, 1) != 0;
     spec->security = (enum sandbox_security)get_number(&r, SANDBOX_SECURITY_INSECURE);
     spec->tree_count = (size_t)get_number(&r, SANDBOX_TREES_MAX);
     spec->root_read_only = get_number(&r, 1) != 0;

@@ -7,7 +7,7 @@
  *     control socket  img -> spawner   OPTIONS (once), START + step socket + spec memfd
  *                     spawner -> img   READY or FAILED (once)
  *     step socket     spawner -> img   STARTED + descriptors, or FAILED
- *                     init -> img      STAGE (what failed and where), EXITED
+ *                     init -> img      WARNING, STAGE (what failed and where), EXITED
  */
 #pragma once
 
@@ -26,6 +26,7 @@ enum packet_kind {
     PACKET_FAILED,
     PACKET_STARTED,
     PACKET_STAGE,
+    PACKET_WARNING,
     PACKET_EXITED,
 };
 
@@ -61,7 +62,7 @@ extern const char *const sandbox_etc_paths[ETC_COUNT]; /* "etc/resolv.conf", ...
 
 struct packet {
     uint32_t kind;
-    uint32_t stage;    /* STAGE */
+    uint32_t stage;    /* STAGE, WARNING */
     uint32_t index;    /* STAGE */
     int32_t code;      /* STAGE, FAILED: positive errno */
     int32_t status;    /* EXITED: as from waitpid(2) */
@@ -69,7 +70,7 @@ struct packet {
     struct spawner_options options; /* OPTIONS */
     uint32_t watch_parent; /* OPTIONS: PDEATHSIG is safe, the opener is img's main thread */
     uint32_t sealed;       /* OPTIONS: the running image is a sealed memfd (R9) */
-    char text[ERROR_TEXT_MAX]; /* FAILED, STAGE */
+    char text[ERROR_TEXT_MAX]; /* FAILED; STAGE, WARNING: what the helper said; STARTED: a warning */
     char hint[ERROR_HINT_MAX]; /* FAILED */
 };
 

@@ -36,6 +36,7 @@ struct sandbox {
     char *program;
     char *cwd;
     struct strv targets;
+    char *warning; /* or NULL */
 };
 
 /* ---- start ---- */
@@ -132,9 +133,10 @@ static int wait_for_start(struct sandbox *box, struct spawner *sp,
 
     if (r > 0 && packet.kind == PACKET_FAILED)
         return packet_to_error(&packet, err);
-    if (r > 0 && packet.kind == PACKET_STARTED)
+    if (r > 0 && packet.kind == PACKET_STARTED) {
+        box->warning = packet.text[0] ? mem_strdup(packet.text) : NULL;
         r = take_fds(box, spec, fds, count);
-    else if (r >= 0)
+    } else if (r >= 0)
         r = -EPIPE;
     if (r == 0)
         return 0;
@@ -336,6 +338,15 @@ int sandbox_wait(struct sandbox *box, struct sandbox_result *result, struct erro
     wait_for_end(box);
     /* Everybody who could send has ended, so this never blocks. The first word counts. */
     r = packet_receive(box->socket, &packet, NULL, NULL);
+    if (r > 0 && packet.kind == PACKET_WARNING) {
+        struct error warning;
+
+        error_clear(&warning);
+        (void)explain_network(&packet, &warning); /* the only thing that may be given up */
+        free(box->warning);
+        box->warning = mem_strdup(warning.text);
+        r = packet_receive(box->socket, &packet, NULL, NULL);
+    }
     if (r > 0 && packet.kind == PACKET_STAGE)
         return explain_stage(box, &packet, err);
     if (r > 0 && packet.kind == PACKET_EXITED) {
@@ -348,6 +359,11 @@ int sandbox_wait(struct sandbox *box, struct sandbox_result *result, struct erro
     if (atomic_load(&box->is_killed))
         return error_set(err, ECANCELED, "the step was stopped");
     return error_set(err, EPIPE, "the step's init was killed");
+}
+
+const char *sandbox_warning(const struct sandbox *box)
+{
+    return box->warning ? box->warning : "";
 }
 
 void sandbox_kill(struct sandbox *box)
@@ -376,6 +392,7 @@ void sandbox_free(struct sandbox *box)
     cleanup_close_fd(&box->socket);
     free(box->program);
     free(box->cwd);
+    free(box->warning);
     strv_release(&box->targets);
     free(box);
 }

@@ -78,6 +78,8 @@ struct sandbox_spec {
     const char *resolv_conf; /* /etc/resolv.conf; NULL: network_resolv_conf of this network mode */
 
     enum sandbox_network network;
+    bool network_optional; /* DEFAULT: without a working helper go on with a loopback alone and say
+                            * so in sandbox_warning; else that is an error */
     enum sandbox_security security;
 
     size_t tree_count;    /* FUSE file systems to make; tree 0 is the root; 0 counts as 1 */
@@ -116,7 +118,7 @@ struct sandbox;
  * exist and wait to be served: the command starts as soon as the trees answer.
  *
  * Errors: those of spawner_wait_ready; -EINVAL and -E2BIG for the spec; -ENOENT when there is no
- * network helper; -EPIPE when the spawner has ended. */
+ * network helper (and network_optional is not set); -EPIPE when the spawner has ended. */
 int sandbox_start(struct spawner *sp, const struct sandbox_spec *spec, struct sandbox **out,
                   struct error *err);
 
@@ -140,6 +142,8 @@ int sandbox_poll_fd(const struct sandbox *box);
  *     cannot start '/bin/sh': No such file or directory
  * Errors: -ENOENT, -EACCES, -ENOEXEC from exec; -ECANCELED after sandbox_kill; others by stage. */
 int sandbox_wait(struct sandbox *box, struct sandbox_result *result, struct error *err);
+/* What was given up for this step, a sentence, or "". After sandbox_wait; borrowed. */
+const char *sandbox_warning(const struct sandbox *box);
 /* SIGKILL to every process of the step; any thread; returns at once. */
 void sandbox_kill(struct sandbox *box);
 /* Kills what still runs, waits for its end. Trees whose descriptor was taken must be served or

@@ -37,12 +37,12 @@ static const char *const proc_masked[] = {
 static const char *const proc_read_only[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-_Noreturn void sandbox_child_fail(const struct sandbox_plan *plan, enum sandbox_stage stage,
-                                  size_t index, int error)
+static void report(const struct sandbox_plan *plan, enum packet_kind kind,
+                   enum sandbox_stage stage, size_t index, int error)
 {
-    static struct packet packet; /* zeroed; too large for a signal-safe stack habit */
+    static struct packet packet; /* every field is set anew */
 
-    packet.kind = PACKET_STAGE;
+    packet.kind = kind;
     packet.stage = (uint32_t)stage;
     packet.index = (uint32_t)index;
     packet.code = error < 0 ? -error : error;
@@ -52,6 +52,12 @@ _Noreturn void sandbox_child_fail(const struct sandbox_plan *plan, enum sandbox_
         packet.text[n > 0 ? n : 0] = '\0';
     }
     (void)packet_send(plan->socket, &packet, NULL, 0); /* img is gone: nobody left to tell */
+}
+
+_Noreturn void sandbox_child_fail(const struct sandbox_plan *plan, enum sandbox_stage stage,
+                                  size_t index, int error)
+{
+    report(plan, PACKET_STAGE, stage, index, error);
     _exit(1);
 }
 
@@ -343,8 +349,11 @@ static void wait_for_network(const struct sandbox_plan *plan)
     /* The helper leaves its word in the pipe; an end without a word is its death. */
     while (poll(&ready, 1, -1) < 0 && errno == EINTR)
         continue;
-    if ((ready.revents & POLLIN) == 0)
+    if ((ready.revents & POLLIN) != 0)
+        return;
+    if (!plan->spec->network_optional)
         sandbox_child_fail(plan, STAGE_NETWORK_WAIT, 0, ECONNREFUSED);
+    report(plan, PACKET_WARNING, STAGE_NETWORK_WAIT, 0, ECONNREFUSED);
 }
 
 static void report_exit(const struct sandbox_plan *plan, int status)

@@ -167,6 +167,29 @@ static int become_root(const struct id_map *map, struct error *err)
     return 0;
 }
 
+/* ---- /dev/net/tun ---- */
+
+/* The network helper runs as a subordinate id and opens /dev/net/tun, which minimal systems leave to
+ * root. Started as root, we put a node of our own in its place, in a mount namespace nobody else
+ * sees. Every failure leaves things as they were, and the helper says what it misses. */
+static void open_tun_for_helper(void)
+{
+    static const struct mounts_option options[] = {{"mode", "0755"}, {"size", "4k"}};
+    auto_close int fd = -1;
+    struct stat st;
+
+    if (geteuid() != 0 || stat("/dev/net/tun", &st) < 0 || !S_ISCHR(st.st_mode) ||
+        (st.st_mode & 0006) == 0006)
+        return;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return;
+    fd = mounts_create("tmpfs", options, 2, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    if (fd < 0 || mknodat(fd, "tun", S_IFCHR | 0666, st.st_rdev) < 0 ||
+        fchmodat(fd, "tun", 0666, 0) < 0)
+        return;
+    (void)mounts_move(fd, "", AT_FDCWD, "/dev/net"); /* see above */
+}
+
 /* ---- mount namespace A: collecting ---- */
 
 static int clone_device(const char *name, unsigned major_wanted, unsigned minor_wanted)
@@ -398,6 +421,8 @@ int spawner_set_up(struct spawner_state *state, struct error *err)
     struct id_map map;
     int r = id_map_plan(state->options.single_id, &map, err);
 
+    if (r == 0)
+        open_tun_for_helper();
     if (r == 0)
         r = make_user_namespace(&map, err);
     if (r == 0)

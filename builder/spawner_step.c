@@ -39,6 +39,7 @@ struct step {
     int stderr_read;
     int fuse_fds[SANDBOX_TREES_MAX];
     int socket_fds[SANDBOX_MOUNTS_MAX];
+    struct error warning; /* code 0: none */
 };
 
 /* ---- devices ---- */
@@ -404,6 +405,29 @@ static void step_release(struct step *step)
 }
 DEFINE_CLEANUP_VALUE(step_release, struct step)
 
+static int join_network(struct spawner_state *state, struct step *step, struct error *err)
+{
+    const struct sandbox_spec *spec = &step->spec.spec;
+    int r;
+
+    if (spec->network == SANDBOX_NETWORK_HOST)
+        return 0;
+    r = network_acquire(state, spec->network, &step->slot, err);
+    if (r == -ENOENT && spec->network_optional) {
+        step->warning = *err;
+        error_clear(err);
+        r = network_acquire(state, SANDBOX_NETWORK_NONE, &step->slot, err);
+    }
+    if (r < 0)
+        return r;
+    step->plan.netns_fd = step->slot->netns_fd;
+    if (step->slot->is_default) {
+        step->plan.network_ready_fd = step->slot->ready_fd;
+        step->plan.network_said_fd = step->slot->said_fd;
+    }
+    return 0;
+}
+
 static int prepare(struct spawner_state *state, struct step *step, int spec_fd, struct error *err)
 {
     const struct sandbox_spec *spec = &step->spec.spec;
@@ -411,16 +435,9 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
 
     if (r < 0)
         return r;
-    if (spec->network != SANDBOX_NETWORK_HOST) {
-        r = network_acquire(state, spec->network, &step->slot, err);
-        if (r < 0)
-            return r;
-        step->plan.netns_fd = step->slot->netns_fd;
-        if (spec->network == SANDBOX_NETWORK_DEFAULT) {
-            step->plan.network_ready_fd = step->slot->ready_fd;
-            step->plan.network_said_fd = step->slot->said_fd;
-        }
-    }
+    r = join_network(state, step, err);
+    if (r < 0)
+        return r;
     r = make_trees(step, err);
     if (r == 0)
         r = make_private(step, err);
@@ -490,6 +507,8 @@ static int send_started(const struct step *step, int step_socket, int pidfd)
     int fds[3 + SANDBOX_TREES_MAX + SANDBOX_MOUNTS_MAX];
     size_t count = 0;
 
+    if (step->warning.code != 0)
+        memcpy(packet.text, step->warning.text, sizeof(packet.text));
     fds[count++] = pidfd;
     fds[count++] = step->stdout_read;
     fds[count++] = step->stderr_read;
