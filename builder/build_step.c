@@ -335,6 +335,15 @@ static void hosts_text(const struct build_options *o, struct str *out)
     }
 }
 
+/* Said in the step's own output, next to what will fail for want of it. */
+static void warn(struct step *s, const char *warning)
+{
+    auto_free char *line = str_format("warning: %s, continuing without a network\n", warning);
+
+    if (warning[0] != '\0')
+        progress_log(s->stage->build->options->progress, s->vertex, 2, line, strlen(line));
+}
+
 /* The sandbox around the served view; on success the command ran and everything of it is gone. */
 static int run_in_sandbox(struct step *s, struct view *v, const struct user *user,
                           struct sandbox_result *result, struct error *err)
@@ -351,6 +360,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
         .groups = user->groups,
         .group_count = user->group_count,
         .network = s->network,
+        .network_optional = true,
         .security = s->security,
         .tree_count = 1,
     };
@@ -376,7 +386,9 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     if (r < 0)
         return r;
     follow(s, box);
-    return sandbox_wait(box, result, err);
+    r = sandbox_wait(box, result, err);
+    warn(s, sandbox_warning(box));
+    return r;
 }
 
 /* With one mapped id the kernel must see every file as root's; the true owners stay data. */
