@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLEANUP(fn) __attribute__((cleanup(cleanup_##fn)))
+/* `unused`: a variable may exist for its release alone. */
+#define CLEANUP(fn) __attribute__((cleanup(cleanup_##fn), unused))
 
 /* For releases that take a pointer by value: `struct layer *` and friends. */
 #define DEFINE_CLEANUP(fn, type)                                                                   \
@@ -44,8 +45,8 @@ static inline int steal_fd(int *fd)
 
 void cleanup_free_ptr(void *p); /* p is the address of a malloc'ed pointer */
 void cleanup_close_fd(int *fd); /* closes *fd unless negative; keeps errno */
-#define auto_free __attribute__((cleanup(cleanup_free_ptr)))
-#define auto_close __attribute__((cleanup(cleanup_close_fd)))
+#define auto_free __attribute__((cleanup(cleanup_free_ptr), unused))
+#define auto_close __attribute__((cleanup(cleanup_close_fd), unused))
 
 void *mem_alloc(size_t size);                              /* zeroed; aborts when out of memory */
 void *mem_resize(void *p, size_t count, size_t item_size); /* overflow-checked; aborts */

@@ -10,7 +10,7 @@
 #define LIMIT_JSON_DEPTH 32                 /* R35; real documents nest five deep */
 #define LIMIT_JSON_VALUES 131072u           /* R35: parsed, one takes up to 240 bytes */
 #define LIMIT_IMAGE_LAYERS 1024             /* R35; overlay builders stop at 127 */
-#define LIMIT_INDEX_ENTRIES 10000u            /* R35; what 4 MiB of descriptors can hold at most */
+#define LIMIT_INDEX_ENTRIES 10000u          /* R35; what 4 MiB of descriptors can hold at most */
 #define LIMIT_LAYER_ENTRIES 2000000u        /* R40 */
 #define LIMIT_LAYER_SIZE (1ull << 40)       /* R40: 1 TiB of tar */
 #define LIMIT_INFLATE_RATIO 1000u           /* R40: after the first LIMIT_INFLATE_FREE bytes */
