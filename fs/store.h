@@ -302,24 +302,27 @@ int store_cache_mount_lock(struct store *store, const struct digest *id, bool ex
 /* -- accounting: what du lists and prune removes -- */
 
 enum usage_kind {
-    USAGE_LAYER = 1,   /* index, own pack and compressed forms */
+    USAGE_LAYER = 1,   /* index, pack and compressed forms */
     USAGE_BLOB,        /* a document, or bytes no layer claims */
-    USAGE_CACHE,       /* a cache record without a layer of its own */
-    USAGE_CACHE_MOUNT, /* its layers are counted here and nowhere else */
-    USAGE_CONTEXT,     /* stat cache of a build context */
+    USAGE_CACHE,       /* a cache record whose step changed no file */
+    USAGE_CACHE_MOUNT, /* layers that only it needs are counted here and not listed */
+    USAGE_CONTEXT,     /* stat cache of a build context; its bytes are in img.db */
 };
 struct usage_row {
     enum usage_kind kind;
-    char *id;            /* short and unique within the kind; what prune --filter id= matches */
-    char *description;   /* "pulled", "RUN make", media type, ...; never NULL */
-    char *parent;        /* id of the cache record before, or NULL */
-    uint64_t size_bytes; /* on disk now, blocks counted; shared packs count where they were made */
-    bool is_in_use;      /* reachable from a named image */
-    bool is_shared;      /* more than one image, record or layer needs it */
+    char *id;            /* unique in the store: 16 hex digits, or the digest of a blob */
+    char *description;   /* "RUN make", "pulled", "manifest", a context's key, ...; never NULL */
+    char *parent;        /* id of the record before, or NULL */
+    uint64_t size_bytes; /* on disk now, blocks counted; a shared pack counts where it was made */
+    bool is_in_use;      /* a named image needs it */
+    bool is_shared;      /* more than one image or record needs it, or other layers its bytes */
     bool is_mutable;     /* cache mounts */
     int64_t created_ns;
     int64_t used_ns; /* 0: unknown */
     uint64_t use_count;
+    int64_t used_order; /* greater: used later, whatever the clock said; 0: unknown */
+    int64_t layer;      /* USAGE_LAYER: its row */
+    struct digest key;  /* USAGE_BLOB, USAGE_CACHE, USAGE_CACHE_MOUNT: digest, key, id */
 };
 struct usage_list {
     struct usage_row *items;
@@ -327,7 +330,7 @@ struct usage_list {
     size_t capacity;
     uint64_t total_bytes;       /* of all items */
     uint64_t reclaimable_bytes; /* of those not in use */
-    uint64_t database_bytes;    /* img.db itself, in no item */
+    uint64_t database_bytes;    /* img.db without the contexts; in no item */
 };
 void usage_list_release(struct usage_list *list);
 DEFINE_CLEANUP_VALUE(usage_list_release, struct usage_list)

@@ -1,0 +1,24 @@
+/* gc_internal.h - the rows of a collection (store_gc.c), for gc.c. Inside its transaction. */
+#pragma once
+
+#include "fs/store_internal.h"
+
+struct gc_dead_object {
+    struct object object;
+    int64_t layer; /* of an index: whose */
+    uint64_t disk_bytes;
+};
+
+struct gc_dead {
+    struct gc_dead_object *items;
+    size_t count;
+    size_t capacity;
+    uint64_t disk_bytes; /* of all */
+};
+
+/* Deletes the roots that a row of store_usage stands for; named images are never touched. */
+int gc_forget(struct store *store, const struct usage_row *row, struct error *err);
+/* Deletes every layer, pack and blob that no row refers to, adding their files to `dead`. */
+int gc_sweep(struct store *store, struct gc_dead *dead, struct error *err);
+/* Gives free pages of the database back; outside of any transaction. */
+int gc_shrink_database(struct store *store, struct error *err);
