@@ -141,6 +141,25 @@ bool id_ranges_choose(const struct id_ranges *available, struct id_ranges *out)
     return out->count > 0;
 }
 
+bool id_ranges_contain(const struct id_ranges *available, const struct id_ranges *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        uint64_t first = wanted->items[i].outside;
+        uint64_t end = first + wanted->items[i].count;
+        bool found = false;
+
+        for (size_t k = 0; k < available->count; k++) {
+            uint64_t start = available->items[k].inside;
+
+            if (first >= start && end <= start + available->items[k].count)
+                found = true;
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 /* ---- planning ---- */
 
 static bool has_capability(unsigned capability)
@@ -232,14 +251,15 @@ static int choose_for_root(const char *map_path, const char *sub_path, struct id
     struct id_ranges available;
     int r;
 
-    error_clear(&ignored);
-    if (read_ranges(sub_path, "root", 0, out, &ignored) == 0)
-        return 0; /* the administrator's own choice for root */
     r = io_read_file(AT_FDCWD, map_path, LIMIT_PASSWD_SIZE, &text, err);
     if (r < 0)
         return r;
-    if (id_ranges_parse_map(str_text(&text), text.size, &available) < 0 ||
-        !id_ranges_choose(&available, out))
+    r = id_ranges_parse_map(str_text(&text), text.size, &available);
+    error_clear(&ignored);
+    if (r == 0 && read_ranges(sub_path, "root", 0, out, &ignored) == 0 &&
+        id_ranges_contain(&available, out))
+        return 0; /* the administrator's own choice for root */
+    if (r < 0 || !id_ranges_choose(&available, out))
         return error_set(err, EPERM, "'%s' leaves no ids for steps", map_path);
     return 0;
 }

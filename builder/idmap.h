@@ -47,6 +47,9 @@ uint64_t id_ranges_total(const struct id_ranges *ranges);
  * from 524288 when they exist, else the largest run without id 0. False when there is none. */
 bool id_ranges_choose(const struct id_ranges *available, struct id_ranges *out);
 
+/* All ids of `wanted` (outside) exist in this namespace, whose map is `available` (inside). */
+bool id_ranges_contain(const struct id_ranges *available, const struct id_ranges *wanted);
+
 /* Decides the way and the ranges for this process.
  * Errors: -ENOENT no range or no newuidmap, -EPERM no_new_privs; each with its hint. */
 int id_map_plan(bool single_id, struct id_map *out, struct error *err);
