@@ -2,12 +2,11 @@
  *
  * Locks are taken in the order pull_lock, context_lock, lock; none is held while a step runs.
  */
-#include "builder/build.h"
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "builder/build.h"
 #include "builder/build_internal.h"
 #include "builder/image.h"
 #include "fs/base/io.h"

@@ -23,26 +23,34 @@ struct store;
 enum build_pull { BUILD_PULL_MISSING, BUILD_PULL_ALWAYS, BUILD_PULL_NEVER };
 enum build_network { BUILD_NETWORK_DEFAULT, BUILD_NETWORK_NONE, BUILD_NETWORK_HOST };
 
+struct build_secret {
+    const char *id;
+    const char *bytes; /* NUL-terminated behind `size`, for use as a variable */
+    size_t size;
+};
+
 struct build_options {
     struct store *store;
     struct registries *registries;
     struct progress *progress; /* may be NULL */
 
-    const char *context;         /* directory; NULL: an empty context */
-    const char *dockerfile;      /* text, with its size in bytes */
+    const char *context;    /* directory; NULL: an empty context */
+    const char *dockerfile; /* text, with its size in bytes */
     size_t dockerfile_size;
     const char *dockerfile_name; /* for messages: "Dockerfile" */
     const char *ignore_name;     /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
     const char *ignore_text;     /* its text when it lies outside the context, or NULL */
 
-    const char *target;           /* stage, or NULL for the last */
-    const struct strv *build_args; /* "NAME=value" */
-    const struct strv *labels;     /* "name=value" */
-    const struct strv *annotations; /* "name=value" */
-    const struct strv *tags;       /* canonical references the result is known by */
+    const char *target;                 /* stage, or NULL for the last */
+    const struct strv *build_args;      /* "NAME=value" */
+    const struct strv *labels;          /* "name=value" */
+    const struct strv *annotations;     /* "name=value" */
+    const struct strv *tags;            /* canonical references the result is known by */
     const struct strv *no_cache_stages; /* stages built anew, or NULL */
-    const struct strv *extra_hosts; /* "name:ip" lines for /etc/hosts */
-    const struct platform *platform; /* NULL: the host's */
+    const struct build_secret *secrets;
+    size_t secret_count;
+    const struct strv *extra_hosts;     /* "name:ip" lines for /etc/hosts */
+    const struct platform *platform;    /* NULL: the host's */
     bool no_cache;
     enum build_pull pull;
     enum build_network network;

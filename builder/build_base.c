@@ -131,8 +131,8 @@ static int parse_triggers(struct build_stage *s, struct error *err)
     config_set_words(s->state.config, "OnBuild", NULL);
     for (size_t i = 0; i < texts.count; i++) {
         struct instruction *trigger;
-        int r = dockerfile_parse_trigger(s->build->df, s->source->from, texts.items[i], &trigger,
-                                         err);
+        int r =
+            dockerfile_parse_trigger(s->build->df, s->source->from, texts.items[i], &trigger, err);
 
         if (r < 0)
             return r;

@@ -6,8 +6,8 @@
 #include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/users.h"
-#include "fs/base/limits.h"
 #include "fs/base/io.h"
+#include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/view.h"
 

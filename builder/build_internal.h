@@ -27,7 +27,7 @@ struct stage_state {
 struct build_stage {
     struct build *build;
     const struct stage *source;
-    size_t position; /* in the Dockerfile */
+    size_t position;   /* in the Dockerfile */
     const char *label; /* "" when there is one stage only, else "name " or "stage-1 " */
     char *label_text;
     struct platform platform;
@@ -40,14 +40,14 @@ struct build_stage {
 
     enum stage_status status; /* guarded by build->lock */
 
-    struct stage_state state; /* read by others once DONE */
-    struct variables args;    /* ARGs of the stage with a value, in order */
-    struct strv arg_names;    /* declared ones in order, for history and RUN */
+    struct stage_state state;     /* read by others once DONE */
+    struct variables args;        /* ARGs of the stage with a value, in order */
+    struct strv arg_names;        /* declared ones in order, for history and RUN */
     struct instructions triggers; /* of the base's ONBUILD; owned */
-    size_t step_count;        /* [n/step_count] */
+    size_t step_count;            /* [n/step_count] */
     size_t step_number;
     bool no_cache;
-    bool has_cmd; /* CMD was given in this stage */
+    bool has_cmd;        /* CMD was given in this stage */
     bool is_workdir_set; /* WORKDIR was given in this stage */
 };
 
@@ -72,7 +72,7 @@ struct build {
     atomic_size_t ran_count;
     atomic_bool canceled;
 
-    pthread_mutex_t pull_lock; /* two stages FROM one image fetch it once; taken before lock */
+    pthread_mutex_t pull_lock;    /* two stages FROM one image fetch it once; taken before lock */
     pthread_mutex_t context_lock; /* guards context, ignore and context_loaded; before lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -10,7 +10,8 @@ const char *build_arg(const struct build *b, const char *name)
 {
     size_t size = strlen(name);
 
-    for (size_t i = b->options->build_args == NULL ? 0 : b->options->build_args->count; i > 0; i--) {
+    for (size_t i = b->options->build_args == NULL ? 0 : b->options->build_args->count; i > 0;
+         i--) {
         const char *pair = b->options->build_args->items[i - 1];
 
         if (strncmp(pair, name, size) == 0 && pair[size] == '=')
@@ -107,7 +108,8 @@ static int plan_from(struct build_stage *s, struct error *err)
                                      err);
     }
     if (from->from.image.text == NULL || from->from.image.text[0] == '\0') {
-        error_set(err, EINVAL, "base name (%s) should not be blank", s->source->from->from.image.text);
+        error_set(err, EINVAL, "base name (%s) should not be blank",
+                  s->source->from->from.image.text);
         return dockerfile_locate(b->df, s->source->from, &s->source->from->from.image.at, err);
     }
     s->base_name = mem_strdup(from->from.image.text);
@@ -137,7 +139,8 @@ static int plan_ref(struct build_stage *s, const struct instruction *in,
                   "cannot copy from stage \"%s\", it needs to be defined before current stage "
                   "\"%s\"",
                   ref->name,
-                  s->source->from->from.name.text == NULL ? s->label : s->source->from->from.name.text);
+                  s->source->from->from.name.text == NULL ? s->label
+                                                          : s->source->from->from.name.text);
     else if (text_to_u64(ref->name, UINT64_MAX, &index))
         error_set(err, EINVAL, "invalid stage index %s", ref->name);
     else

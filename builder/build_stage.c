@@ -215,22 +215,14 @@ static int do_onbuild(struct build_stage *s, const struct instruction *in, struc
 typedef int instruction_fn(struct build_stage *s, const struct instruction *in, struct error *err);
 
 static instruction_fn *const actions[INSTRUCTION_KINDS] = {
-    [INSTRUCTION_ADD] = build_copy,
-    [INSTRUCTION_ARG] = do_arg,
-    [INSTRUCTION_CMD] = do_command,
-    [INSTRUCTION_COPY] = build_copy,
-    [INSTRUCTION_ENTRYPOINT] = do_command,
-    [INSTRUCTION_ENV] = do_pairs,
-    [INSTRUCTION_EXPOSE] = do_expose,
-    [INSTRUCTION_HEALTHCHECK] = do_healthcheck,
-    [INSTRUCTION_LABEL] = do_pairs,
-    [INSTRUCTION_MAINTAINER] = do_value,
-    [INSTRUCTION_ONBUILD] = do_onbuild,
-    [INSTRUCTION_RUN] = build_step_run,
-    [INSTRUCTION_SHELL] = do_shell,
-    [INSTRUCTION_STOPSIGNAL] = do_value,
-    [INSTRUCTION_USER] = do_value,
-    [INSTRUCTION_VOLUME] = do_volume,
+    [INSTRUCTION_ADD] = build_copy,        [INSTRUCTION_ARG] = do_arg,
+    [INSTRUCTION_CMD] = do_command,        [INSTRUCTION_COPY] = build_copy,
+    [INSTRUCTION_ENTRYPOINT] = do_command, [INSTRUCTION_ENV] = do_pairs,
+    [INSTRUCTION_EXPOSE] = do_expose,      [INSTRUCTION_HEALTHCHECK] = do_healthcheck,
+    [INSTRUCTION_LABEL] = do_pairs,        [INSTRUCTION_MAINTAINER] = do_value,
+    [INSTRUCTION_ONBUILD] = do_onbuild,    [INSTRUCTION_RUN] = build_step_run,
+    [INSTRUCTION_SHELL] = do_shell,        [INSTRUCTION_STOPSIGNAL] = do_value,
+    [INSTRUCTION_USER] = do_value,         [INSTRUCTION_VOLUME] = do_volume,
     [INSTRUCTION_WORKDIR] = build_workdir,
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "builder/build_internal.h"
+#include "builder/build_mount.h"
 #include "builder/key.h"
 #include "builder/network.h"
 #include "builder/sandbox.h"
@@ -30,12 +31,14 @@ struct step {
     struct str history; /* "RUN |1 A=b /bin/sh -c make # buildkit" */
     enum sandbox_network network;
     enum sandbox_security security;
+    struct step_mounts mounts;
     uint32_t vertex;
     struct str tail; /* last bytes of the log */
 };
 
 static void step_release(struct step *s)
 {
+    step_mounts_release(&s->mounts);
     run_script_release(&s->script);
     strv_release(&s->argv);
     strv_release(&s->env);
@@ -49,9 +52,6 @@ static int refuse_unsupported(const struct step *s, struct error *err)
 {
     const struct run *run = &s->in->run;
 
-    if (run->mounts.count > 0)
-        return error_set(err, ENOTSUP, "RUN --mount=type=%s is not supported",
-                         run_mount_type_name(run->mounts.items[0].type));
     if (run->device_count > 0)
         return error_set(err, ENOTSUP, "RUN --device is not supported");
     if (s->script.form == RUN_FORM_SCRIPT)
@@ -76,8 +76,8 @@ static int choose_modes(struct step *s, struct error *err)
         }
         s->network = SANDBOX_NETWORK_HOST;
     }
-    s->security = o->no_new_privileges ? SANDBOX_SECURITY_NO_NEW_PRIVILEGES
-                                       : SANDBOX_SECURITY_SANDBOX;
+    s->security =
+        o->no_new_privileges ? SANDBOX_SECURITY_NO_NEW_PRIVILEGES : SANDBOX_SECURITY_SANDBOX;
     if (run->security == RUN_SECURITY_INSECURE) {
         if (!o->allow_insecure) {
             error_set(err, EPERM, "RUN --security=insecure is not allowed");
@@ -126,9 +126,9 @@ static void make_env(struct step *s)
 /* Proxies reach the command and nothing else: neither key nor history (FEATURES 1.4). */
 static void add_proxy_env(const struct step *s, struct strv *env)
 {
-    static const char *const names[] = {"HTTP_PROXY",  "http_proxy", "HTTPS_PROXY", "https_proxy",
-                                        "FTP_PROXY",   "ftp_proxy",  "NO_PROXY",    "no_proxy",
-                                        "ALL_PROXY",   "all_proxy"};
+    static const char *const names[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",
+                                        "FTP_PROXY",  "ftp_proxy",  "NO_PROXY",    "no_proxy",
+                                        "ALL_PROXY",  "all_proxy"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *value = build_arg(s->stage->build, names[i]);
@@ -161,11 +161,12 @@ static void describe(struct step *s)
     str_addf(&s->history, "%s # buildkit", words);
 }
 
-static void make_key(const struct step *s, struct key *key, struct digest *out)
+static int make_key(struct step *s, struct key *key, struct digest *out, struct error *err)
 {
     const struct build_stage *stage = s->stage;
     const struct build_options *o = stage->build->options;
     auto_str struct str platform = {0};
+    int r;
 
     platform_format(&stage->platform, &platform);
     key_init(key, "run");
@@ -186,7 +187,10 @@ static void make_key(const struct step *s, struct key *key, struct digest *out)
     }
     if (o->rewrite_timestamp)
         key_number(key, "epoch", (uint64_t)o->epoch_s);
-    key_final(key, out);
+    r = step_mounts_key(&s->mounts, s->stage, &s->in->run, key, err);
+    if (r == 0)
+        key_final(key, out);
+    return r;
 }
 
 /* ---- running ---- */
@@ -224,7 +228,8 @@ static int ensure_cwd(const struct step *s, struct view *v, struct error *err)
     return 0;
 }
 
-static int add_mountpoints(const struct sandbox_spec *spec, struct view *v, struct error *err)
+static int add_mountpoints(struct step *s, const struct sandbox_spec *spec, struct view *v,
+                           struct error *err)
 {
     auto_mountpoint_list struct sandbox_mountpoint_list list = {0};
     int r = sandbox_mountpoints(spec, &list, err);
@@ -232,7 +237,7 @@ static int add_mountpoints(const struct sandbox_spec *spec, struct view *v, stru
     for (size_t i = 0; r == 0 && i < list.count; i++)
         if (list.items[i].tree == 0)
             r = view_add_mountpoint(v, list.items[i].path, list.items[i].is_dir, err);
-    return r;
+    return r < 0 ? r : step_mounts_points(&s->mounts, &list, err);
 }
 
 static void keep_tail(struct step *s, const char *bytes, size_t size)
@@ -362,7 +367,9 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
         .network = s->network,
         .network_optional = true,
         .security = s->security,
-        .tree_count = 1,
+        .tree_count = s->mounts.tree_count,
+        .mounts = s->mounts.specs,
+        .mount_count = s->mounts.spec_count,
     };
     auto_sandbox struct sandbox *box = NULL;
     auto_mount struct mount *mount = NULL;
@@ -372,13 +379,14 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     if (sp == NULL)
         return -err->code;
     strv_copy(&env, &s->env);
+    strv_copy(&env, &s->mounts.env);
     add_proxy_env(s, &env);
     if (!env_has(&env, "HOME"))
         strv_addf(&env, "HOME=%s", user->home);
     spec.env = strv_argv(&env);
     hosts_text(b->options, &hosts);
     spec.hosts = str_text(&hosts);
-    r = add_mountpoints(&spec, v, err);
+    r = add_mountpoints(s, &spec, v, err);
     if (r == 0)
         r = sandbox_start(sp, &spec, &box, err);
     if (r == 0)
@@ -422,6 +430,8 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
     if (r == 0)
         r = ensure_cwd(s, v, err);
     if (r == 0)
+        r = step_mounts_open(&s->mounts, err);
+    if (r == 0)
         r = run_in_sandbox(s, v, &user, &result, err);
     if (build_is_canceled(stage->build))
         return error_set(err, ECANCELED, "canceled");
@@ -458,8 +468,9 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     r = refuse_unsupported(&s, err);
     if (r == 0)
         r = choose_modes(&s, err);
+    if (r == 0)
+        r = make_key(&s, &key, &entry.key, err);
     if (r == 0) {
-        make_key(&s, &key, &entry.key);
         canonical = entry.key;
         entry.description = str_text(&s.text);
         entry.inputs = str_text(&key.inputs);
@@ -475,9 +486,8 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
                  err->text);
     if (r < 0)
         return r;
-    atomic_fetch_add(state == PROGRESS_CACHED ? &stage->build->cached_count
-                                              : &stage->build->ran_count,
-                     1);
+    atomic_fetch_add(
+        state == PROGRESS_CACHED ? &stage->build->cached_count : &stage->build->ran_count, 1);
     stage_push_layer(&stage->state, layer, &canonical);
     step_history(stage, str_text(&s.history), layer == 0);
     return 0;

@@ -1,9 +1,9 @@
 /* chmod.c - symbolic and octal file modes. */
-#include "builder/chmod.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "builder/chmod.h"
 
 #include "fs/base/banned.h"
 

@@ -16,9 +16,9 @@ struct chmod {
     bool is_octal;
     mode_t octal;
     struct {
-        mode_t who; /* S_IRWXU | S_ISUID and so on */
-        char op;    /* + - = */
-        mode_t bits; /* of 0777 pattern and 07000, before `who` is applied */
+        mode_t who;     /* S_IRWXU | S_ISUID and so on */
+        char op;        /* + - = */
+        mode_t bits;    /* of 0777 pattern and 07000, before `who` is applied */
         bool x_if_any;  /* X */
         char copy_from; /* u g o, or 0 */
     } clauses[CHMOD_CLAUSES_MAX];

@@ -2,13 +2,12 @@
  *
  * The document itself is the state, so that unknown members of a base survive without being known.
  */
-#include "builder/config.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "builder/config.h"
 #include "fs/base/limits.h"
 
 #include "fs/base/banned.h"

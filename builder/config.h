@@ -31,10 +31,10 @@ DEFINE_CLEANUP(config_free, struct config *)
 const char *config_user(const struct config *c);
 const char *config_working_dir(const struct config *c); /* "/" when unset */
 const char *config_created(const struct config *c);     /* RFC 3339 text, "" when unset */
-void config_platform(const struct config *c, struct platform *out); /* caller releases */
-void config_env(const struct config *c, struct strv *out);          /* appends "NAME=value" */
+void config_platform(const struct config *c, struct platform *out);   /* caller releases */
+void config_env(const struct config *c, struct strv *out);            /* appends "NAME=value" */
 const char *config_env_get(const struct config *c, const char *name); /* NULL when unset */
-void config_shell(const struct config *c, struct strv *out);        /* default /bin/sh -c */
+void config_shell(const struct config *c, struct strv *out);          /* default /bin/sh -c */
 void config_words(const struct config *c, const char *key, struct strv *out); /* "Cmd", "OnBuild" */
 size_t config_layer_count(const struct config *c);
 int config_layer_diff_id(const struct config *c, size_t position, struct digest *out,
@@ -44,8 +44,9 @@ const struct json *config_json(const struct config *c);
 /* Keys are those of the "config" object: "User", "WorkingDir", "Cmd", "Entrypoint", ... */
 void config_set_text(struct config *c, const char *key, const char *value);
 void config_set_bool(struct config *c, const char *key, bool value);
-void config_set_words(struct config *c, const char *key, const struct strv *value); /* NULL removes */
-void config_set_value(struct config *c, const char *key, struct json *value);       /* takes value */
+void config_set_words(struct config *c, const char *key,
+                      const struct strv *value);                              /* NULL removes */
+void config_set_value(struct config *c, const char *key, struct json *value); /* takes value */
 void config_env_put(struct config *c, const char *name, const char *value); /* keeps its position */
 void config_map_put(struct config *c, const char *key, const char *member, struct json *value);
 void config_set_author(struct config *c, const char *author);

@@ -1,10 +1,9 @@
 /* copy.c - COPY's rules about destinations, and the writing of entries. */
-#include "builder/copy.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "builder/copy.h"
 #include "builder/tree.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
@@ -70,8 +69,8 @@ static int set_meta(struct copier *c, uint64_t ino, const struct entry_meta *m)
         return r;
     if (m->type != ENTRY_SYMLINK) {
         rest.set |= UNION_SET_MODE;
-        rest.mode = o->chmod == NULL ? m->mode
-                                     : chmod_apply(o->chmod, m->mode, m->type == ENTRY_DIR);
+        rest.mode =
+            o->chmod == NULL ? m->mode : chmod_apply(o->chmod, m->mode, m->type == ENTRY_DIR);
     }
     return union_setattr(c->to, ino, &rest, &attr);
 }
@@ -168,8 +167,8 @@ static int push_dir(struct copier *c, size_t depth, uint64_t ino, bool set_time,
 {
     if (c->stack_count == sizeof(c->stack) / sizeof(c->stack[0]))
         return error_set(err, ELOOP, "cannot copy to '%.64s…': too many levels", path);
-    c->stack[c->stack_count++] = (struct open_dir){
-        .depth = depth, .ino = ino, .set_time = set_time, .mtime_ns = mtime_ns};
+    c->stack[c->stack_count++] =
+        (struct open_dir){.depth = depth, .ino = ino, .set_time = set_time, .mtime_ns = mtime_ns};
     return 0;
 }
 
@@ -252,8 +251,8 @@ static int copy_leaf(struct copier *c, const struct selected *s, const char *tar
 {
     auto_free char *dir = path_join(target, "..");
     struct union_attr parent;
-    int r = view_make_dirs(c->to, dir, 0755, owner_of(c->options, NULL), c->options->now_ns,
-                           &parent);
+    int r =
+        view_make_dirs(c->to, dir, 0755, owner_of(c->options, NULL), c->options->now_ns, &parent);
 
     if (r < 0)
         return fail(c, dir, r, err);

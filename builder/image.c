@@ -1,9 +1,8 @@
 /* image.c - finding, loading and committing images in the store. */
-#include "builder/image.h"
-
 #include <errno.h>
 #include <string.h>
 
+#include "builder/image.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"
 #include "fs/layer.h"
@@ -160,8 +159,8 @@ static void put_annotations(struct json *document, const struct strv *annotation
     for (size_t i = 0; i < annotations->count; i++) {
         const char *pair = annotations->items[i];
         const char *equals = strchr(pair, '=');
-        auto_free char *name = mem_strndup(pair, equals == NULL ? strlen(pair)
-                                                                : (size_t)(equals - pair));
+        auto_free char *name =
+            mem_strndup(pair, equals == NULL ? strlen(pair) : (size_t)(equals - pair));
 
         json_put_text(object, name, equals == NULL ? "" : equals + 1);
     }
@@ -189,8 +188,9 @@ void manifest_write(const struct digest *config, uint64_t config_size, struct js
 
 static enum layer_compression compression_of(enum codec_format format)
 {
-    return format == CODEC_GZIP ? LAYER_GZIP : format == CODEC_ZSTD ? LAYER_ZSTD
-                                                                    : LAYER_UNCOMPRESSED;
+    return format == CODEC_GZIP   ? LAYER_GZIP
+           : format == CODEC_ZSTD ? LAYER_ZSTD
+                                  : LAYER_UNCOMPRESSED;
 }
 
 /* A pulled layer keeps the bytes it came as; one made here has none until it is pushed. */
@@ -208,7 +208,8 @@ static int describe_layer(struct store *store, int64_t layer, bool docker_types,
     if (r < 0)
         return r;
     *size_bytes = tar_size;
-    if (row.kind == LAYER_PULLED && store_layer_blob_find(store, layer, CODEC_DETECT, &blob, err) == 0) {
+    if (row.kind == LAYER_PULLED &&
+        store_layer_blob_find(store, layer, CODEC_DETECT, &blob, err) == 0) {
         layer_descriptor(compression_of(blob.format), docker_types, &blob.digest, blob.size_bytes,
                          into);
         *size_bytes = blob.size_bytes;

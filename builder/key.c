@@ -1,7 +1,7 @@
 /* key.c - fields of a cache key, hashed and written down. */
-#include "builder/key.h"
-
 #include <string.h>
+
+#include "builder/key.h"
 
 #include "fs/base/banned.h"
 

@@ -1,8 +1,7 @@
 /* progress.c - numbering and time-stamping of events; drawing them is the command line's. */
-#include "builder/progress.h"
-
 #include <stdatomic.h>
 
+#include "builder/progress.h"
 #include "fs/base/io.h"
 #include "fs/base/str.h"
 
@@ -39,11 +38,10 @@ uint32_t progress_beginf(struct progress *p, const char *fmt, ...)
 
 void progress_log(struct progress *p, uint32_t vertex, int stream, const void *bytes, size_t size)
 {
-    emit(p, &(struct progress_event){.kind = PROGRESS_LOG,
-                                     .vertex = vertex,
-                                     .text = bytes,
-                                     .size = size,
-                                     .stream = stream});
+    emit(
+        p,
+        &(struct progress_event){
+            .kind = PROGRESS_LOG, .vertex = vertex, .text = bytes, .size = size, .stream = stream});
 }
 
 void progress_status(struct progress *p, uint32_t vertex, const char *item, uint64_t current,

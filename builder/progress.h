@@ -30,13 +30,13 @@ struct progress_event {
     enum progress_kind kind;
     uint32_t vertex; /* 1, 2, ...; the number shown as #N is the renderer's business */
     const char *text;
-    size_t size;      /* of text, for LOG */
-    int stream;       /* LOG */
-    uint64_t current; /* STATUS: bytes so far */
-    uint64_t total;   /* STATUS: 0 when unknown or not a transfer */
-    bool completed;   /* STATUS */
+    size_t size;               /* of text, for LOG */
+    int stream;                /* LOG */
+    uint64_t current;          /* STATUS: bytes so far */
+    uint64_t total;            /* STATUS: 0 when unknown or not a transfer */
+    bool completed;            /* STATUS */
     enum progress_state state; /* END */
-    uint64_t time_ns; /* CLOCK_MONOTONIC when it was emitted */
+    uint64_t time_ns;          /* CLOCK_MONOTONIC when it was emitted */
 };
 
 struct progress {

@@ -1,9 +1,8 @@
 /* selection.c - matching, walking and digesting the sources of a copy. */
-#include "builder/selection.h"
-
 #include <errno.h>
 #include <string.h>
 
+#include "builder/selection.h"
 #include "builder/wildcard.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"

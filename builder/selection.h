@@ -53,8 +53,8 @@ int selections_add(struct selections *s, struct tree *t, const struct selection_
 int selections_digest(struct selections *s, struct tree *t, unsigned threads, struct error *err);
 
 struct selection_key {
-    bool any_mode;  /* the source's mode does not matter: --chmod sets it */
-    bool any_owner; /* nor its owner: --chown sets it */
+    bool any_mode;   /* the source's mode does not matter: --chmod sets it */
+    bool any_owner;  /* nor its owner: --chown sets it */
     bool with_paths; /* where a source lies matters: --parents */
 };
 /* One digest over names, types, modes, owners, links, attributes and bytes of all that is selected;

@@ -1,15 +1,14 @@
 /* statcache.c - two runs of records: the sorted one that was loaded, and what this run adds. */
-#include "builder/statcache.h"
-
 #include <pthread.h>
 #include <string.h>
 
+#include "builder/statcache.h"
 #include "fs/base/hash.h"
 
 #include "fs/base/banned.h"
 
-#define MAGIC 0x31637473676d6921ull /* "!imgstc1" */
-#define GRAIN_FINE_NS 20000000ll    /* a tick of the coarse kernel clock is 10 ms at worst */
+#define MAGIC 0x31637473676d6921ull  /* "!imgstc1" */
+#define GRAIN_FINE_NS 20000000ll     /* a tick of the coarse kernel clock is 10 ms at worst */
 #define GRAIN_COARSE_NS 2000000000ll /* file systems with whole seconds, or FAT's two */
 
 struct record {

@@ -36,14 +36,14 @@ struct pull_result {
 int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
                      struct error *err);
 /* Fetches the image and points the reference at it. */
-int transfer_pull(struct transfer *t, const struct reference *ref,
-                  const struct platform *platform, struct pull_result *out, struct error *err);
+int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
+                  struct pull_result *out, struct error *err);
 
 struct push_options {
-    unsigned threads; /* for compression; 0: one a CPU */
-    int level;        /* -1: the default */
-    bool zstd;        /* compress new layers with zstd instead of gzip */
-    bool force;       /* compress again what has another form */
+    unsigned threads;  /* for compression; 0: one a CPU */
+    int level;         /* -1: the default */
+    bool zstd;         /* compress new layers with zstd instead of gzip */
+    bool force;        /* compress again what has another form */
     bool docker_types; /* docker media types */
 };
 struct push_result {

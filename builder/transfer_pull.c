@@ -194,8 +194,7 @@ static int pull_layers(struct pull *p, struct error *err)
 
 /* -- documents -- */
 
-static int get_document(struct pull *p, const char *name, const char *media_type,
-                        struct error *err)
+static int get_document(struct pull *p, const char *name, const char *media_type, struct error *err)
 {
     int r;
 
@@ -274,8 +273,7 @@ static int store_image(struct pull *p, struct error *err)
         .layers = p->layers,
         .layer_count = p->manifest.layers.count,
     };
-    struct reference_row reference = {.has_index = p->result->has_index,
-                                      .index = p->result->index};
+    struct reference_row reference = {.has_index = p->result->has_index, .index = p->result->index};
     int r;
 
     for (size_t i = 0; i < p->manifest.layers.count; i++)

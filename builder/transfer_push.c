@@ -99,8 +99,10 @@ static int compress(struct blob_push *b, struct error *err)
             .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
     } else if (r == -ENOENT) {
         r = layer_compress(store, b->layer, wanted, o->level,
-                           o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1, &blob,
-                           err);
+                           o->threads != 0 ? o->threads
+                           : cpus > 0      ? (unsigned)cpus
+                                           : 1,
+                           &blob, err);
     }
     if (r < 0)
         return r;

@@ -1,9 +1,8 @@
 /* tree.c - what all trees share: resolving links inside the root, and nodes. */
-#include "builder/tree.h"
-
 #include <errno.h>
 #include <string.h>
 
+#include "builder/tree.h"
 #include "builder/tree_internal.h"
 #include "fs/base/limits.h"
 #include "fs/union.h"
@@ -202,8 +201,7 @@ static int empty_stat(struct tree *t, const char *path, struct tree_node *out, s
 {
     if (path[0] != '\0')
         return error_set(err, ENOENT, "\"/%s\": not found in %s", path, t->label);
-    *out = (struct tree_node){.path = mem_strdup(""),
-                              .meta = {.type = ENTRY_DIR, .mode = 0755}};
+    *out = (struct tree_node){.path = mem_strdup(""), .meta = {.type = ENTRY_DIR, .mode = 0755}};
     return 0;
 }
 

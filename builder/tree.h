@@ -21,7 +21,7 @@ struct tree;
 struct view;
 
 struct tree_node {
-    char *path; /* owned */
+    char *path;             /* owned */
     struct entry_meta meta; /* of a host tree: owner 0:0, whoever owns it on the host */
     char *target;           /* symlinks; owned, else NULL */
     uint64_t device;        /* identity on the host; of views 0 and the inode */

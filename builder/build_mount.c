@@ -1,0 +1,452 @@
+/* build_mount.c - opens, serves and finishes the mounts of one RUN. */
+#include "builder/build_mount.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/copy.h"
+#include "builder/selection.h"
+#include "fs/mount.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+#define CACHE_STACK_MAX 16u /* layers of a cache before they are folded into one */
+
+static const struct build_secret *find_secret(const struct build *b, const char *id)
+{
+    for (size_t i = 0; i < b->options->secret_count; i++)
+        if (strcmp(b->options->secrets[i].id, id) == 0)
+            return &b->options->secrets[i];
+    return NULL;
+}
+
+static char *target_of(const struct build_stage *s, const struct run_mount *spec)
+{
+    if (spec->target != NULL)
+        return path_join(config_working_dir(s->state.config), spec->target);
+    if (spec->type == RUN_MOUNT_SECRET)
+        return path_join("/run/secrets", spec->id);
+    return NULL;
+}
+
+static int check(const struct step_mount *m, struct error *err)
+{
+    const struct run_mount *spec = m->spec;
+
+    if (spec->type == RUN_MOUNT_SSH)
+        return error_set(err, ENOTSUP, "RUN --mount=type=ssh is not supported");
+    if (m->target != NULL && strcmp(m->target, "/") == 0)
+        return error_set(err, EINVAL, "invalid mount target \"/\"");
+    if (spec->type == RUN_MOUNT_CACHE && spec->from != NULL)
+        return error_set(err, ENOTSUP, "RUN --mount=type=cache,from= is not supported");
+    return 0;
+}
+
+/* ---- keys ---- */
+
+static int context_selection(struct build *b, const struct run_mount *spec, struct selections *out,
+                             struct error *err)
+{
+    int r = build_context(b, err);
+
+    if (r == 0) {
+        const struct selection_request request = {
+            .pattern = spec->source == NULL ? "." : spec->source, .ignore = b->ignore};
+
+        r = selections_add(out, b->context, &request, err);
+    }
+    return r < 0 ? r : selections_digest(out, b->context, 2, err);
+}
+
+static int from_state(struct build_stage *s, const char *from, struct stage_state *owned,
+                      const struct stage_state **out, struct error *err)
+{
+    int position = build_stage_find(s->build, from, s->position);
+
+    if (position >= 0) {
+        *out = &s->build->stages[position].state;
+        return 0;
+    }
+    *out = owned;
+    return build_image_state(s->build, from, &s->platform, owned, err);
+}
+
+static int bind_key(struct step_mounts *m, const struct run_mount *spec, struct key *key,
+                    struct error *err)
+{
+    auto_stage_state struct stage_state owned = {0};
+    auto_selections struct selections selections = {0};
+    const struct selection_key how = {0};
+    const struct stage_state *state;
+    struct digest content;
+    int r;
+
+    key_text(key, "mount-source", spec->source);
+    key_number(key, "mount-read-only", spec->is_read_only);
+    if (spec->from != NULL) {
+        r = from_state(m->stage, spec->from, &owned, &state, err);
+        if (r == 0)
+            key_digest(key, "mount-from", &state->key);
+        return r;
+    }
+    r = context_selection(m->stage->build, spec, &selections, err);
+    if (r == 0)
+        r = selections_key(&selections, m->stage->build->context, &how, &content, err);
+    if (r == 0)
+        key_digest(key, "mount-content", &content);
+    return r;
+}
+
+static int secret_key(struct step_mounts *m, struct step_mount *item, struct key *key,
+                      struct error *err)
+{
+    const struct run_mount *spec = item->spec;
+    const struct build_secret *secret = find_secret(m->stage->build, spec->id);
+
+    key_text(key, "mount-secret", spec->id);
+    key_text(key, "mount-env", spec->env);
+    key_number(key, "mount-mode", spec->mode);
+    if (secret == NULL && spec->is_required) {
+        error_set(err, ENOENT, "secret %s: not found", spec->id);
+        return error_hint(err, "give it with --secret id=%s,src=FILE", spec->id);
+    }
+    if (secret != NULL) {
+        item->secret = secret->bytes;
+        item->secret_size = secret->size;
+    }
+    return 0;
+}
+
+int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
+                    struct key *key, struct error *err)
+{
+    int r = 0;
+
+    m->stage = stage;
+    m->run = run;
+    m->items = mem_alloc((run->mounts.count + 1) * sizeof(*m->items));
+    for (size_t i = 0; r == 0 && i < run->mounts.count; i++) {
+        struct step_mount *item = &m->items[m->count++];
+
+        item->spec = &run->mounts.items[i];
+        item->lock_fd = -1;
+        item->target = target_of(stage, item->spec);
+        r = check(item, err);
+        if (r < 0)
+            return r;
+        key_text(key, "mount", run_mount_type_name(item->spec->type));
+        key_text(key, "mount-target", item->target);
+        if (item->spec->type == RUN_MOUNT_BIND)
+            r = bind_key(m, item->spec, key, err);
+        else if (item->spec->type == RUN_MOUNT_SECRET)
+            r = secret_key(m, item, key, err);
+    }
+    return r;
+}
+
+/* ---- opening ---- */
+
+/* Part of the context, written into a view of its own: the host's directory itself is never shown
+ * to a step. Bytes the store has are shared, others written once. */
+static int open_context_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    struct build *b = m->stage->build;
+    auto_selections struct selections selections = {0};
+    const struct view_options options = {.label = "a bind mount", .allow_devices = true};
+    const struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
+    int r = context_selection(b, item->spec, &selections, err);
+
+    if (r == 0)
+        r = view_open(b->options->store, NULL, 0, &options, &item->view, err);
+    if (r == 0)
+        r = copy_apply(item->view, b->options->store, b->context, &selections, &copy, NULL, err);
+    item->source = mem_strdup("/content");
+    item->is_file = selections.count > 0 && !selections.items[0].is_dir;
+    return r;
+}
+
+static int open_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    auto_stage_state struct stage_state owned = {0};
+    const struct view_options options = {.label = "a bind mount"};
+    const struct stage_state *state;
+    struct union_attr attr;
+    int r;
+
+    if (item->spec->from == NULL)
+        return open_context_bind(m, item, err);
+    r = from_state(m->stage, item->spec->from, &owned, &state, err);
+    if (r == 0)
+        r = view_open(m->stage->build->options->store, state->layers, state->layer_count, &options,
+                      &item->view, err);
+    if (r < 0)
+        return r;
+    item->source = path_join("/", item->spec->source == NULL ? "" : item->spec->source);
+    r = view_resolve(item->view, item->source, true, &attr);
+    if (r < 0)
+        return error_set(err, -r, "failed to compute cache key: \"%s\": not found", item->source);
+    item->is_file = !S_ISDIR(attr.mode);
+    return 0;
+}
+
+static void cache_id(struct step_mounts *m, const struct step_mount *item, struct digest *out)
+{
+    const char *namespace = build_arg(m->stage->build, "BUILDKIT_CACHE_MOUNT_NS");
+    auto_key struct key key = {0};
+
+    key_init(&key, "cache-mount");
+    key_text(&key, "namespace", namespace);
+    key_text(&key, "id", item->spec->id != NULL ? item->spec->id : item->target);
+    key_final(&key, out);
+}
+
+/* A cache has one writer at a time; `private` gets an empty one rather than wait. */
+static int lock_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    struct store *store = m->stage->build->options->store;
+    bool wait = item->spec->sharing != RUN_MOUNT_PRIVATE;
+    int r;
+
+    cache_id(m, item, &item->cache_id);
+    r = store_cache_mount_lock(store, &item->cache_id, true, wait, &item->lock_fd, err);
+    if (r == -EBUSY && !wait) {
+        error_clear(err);
+        item->is_temporary = true;
+        return 0;
+    }
+    return r;
+}
+
+static int open_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    struct store *store = m->stage->build->options->store;
+    auto_cache_mount_row struct cache_mount_row row = {0};
+    const struct view_options options = {.label = "a cache mount", .allow_devices = true};
+    const struct run_mount *spec = item->spec;
+    struct union_setattr set = {
+        .set = UNION_SET_MODE, .mode = spec->mode, .uid = spec->uid, .gid = spec->gid};
+    struct union_attr attr;
+    int r = lock_cache(m, item, err);
+
+    if (r < 0)
+        return r;
+    item->source = mem_strdup("/content");
+    if (!item->is_temporary) {
+        r = store_cache_mount_get(store, &item->cache_id, &row, err);
+        if (r < 0 && r != -ENOENT)
+            return r;
+        error_clear(err);
+    }
+    r = view_open(store, row.layers, row.layer_count, &options, &item->view, err);
+    if (r < 0 || row.layer_count > 0)
+        return r;
+    r = view_make_dirs(item->view, "/content", 0755,
+                       (struct union_cred){.uid = spec->uid, .gid = spec->gid},
+                       m->stage->build->now_ns, &attr);
+    if (r == 0)
+        r = union_setattr(item->view, attr.ino, &set, &attr);
+    return r < 0 ? error_set(err, -r, "cannot make a cache mount: %s", strerror(-r)) : 0;
+}
+
+static void add_tree(struct step_mounts *m, const struct step_mount *item)
+{
+    m->specs[m->spec_count++] = (struct sandbox_mount){
+        .kind = SANDBOX_MOUNT_TREE,
+        .target = item->target,
+        .read_only = item->spec->is_read_only,
+        .tree = m->tree_count++,
+        .source = item->source,
+        .source_is_file = item->is_file,
+    };
+}
+
+static void add_secret(struct step_mounts *m, const struct step_mount *item)
+{
+    const struct run_mount *spec = item->spec;
+
+    if (item->secret == NULL)
+        return;
+    if (spec->env != NULL)
+        strv_addf(&m->env, "%s=%s", spec->env, item->secret);
+    if (spec->env != NULL && spec->target == NULL)
+        return;
+    m->specs[m->spec_count++] = (struct sandbox_mount){
+        .kind = SANDBOX_MOUNT_FILE,
+        .target = item->target,
+        .read_only = true,
+        .mode = spec->mode,
+        .uid = spec->uid,
+        .gid = spec->gid,
+        .bytes = item->secret,
+        .byte_count = item->secret_size,
+    };
+}
+
+int step_mounts_open(struct step_mounts *m, struct error *err)
+{
+    int r = 0;
+
+    m->tree_count = 1;
+    m->specs = mem_alloc((m->count + 1) * sizeof(*m->specs));
+    for (size_t i = 0; r == 0 && i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
+
+        switch (item->spec->type) {
+        case RUN_MOUNT_BIND:
+            r = open_bind(m, item, err);
+            add_tree(m, item);
+            break;
+        case RUN_MOUNT_CACHE:
+            r = open_cache(m, item, err);
+            add_tree(m, item);
+            break;
+        case RUN_MOUNT_TMPFS:
+            m->specs[m->spec_count++] = (struct sandbox_mount){.kind = SANDBOX_MOUNT_TMPFS,
+                                                               .target = item->target,
+                                                               .size = item->spec->size_max_bytes,
+                                                               .mode = 01777};
+            break;
+        case RUN_MOUNT_SECRET:
+            add_secret(m, item);
+            break;
+        case RUN_MOUNT_SSH:
+            break; /* refused by check */
+        }
+    }
+    return r;
+}
+
+int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_list *list,
+                       struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < list->count; i++) {
+        size_t tree = 0;
+
+        for (size_t k = 0; k < m->count && list->items[i].tree != 0; k++) {
+            if (m->items[k].view == NULL || ++tree != list->items[i].tree)
+                continue;
+            r = view_add_mountpoint(m->items[k].view, list->items[i].path, list->items[i].is_dir,
+                                    err);
+        }
+    }
+    return r;
+}
+
+int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *err)
+{
+    const struct mount_options options = {.writeback = true};
+    size_t tree = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        if (m->items[i].view != NULL)
+            r = mount_serve(m->items[i].view, sandbox_take_tree_fd(box, ++tree), &options,
+                            &m->items[i].served, err);
+    return r;
+}
+
+/* ---- finishing ---- */
+
+/* One layer of what the stack shows; unchanged bytes are shared, not copied. */
+static int fold_stack(struct step_mounts *m, struct cache_mount_row *row, struct error *err)
+{
+    struct store *store = m->stage->build->options->store;
+    auto_selections struct selections all = {0};
+    const struct view_options options = {.label = "a cache mount", .allow_devices = true};
+    const struct selection_request request = {.pattern = "/content"};
+    const struct copy_options copy = {
+        .destination = "/content", .keep_owner = true, .now_ns = m->stage->build->now_ns};
+    const struct seal_options seal = {.mtime_max_ns = INT64_MAX};
+    auto_tree struct tree *tree = NULL;
+    auto_view struct view *folded = NULL;
+    struct view *stack;
+    struct view_sealed sealed;
+    int r = view_open(store, row->layers, row->layer_count, &options, &stack, err);
+
+    if (r < 0)
+        return r;
+    tree = tree_take_view(stack, "a cache mount");
+    r = selections_add(&all, tree, &request, err);
+    if (r == 0)
+        r = view_open(store, NULL, 0, &options, &folded, err);
+    if (r == 0)
+        r = copy_apply(folded, store, tree, &all, &copy, NULL, err);
+    if (r == 0)
+        r = view_seal(folded, &seal, &sealed, err);
+    if (r == 0 && sealed.layer != 0) {
+        row->layers[0] = sealed.layer;
+        row->layer_count = 1;
+    }
+    return r;
+}
+
+static int keep_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    struct store *store = m->stage->build->options->store;
+    auto_cache_mount_row struct cache_mount_row row = {0};
+    auto_free char *description =
+        str_format("cache mount %s from %s", item->spec->id == NULL ? "" : item->spec->id,
+                   item->target);
+    const struct seal_options seal = {.mtime_max_ns = INT64_MAX};
+    struct view_sealed sealed;
+    int r = store_cache_mount_get(store, &item->cache_id, &row, err);
+
+    if (r < 0 && r != -ENOENT)
+        return r;
+    error_clear(err);
+    r = view_seal(item->view, &seal, &sealed, err);
+    if (r < 0)
+        return r;
+    free(row.description);
+    row.description = mem_strdup(description);
+    row.id = item->cache_id;
+    if (sealed.layer != 0) {
+        row.layers = mem_resize(row.layers, row.layer_count + 1, sizeof(*row.layers));
+        row.layers[row.layer_count++] = sealed.layer;
+    }
+    if (row.layer_count > CACHE_STACK_MAX)
+        r = fold_stack(m, &row, err);
+    return r < 0 ? r : store_cache_mount_put(store, &row, err);
+}
+
+int step_mounts_finish(struct step_mounts *m, struct error *err)
+{
+    int first = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
+        int r = 0;
+
+        mount_stop(STEAL(&item->served));
+        if (item->spec->type == RUN_MOUNT_CACHE && item->view != NULL && !item->is_temporary &&
+            first == 0)
+            r = keep_cache(m, item, err);
+        if (r < 0)
+            first = error_wrap(err, "cannot keep the cache mounted on '%s'", item->target);
+    }
+    return first;
+}
+
+void step_mounts_release(struct step_mounts *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
+
+        mount_stop(item->served);
+        view_close(item->view);
+        free(item->target);
+        free(item->source);
+        if (item->lock_fd >= 0)
+            close(item->lock_fd);
+    }
+    free(m->items);
+    free(m->specs);
+    strv_release(&m->env);
+    *m = (struct step_mounts){0};
+}

@@ -1,0 +1,55 @@
+/* build_mount.h - RUN --mount: file systems and files a step sees and its layer does not.
+ *
+ * bind mounts show a stage, an image or part of the context through a view whose changes are thrown
+ * away (SECURITY R23); cache mounts keep theirs as a stack of layers under their id; secrets are
+ * files on a tmpfs of the step or variables of its environment. None of it is in the layer, and of
+ * secrets and caches nothing is in the key but their place.
+ */
+#pragma once
+
+#include "builder/build_internal.h"
+#include "builder/key.h"
+#include "builder/sandbox.h"
+
+struct mount;
+struct view;
+
+struct step_mount {
+    const struct run_mount *spec;
+    char *target;             /* absolute, clean */
+    struct view *view;        /* bind, cache */
+    struct mount *served;
+    bool is_file;             /* bind of a single file */
+    char *source;             /* path inside the view */
+    struct digest cache_id;   /* cache */
+    int lock_fd;              /* cache; -1 */
+    bool is_temporary;        /* cache sharing=private while another step holds it */
+    const char *secret;       /* borrowed from the options */
+    size_t secret_size;
+};
+
+struct step_mounts {
+    struct build_stage *stage;
+    const struct run *run;
+    struct step_mount *items;
+    size_t count;
+    struct sandbox_mount *specs; /* for the sandbox, in order */
+    size_t spec_count;
+    size_t tree_count; /* the root included */
+    struct strv env;   /* NAME=value from secrets */
+};
+
+/* Checks the mounts and adds to `key` what of them decides the result. */
+int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
+                    struct key *key, struct error *err);
+/* Opens views, takes locks, fills specs and env. Waits for a cache another build holds. */
+int step_mounts_open(struct step_mounts *m, struct error *err);
+/* Makes the mount points inside the trees other than the root. */
+int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_list *list,
+                       struct error *err);
+int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *err);
+/* After the step, a failed one too: stops serving and keeps what went into caches. */
+int step_mounts_finish(struct step_mounts *m, struct error *err);
+void step_mounts_release(struct step_mounts *m);
+DEFINE_CLEANUP_VALUE(step_mounts_release, struct step_mounts)
+#define auto_step_mounts CLEANUP(step_mounts_release)
