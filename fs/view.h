@@ -51,7 +51,7 @@ int view_add_mountpoint(struct view *v, const char *path, bool is_dir, struct er
  * inside its root, at most LIMIT_SYMLINKS links. Bare -errno. */
 int view_resolve(struct view *v, const char *path, bool follow_last, struct union_attr *out);
 /* Parent directory of `path` (resolved) and the last name, which need not exist; *name borrowed from
- * `path`, "" for the root itself. */
+ * `path`, "" for the root itself. -EINVAL when `path` ends in a slash, "." or "..". */
 int view_resolve_parent(struct view *v, const char *path, struct union_attr *parent,
                         const char **name);
 /* mkdir -p; new directories get this mode, owner and time; links on the way are followed. */

@@ -84,15 +84,11 @@ struct http_header {
     char *value;
 };
 
-struct http_headers {
-    struct http_header *items;
-    size_t count;
-    size_t capacity;
-};
-
 struct http_response {
     unsigned status;
-    struct http_headers headers;
+    struct http_header *headers;
+    size_t count;
+    size_t capacity;
     struct str body;     /* of every answer that did not go to the sink */
     uint64_t sink_bytes; /* what the sink got; right on failure too */
     char *url;           /* the one that answered, after redirects */
