@@ -18,6 +18,8 @@
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
 
+#include "fs/base/banned.h"
+
 #define ROOT_FIRST 524288u /* where Debian's useradd ends handing out by default is far above */
 
 /* Never looked up in PATH: these programs run with more rights than we have (R2). */

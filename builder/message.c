@@ -11,6 +11,8 @@
 
 #include "fs/base/io.h"
 
+#include "fs/base/banned.h"
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; Debian 12's headers are older */
 #endif

@@ -59,7 +59,7 @@ static bool parse_hex(const char *hex, struct digest *out)
             return false;
         d.bytes[i] = (uint8_t)(high << 4 | low);
     }
-    if (hex[2 * DIGEST_SIZE] != '\0')
+    if (hex[DIGEST_HEX_SIZE - 1] != '\0')
         return false;
     *out = d;
     return true;
@@ -98,7 +98,7 @@ void digest_format_hex(const struct digest *d, char hex[DIGEST_HEX_SIZE])
         hex[2 * i] = digits[d->bytes[i] >> 4];
         hex[2 * i + 1] = digits[d->bytes[i] & 15];
     }
-    hex[2 * DIGEST_SIZE] = '\0';
+    hex[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
 void digest_format(const struct digest *d, char text[DIGEST_TEXT_SIZE])

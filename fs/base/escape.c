@@ -105,27 +105,32 @@ static const char *short_escape(uint32_t c)
     return NULL;
 }
 
+/* `length` 0: a byte that is not UTF-8, and c is 0. */
+static void add_quoted_char(struct str *s, const uint8_t *bytes, size_t length, uint32_t c)
+{
+    const char *escape = length > 0 ? short_escape(c) : NULL;
+
+    if (escape)
+        str_add(s, escape);
+    else if (is_plain(c))
+        str_add_bytes(s, bytes, length);
+    else if (length <= 1)
+        add_hex(s, bytes, 1);
+    else
+        str_addf(s, c > 0xFFFF ? "\\U%08x" : "\\u%04x", c);
+}
+
 void str_add_quoted(struct str *s, const char *text)
 {
     size_t size = strlen(text);
-    const uint8_t *bytes = (const uint8_t *)text;
 
     str_add_char(s, '"');
     for (size_t i = 0; i < size;) {
         uint32_t c = 0;
         size_t length = text_decode(text + i, size - i, &c);
 
-        if (length == 0)
-            add_hex(s, bytes + i, 1);
-        else if (short_escape(c))
-            str_add(s, short_escape(c));
-        else if (c < 0x80 && !is_plain(c))
-            add_hex(s, bytes + i, 1);
-        else if (!is_plain(c))
-            str_addf(s, c > 0xFFFF ? "\\U%08x" : "\\u%04x", c);
-        else
-            str_add_bytes(s, bytes + i, length);
-        i += length ? length : 1;
+        add_quoted_char(s, (const uint8_t *)text + i, length, c);
+        i += length > 0 ? length : 1;
     }
     str_add_char(s, '"');
 }

@@ -32,7 +32,8 @@ int io_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
 int io_read_file(int dir_fd, const char *path, uint64_t size_max, struct str *out,
                  struct error *err);
 /* Temp file in the same directory, write, fsync, rename, fsync of the directory. `mode` is set
- * whatever the umask. On failure the old file, if any, is as it was. */
+ * whatever the umask. On failure the old file, if any, is as it was, except that the very last step
+ * may fail ("cannot make ... durable"): then the new file stands but might not outlive a crash. */
 int io_write_file_atomic(int dir_fd, const char *path, const void *bytes, size_t size, mode_t mode,
                          struct error *err);
 /* Copies with copy_file_range, falling back to a buffer. 0 or -errno; -EIO when `from_fd` ends

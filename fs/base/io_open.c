@@ -25,7 +25,9 @@
 struct walk {
     int root_fd;     /* borrowed */
     bool is_in_root; /* else beneath */
-    int *dirs;       /* owned descriptors below the root, the current one last */
+    int flags;       /* of open(2), for the last component */
+    mode_t mode;
+    int *dirs; /* owned descriptors below the root, the current one last */
     size_t count;
     size_t capacity;
     struct str rest; /* what is still to be resolved */
@@ -125,9 +127,10 @@ static int expand_link(struct walk *w, int fd, bool has_slash)
 
 /* Opens what is not a link (or is not to be followed). A link that took its place meanwhile makes
  * open fail: O_NOFOLLOW. */
-static int open_last(const struct walk *w, const char *name, int flags, mode_t mode)
+static int open_last(const struct walk *w, const char *name, int extra_flags)
 {
-    int fd = openat(current(w), name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    int flags = w->flags | extra_flags | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(current(w), name, flags, w->mode);
 
     return fd < 0 ? -errno : fd;
 }
@@ -140,30 +143,30 @@ static bool is_link(int fd)
 }
 
 /* One component that is a name. 0: go on; 1: done, the result is in *out. */
-static int step_name(struct walk *w, const char *name, bool is_last, bool has_slash, int flags,
-                     mode_t mode, int *out)
+static int step_name(struct walk *w, const char *name, bool is_last, bool has_slash, int *out)
 {
-    bool is_followed = has_slash || !(flags & O_NOFOLLOW);
+    bool is_created = is_last && (w->flags & O_CREAT);
+    bool is_followed = has_slash || !(w->flags & O_NOFOLLOW);
     auto_close int fd = -1;
 
-    if (is_last && has_slash && (flags & O_CREAT))
+    if (is_created && has_slash)
         return -EISDIR; /* open(2): a directory cannot be created by open */
-    if (is_last && (flags & O_CREAT) && (flags & O_EXCL))
+    if (is_created && (w->flags & O_EXCL))
         is_followed = false; /* open(2), O_EXCL: a link is a file that exists */
     fd = openat(current(w), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && !(errno == ENOENT && is_last && (flags & O_CREAT)))
+    if (fd < 0 && !(errno == ENOENT && is_created))
         return -errno;
     if (fd >= 0 && is_link(fd) && (!is_last || is_followed))
         return expand_link(w, fd, has_slash);
     if (is_last) {
-        *out = open_last(w, name, flags | (has_slash ? O_DIRECTORY : 0), mode);
+        *out = open_last(w, name, has_slash ? O_DIRECTORY : 0);
         return *out < 0 ? *out : 1;
     }
     push(w, steal_fd(&fd));
     return 0;
 }
 
-static int step(struct walk *w, int flags, mode_t mode, int *out)
+static int step(struct walk *w, int *out)
 {
     const char *text = str_text(&w->rest) + w->position;
     size_t size = strcspn(text, "/");
@@ -178,10 +181,10 @@ static int step(struct walk *w, int flags, mode_t mode, int *out)
     else if (strcmp(name, ".") == 0 || size == 0)
         r = check_search(w);
     else
-        return step_name(w, name, is_last, slashes > 0, flags, mode, out);
+        return step_name(w, name, is_last, slashes > 0, out);
     if (r < 0 || !is_last)
         return r;
-    *out = open_last(w, ".", flags, mode);
+    *out = open_last(w, ".", 0);
     return *out < 0 ? *out : 1;
 }
 
@@ -190,6 +193,8 @@ static int walk(int root_fd, const char *path, int flags, mode_t mode, bool is_i
     __attribute__((cleanup(cleanup_walk_release))) struct walk w = {
         .root_fd = root_fd,
         .is_in_root = is_in_root,
+        .flags = flags,
+        .mode = mode,
     };
     int fd = -1;
     int r = 0;
@@ -203,7 +208,7 @@ static int walk(int root_fd, const char *path, int flags, mode_t mode, bool is_i
     str_add(&w.rest, path);
     while (r == 0) {
         w.position += strspn(str_text(&w.rest) + w.position, "/");
-        r = step(&w, flags, mode, &fd);
+        r = step(&w, &fd);
     }
     return r < 0 ? r : fd;
 }

@@ -91,8 +91,7 @@ char *str_take(struct str *s)
     char *text;
 
     if (!s->data)
-        reserve(s, 0);
-    s->data[s->size] = '\0';
+        return mem_strdup("");
     text = s->data;
     *s = (struct str){0};
     return text;

@@ -116,6 +116,8 @@ static enum fault_effect meet(enum fault_call call)
         return __real_##name arguments;                                                            \
     }
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names. */
+
 /* The names ending in 64 and _chk are what the C library's headers make of the plain ones with
  * large file offsets and with _FORTIFY_SOURCE. */
 WRAP_SIZED(FAULT_READ, read, (int fd, void *buf, size_t size), (fd, buf, size))
@@ -159,3 +161,4 @@ int __wrap_openat64(int fd, const char *name, int flags, ...)
     }
     return meet(FAULT_OPEN) == FAULT_ERROR ? -1 : __real_openat64(fd, name, flags, mode);
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */

@@ -85,7 +85,7 @@ int test_dir_fd(void)
     return dir_fd;
 }
 
-_Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
+_Noreturn void test_fail(const struct test_at *at, const char *fmt, ...)
 {
     va_list args;
 
@@ -93,36 +93,36 @@ _Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
     vprint_error(fmt, args);
     va_end(args);
     print_error("\n");
-    _fail(file, line);
+    _fail(at->file, at->line);
     abort(); /* _fail jumps away */
 }
 
-void test_check_ok(intmax_t result, const char *text, const char *file, int line)
+void test_check_ok(intmax_t result, const struct test_at *at)
 {
     if (result >= 0)
         return;
     if (test_err.code)
-        test_fail(file, line, "%s failed: %s\n  test_err: %s", text, strerror((int)-result),
+        test_fail(at, "%s failed: %s\n  test_err: %s", at->text, strerror((int)-result),
                   test_err.text);
-    test_fail(file, line, "%s failed: %s", text, strerror((int)-result));
+    test_fail(at, "%s failed: %s", at->text, strerror((int)-result));
 }
 
-void test_check_fails(intmax_t result, int code, const char *text, const char *file, int line)
+void test_check_fails(intmax_t result, int code, const struct test_at *at)
 {
     if (result >= 0)
-        test_fail(file, line, "%s succeeded (%jd), expected %s", text, result, strerror(code));
+        test_fail(at, "%s succeeded (%jd), expected %s", at->text, result, strerror(code));
     if (result != -code)
-        test_fail(file, line, "%s failed with '%s', expected '%s'", text, strerror((int)-result),
+        test_fail(at, "%s failed with '%s', expected '%s'", at->text, strerror((int)-result),
                   strerror(code));
 }
 
-void test_check_error(const struct error *err, int code, const char *sentence, const char *file,
-                      int line)
+void test_check_error(const struct error *err, int code, const char *sentence,
+                      const struct test_at *at)
 {
     if (err->code != code)
-        test_fail(file, line, "error code is %d (%s), expected %d (%s); it says: %s", err->code,
+        test_fail(at, "error code is %d (%s), expected %d (%s); it says: %s", err->code,
                   strerror(err->code), code, strerror(code), err->text);
-    test_check_text(err->text, sentence, "the sentence", file, line);
+    test_check_text(err->text, sentence, at);
 }
 
 #define DIFFERENCE_CONTEXT 3
@@ -194,46 +194,44 @@ static void print_difference(const char *actual, const char *expected)
     print_lines("+", actual + head, actual + strlen(actual) - tail);
 }
 
-void test_check_text(const char *actual, const char *expected, const char *text, const char *file,
-                     int line)
+void test_check_text(const char *actual, const char *expected, const struct test_at *at)
 {
     if (actual == expected || (actual && expected && strcmp(actual, expected) == 0))
         return;
     if (!actual || !expected)
-        test_fail(file, line, "%s is '%s', expected '%s'", text, actual ? actual : "(null)",
+        test_fail(at, "%s is '%s', expected '%s'", at->text, actual ? actual : "(null)",
                   expected ? expected : "(null)");
-    print_error("%s is not what was expected (- expected, + actual):\n", text);
+    print_error("%s is not what was expected (- expected, + actual):\n", at->text);
     print_difference(actual, expected);
-    _fail(file, line);
+    _fail(at->file, at->line);
 }
 
 void test_check_bytes(const void *actual, size_t actual_size, const void *expected,
-                      size_t expected_size, const char *text, const char *file, int line)
+                      size_t expected_size, const struct test_at *at)
 {
     const uint8_t *a = actual;
     const uint8_t *b = expected;
     size_t index = 0;
 
     if (actual_size != expected_size)
-        test_fail(file, line, "%s has %zu bytes, expected %zu", text, actual_size, expected_size);
+        test_fail(at, "%s has %zu bytes, expected %zu", at->text, actual_size, expected_size);
     while (index < actual_size && a[index] == b[index])
         index++;
     if (index < actual_size)
-        test_fail(file, line, "byte %zu of %s is 0x%02x, expected 0x%02x", index, text, a[index],
+        test_fail(at, "byte %zu of %s is 0x%02x, expected 0x%02x", index, at->text, a[index],
                   b[index]);
 }
 
-void test_check_int(intmax_t actual, intmax_t expected, const char *text, const char *file,
-                    int line)
+void test_check_int(intmax_t actual, intmax_t expected, const struct test_at *at)
 {
     if (actual != expected)
-        test_fail(file, line, "%s is %jd, expected %jd", text, actual, expected);
+        test_fail(at, "%s is %jd, expected %jd", at->text, actual, expected);
 }
 
-void test_check_true(bool condition, const char *text, const char *file, int line)
+void test_check_true(bool condition, const struct test_at *at)
 {
     if (!condition)
-        test_fail(file, line, "not true: %s", text);
+        test_fail(at, "not true: %s", at->text);
 }
 
 static bool is_required(const char *feature)
@@ -251,16 +249,16 @@ static bool is_required(const char *feature)
     return false;
 }
 
-void test_check_need(const char *feature, bool available, const char *reason, const char *file,
-                     int line)
+void test_check_need(const char *feature, bool available, const char *reason,
+                     const struct test_at *at)
 {
     if (available)
         return;
     if (is_required(feature))
-        test_fail(file, line, "'%s' is required but missing: %s", feature, reason);
+        test_fail(at, "'%s' is required but missing: %s", feature, reason);
     print_message("skipped for want of '%s': %s\n", feature, reason);
     skipped_count++;
-    _skip(file, line);
+    _skip(at->file, at->line);
 }
 
 static bool is_wanted(const char *name, int argc, char **argv)
