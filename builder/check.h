@@ -12,6 +12,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
+#include "fs/base/hash.h"
 #include "fs/base/str.h"
 
 struct dockerfile;
@@ -65,12 +66,13 @@ struct check_finding {
     char *text; /* the message, without the rule's name */
 };
 
-/* What was found, in order of the line. */
+/* What was found, in order of finding. */
 struct checks {
     struct check_config config;
     struct check_finding *items;
     size_t count;
     size_t capacity;
+    struct table seen; /* to keep each once */
 };
 void checks_release(struct checks *checks);
 DEFINE_CLEANUP_VALUE(checks_release, struct checks)
@@ -81,15 +83,17 @@ DEFINE_CLEANUP_VALUE(checks_release, struct checks)
 void checks_add(struct checks *checks, enum check_rule rule, const struct instruction *in,
                 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* All rules decidable without a base image; sets checks->config from the file. `args` are the
- * global arguments in effect (--build-arg, platform and built-in ones); NULL means none. */
+/* All rules decidable from the text; sets checks->config from the file. `args` are the arguments in
+ * effect before any ARG: --build-arg, platform and built-in ones; NULL means none. */
 void dockerfile_check(const struct dockerfile *df, const struct variables *args,
                       struct checks *checks);
 
-/* UndefinedVar, after instruction_expand with `use`: names of `use` that were not found, unless
- * they are in a shell form. `known` is what could have been meant. */
+/* UndefinedVar, after instruction_expand with `use`: the names it did not find. `known` is what
+ * could have been meant. */
 void check_undefined(struct checks *checks, const struct instruction *in,
                      const struct expand_use *use, const struct variables *known);
+/* ExposeProtoCasing and ExposeInvalidFormat, for an expanded EXPOSE. */
+void check_expose(struct checks *checks, const struct instruction *expose);
 /* InvalidBaseImagePlatform: `image` turned out to be `actual` instead of `expected`. */
 void check_base_platform(struct checks *checks, const struct instruction *from, const char *image,
                          const char *actual, const char *expected);
@@ -99,5 +103,7 @@ void check_copy_ignored(struct checks *checks, const struct instruction *copy,
 
 /* 0, or -EINVAL "lint violation found for rules: A, B" when the file says error=true. */
 int checks_verdict(const struct checks *checks, struct error *err);
-/* Appends the report of --check: for each finding its rule, description, message and excerpt. */
-void checks_report(const struct checks *checks, const struct dockerfile *df, struct str *out);
+/* Puts the findings in order of their lines. */
+void checks_sort(struct checks *checks);
+/* Appends the report of --check: for each finding its rule, message and excerpt. */
+void checks_report(struct checks *checks, const struct dockerfile *df, struct str *out);

@@ -13,6 +13,7 @@
 #include "builder/instruction.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
+#include "fs/base/hash.h"
 #include "fs/base/str.h"
 
 struct instructions {
@@ -36,9 +37,10 @@ struct dockerfile {
     struct check_config check; /* `# check=` */
 
     struct instructions globals; /* ARGs before the first FROM */
-    struct stage *stages;
+    struct stage *stages;        /* at least one */
     size_t stage_count;
     size_t stage_capacity;
+    struct table stage_names; /* private: see dockerfile_find_stage */
 };
 
 struct dockerfile_options {
@@ -72,8 +74,8 @@ int dockerfile_find_stage(const struct dockerfile *df, const char *name, size_t 
 int dockerfile_target(const struct dockerfile *df, const char *target, size_t *stage,
                       struct error *err);
 
-/* Puts the excerpt of an instruction under an error of its own (a failed RUN, a missing source);
- * an excerpt which is there already stays. `at` may be NULL, or hold a position from the
- * instruction, which gets a caret. Return -err->code. */
+/* Puts the excerpt of an instruction into err->detail, for errors found later (a failed RUN, a missing
+ * source); one which is there already stays. `at`, a position taken from the instruction, gets a
+ * caret; NULL for none. Returns -err->code. */
 int dockerfile_locate(const struct dockerfile *df, const struct instruction *in,
                       const struct position *at, struct error *err);

@@ -22,9 +22,11 @@ struct excerpt {
     unsigned line_last;
     unsigned caret_line; /* 0: no caret */
     unsigned caret_column;
+    size_t from_offset; /* a place known already, to spare looking from the start: the offset */
+    unsigned from_line; /* of this line, not above the first one shown; both 0 if there is none */
 };
 
 /* Appends the block: two lines around a single marked one, one around a range. Bytes that could
  * move a cursor are escaped, long lines and long ranges are shortened, so that the block fits in
- * `size_max` bytes. A line outside the source gives nothing. */
+ * `size_max` bytes, which should be a thousand at least. */
 void excerpt_add(const struct excerpt *excerpt, size_t size_max, struct str *out);

@@ -31,4 +31,5 @@ bool ignore_match(const struct ignore *ignore, const char *path);
  * could take something below it back in. */
 bool ignore_may_descend(const struct ignore *ignore, const char *dir);
 bool ignore_has_negation(const struct ignore *ignore);
-size_t ignore_count(const struct ignore *ignore); /* patterns */
+bool ignore_has_everything(const struct ignore *ignore); /* a pattern *, ** or a deep star */
+size_t ignore_count(const struct ignore *ignore);        /* patterns */

@@ -123,9 +123,10 @@ struct command {
     struct strv words;
 };
 
+/* --device: a CDI name or class. */
 struct run_device {
     char *name;
-    bool required;
+    bool is_required;
 };
 
 enum run_network { RUN_NETWORK_DEFAULT, RUN_NETWORK_NONE, RUN_NETWORK_HOST };
@@ -138,6 +139,7 @@ struct run {
     enum run_security security;
     struct run_device *devices;
     size_t device_count;
+    size_t device_capacity;
 };
 
 /* A source given as a heredoc. */
@@ -154,6 +156,7 @@ struct copy {
     struct words sources; /* paths, wildcards; for ADD also URLs and git references */
     struct copy_content *contents;
     size_t content_count;
+    size_t content_capacity;
     struct word destination;
     struct word from; /* COPY --from: stage, index, image or context; never expanded */
     struct word chown;
@@ -189,7 +192,7 @@ struct onbuild {
 struct instruction {
     enum instruction_kind kind;
     char *keyword;       /* as written, e.g. "run" */
-    char *text;          /* the whole instruction on one line as step names and history show it */
+    char *text;          /* the whole instruction on one line, as step names and history show it */
     unsigned line_first; /* counted from 1; of the FROM for a trigger of its image */
     unsigned line_last;  /* including heredocs */
     struct flags flags;
@@ -197,8 +200,7 @@ struct instruction {
     struct strv comments; /* the comment lines directly above, without # and blanks */
     uint32_t check_skip;  /* bits of enum check_rule: a comment above says check=skip= */
     bool is_trigger;      /* came out of an ONBUILD */
-    bool has_blank_line;  /* a blank line stands inside a continuation */
-    unsigned blank_line;  /* the line after which it was noticed, for the warning */
+    unsigned blank_line;  /* a blank line inside a continuation, the last one; 0: there is none */
 
     union {
         struct from from;          /* FROM */
@@ -222,19 +224,20 @@ char *heredoc_text(
     const struct heredoc *doc); /* content, chomped if it asks for it; caller frees */
 
 /* A copy with variables replaced where the instruction supports them: words of ADD, COPY, ENV,
- * EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, defaults of ARG, image and platform of FROM,
- * the flags --chown --chmod --checksum --exclude --platform and the values of --mount. Others are
- * copied unchanged. All words of one instruction see the same `env`, so that ENV a=1 b=$a uses the
- * old a. Each ARG sees the ones before it on the same line, through `env` alone if it is a live
- * view. EXPOSE gets its ports, RUN its complete mounts.
+ * EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, names and defaults of ARG, image and platform
+ * of FROM, the flags --chown --chmod --checksum --exclude --platform, the values of --mount and the
+ * text of COPY's heredocs. Others are copied unchanged. All words of one instruction see `env` as it
+ * is, so that ENV a=1 b=$a uses the old a. EXPOSE gets its ports, RUN its complete mounts, and
+ * STOPSIGNAL, which is checked, its final text.
  *
  * `df` gives the escape character and the excerpt of an error; NULL means backslash and none.
  * `use` may be NULL; else the names found and not found are added. On success the caller owns
- * `*out`. Errors: -EINVAL, with the sentences of FEATURES 1.4 and 1.3; -E2BIG when the result would
- * pass LIMIT_EXPANSION_SIZE. */
+ * `*out`. Errors: -EINVAL, with the sentences of FEATURES 1.4 and 1.3; -E2BIG when variables would
+ * add more than LIMIT_EXPANSION_SIZE to a word. */
 int instruction_expand(const struct dockerfile *df, const struct instruction *in,
                        const struct expand_env *env, struct expand_use *use,
                        struct instruction **out, struct error *err);
+struct instruction *instruction_copy(const struct instruction *in); /* caller frees */
 void instruction_free(struct instruction *in);
 DEFINE_CLEANUP(instruction_free, struct instruction *)
 #define auto_instruction CLEANUP(instruction_free)
@@ -258,8 +261,8 @@ DEFINE_CLEANUP_VALUE(run_script_release, struct run_script)
 #define auto_run_script CLEANUP(run_script_release)
 
 /* Names of stages, images or contexts that an instruction reads from besides the build context:
- * COPY --from, RUN --mount=from=. Borrowed from the instruction; of an ONBUILD nothing, for it does
- * not run here. */
+ * COPY --from, RUN --mount=from=. Of an ONBUILD nothing, for it does not run here. Stores at most `max`
+ * and returns how many there are; borrowed from the instruction. */
 struct instruction_ref {
     const char *name;
     struct position at;

@@ -34,7 +34,7 @@ struct run_mount {
 
     enum run_mount_type type;
     char *target;      /* as given: relative means below WORKDIR; NULL: the type's default */
-    char *source;      /* NULL: the root of `from` */
+    char *source;      /* bind, cache: NULL is the root of `from` */
     char *id;          /* cache, secret, ssh: as given or the default; NULL for other types */
     char *env;         /* secret: the variable that gets it, or NULL */
     bool is_read_only; /* bind, secret, ssh by default; not cache and tmpfs */
@@ -57,11 +57,13 @@ struct expand_use;
 
 /* Parses one value into `*out` (an empty struct; released by run_mount_release).
  *
- * Without `how`, fields whose value holds a `$` are left for later, the others are checked, and
- * is_complete tells whether anything was left. With `how` every value but from's is expanded, and
- * the result is complete. Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7. */
+ * With how->env NULL, before expansion, fields whose value holds a `$` are left for later, the others
+ * are checked, and is_complete tells whether nothing was left. With an environment every value but
+ * from's is expanded and the result is complete. `use` may be NULL.
+ * Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7. */
 int run_mount_parse(const char *text, const struct expand *how, struct expand_use *use,
                     struct run_mount *out, struct error *err);
+void run_mount_copy(struct run_mount *to, const struct run_mount *from); /* `to` is empty */
 void run_mount_release(struct run_mount *mount);
 const char *run_mount_type_name(enum run_mount_type type); /* "bind" */
 const char *run_mount_sharing_name(enum run_mount_sharing sharing);

@@ -30,5 +30,5 @@ enum wildcard_result {
     WILDCARD_PARENT, /* a directory above the path matches */
     WILDCARD_YES,    /* the path matches */
 };
-/* `path` is relative and clean, without a leading or trailing slash. */
+/* `path` is relative and clean, without a leading or trailing slash; "" is the root. */
 enum wildcard_result wildcard_match(const struct wildcard *w, const char *path);
