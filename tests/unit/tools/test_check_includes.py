@@ -73,8 +73,17 @@ class CheckIncludes(unittest.TestCase):
         self.check_refused("fs/layer.c:1: <openssl/sha.h> may be included by fs/base/digest.c only",
                            fs__layer_dot_c="#include <openssl/sha.h>\n" + BANNED)
         self.check_refused(
-            "fs/layer.c:1: <fuse_lowlevel.h> may be included by fs/fuse_ops.c and fs/mount.c only",
-            fs__layer_dot_c="#include <fuse_lowlevel.h>\n" + BANNED)
+            "fs/layer.c:1: <sqlite3.h> may be included by fs/store.c and fs/store_*.c only",
+            fs__layer_dot_c="#include <sqlite3.h>\n" + BANNED)
+
+    def test_a_door_may_have_several_leaves(self):
+        self.assertEqual(violations(fs__store_tx_dot_c="#include <sqlite3.h>\n" + BANNED), (0, ""))
+
+    def test_a_generated_text_needs_its_source(self):
+        lines = BANNED + '#include "fs/schema.sql.inc"\n'
+        self.assertEqual(violations(fs__store_dot_c=lines, fs__schema_dot_sql=""), (0, ""))
+        self.check_refused("fs/store.c:2: 'fs/schema.sql.inc' is not a path from the repository root",
+                           fs__store_dot_c=lines)
 
     def test_the_kernel_has_no_door(self):
         self.assertEqual(violations(fs__layer_dot_c="#include <linux/fuse.h>\n" + BANNED), (0, ""))
