@@ -22,11 +22,6 @@
 #define TEXT_OF(number) TEXT_OF_EXPANDED(number)
 #define TEXT_OF_EXPANDED(number) #number
 
-static const char schema[] = {
-#include "fs/schema.sql.inc"
-    0,
-};
-
 /* Each is set, then read back: SQLite ignores what it does not know or cannot do. */
 static const struct setting {
     const char *set;
@@ -197,7 +192,7 @@ static int check_version(struct store *store, struct error *err)
 /* The schema as SQLite keeps it is, statement by statement, the text it was made from. */
 static int check_schema(struct store *store, struct error *err)
 {
-    const char *expected = schema;
+    const char *expected = store_schema();
     sqlite3_stmt *stmt = NULL;
     int r = prepare_once(
         store, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid", &stmt, err);
@@ -249,7 +244,7 @@ static int create_tables(struct store *store, struct error *err)
     if (r == 0)
         r = run_script(store, "BEGIN IMMEDIATE", err);
     if (r == 0)
-        r = run_script(store, schema, err);
+        r = run_script(store, store_schema(), err);
     if (r == 0 && FAILPOINT("store.create") < 0)
         r = error_errno(err, "cannot make the store '%s'", store->path);
     if (r == 0)

@@ -161,6 +161,7 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
 /* -- store_connect.c -- */
 int sql_connect(struct store *store, bool is_unclean, bool check_only, struct error *err);
 void sql_disconnect(struct store *store);
+const char *store_schema(void); /* schema.sql without its comments, made at build time */
 
 /* -- store_blob.c -- */
 int blob_row_get(struct store *store, const struct digest *digest, uint64_t *size_bytes,
