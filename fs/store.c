@@ -329,6 +329,7 @@ void store_close(struct store *store)
     cleanup_close_fd(&store->gc_fd); /* last: until here nobody may collect */
     (void)pthread_mutex_destroy(&store->open_lock);
     (void)pthread_mutex_destroy(&store->lock);
+    free(store->damage);
     free(store->path);
     free(store);
     errno = saved;

@@ -90,20 +90,32 @@ static int not_ours(struct store *store, const char *why, struct error *err)
     return error_hint(err, "img fsck --repair moves it aside and rebuilds it");
 }
 
-static int open_database(struct store *store, struct error *err)
+/* Closing a descriptor of the database would drop the locks of another store of this process; this
+ * one is open on a file that did not exist before. */
+static int make_file(struct store *store, const char *name, struct error *err)
 {
-    auto_free char *name = str_format("%s/img.db", store->path);
     auto_close int fd = openat(store->dirs[STORE_ROOT], "img.db",
                                O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0 && errno != EEXIST)
+        return error_errno(err, "cannot create '%s'", name);
+    return 0;
+}
+
+static int open_database(struct store *store, bool check_only, struct error *err)
+{
+    auto_free char *name = str_format("%s/img.db", store->path);
     struct stat by_path;
     struct stat st;
     int rc;
+    int r = check_only ? 0 : make_file(store, name, err);
 
-    /* Closing a descriptor of the database would drop the locks of another store of this process;
-     * this one is open on a file that did not exist before. */
-    if (fd < 0 && errno != EEXIST)
-        return error_errno(err, "cannot create '%s'", name);
-    if (fstatat(store->dirs[STORE_ROOT], "img.db", &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (r < 0)
+        return r;
+    r = fstatat(store->dirs[STORE_ROOT], "img.db", &st, AT_SYMLINK_NOFOLLOW);
+    if (r < 0 && errno == ENOENT)
+        return error_set(err, EUCLEAN, "'%s' is missing", name);
+    if (r < 0)
         return error_errno(err, "cannot look at '%s'", name);
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
         return error_set(err, EPERM, "'%s' is not a file of user %u", name, geteuid());
@@ -274,21 +286,21 @@ static int create(struct store *store, struct error *err)
     return 0;
 }
 
-static int set_up(struct store *store, bool is_unclean, struct error *err)
+static int set_up(struct store *store, bool is_unclean, bool check_only, struct error *err)
 {
-    int r = open_database(store, err);
+    int r = open_database(store, check_only, err);
+    int is_empty;
 
     if (r == 0)
         r = configure(store, err);
-    if (r == 0)
-        r = check_version(store, err);
-    if (r > 0) {
-        r = apply_settings(store, err);
-        if (r == 0)
-            r = create(store, err);
-    } else if (r == 0) {
-        r = apply_settings(store, err);
-    }
+    if (r < 0)
+        return r;
+    is_empty = check_version(store, err);
+    if (is_empty > 0 && check_only)
+        return not_ours(store, "it is empty", err);
+    r = is_empty < 0 ? is_empty : apply_settings(store, err);
+    if (r == 0 && is_empty > 0)
+        r = create(store, err);
     if (r == 0)
         r = check_schema(store, err);
     if (r == 0 && is_unclean)
@@ -298,12 +310,15 @@ static int set_up(struct store *store, bool is_unclean, struct error *err)
 
 int sql_connect(struct store *store, bool is_unclean, bool check_only, struct error *err)
 {
-    int r = set_up(store, is_unclean, err);
+    int r = set_up(store, is_unclean, check_only, err);
 
     if (r == 0)
         return 0;
     sql_disconnect(store);
-    return check_only && r == -EUCLEAN ? 0 : r;
+    if (!check_only || r != -EUCLEAN)
+        return r;
+    store->damage = mem_strdup(err->text);
+    return 0;
 }
 
 void sql_disconnect(struct store *store)

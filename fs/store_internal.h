@@ -58,6 +58,7 @@ struct store {
     int gc_fd;      /* gc.lock, held shared */
     int lock_fd;    /* lock, held only while the database is made */
     bool named_temp;
+    char *damage; /* why there is no database, when opened for a check; else NULL */
 
     pthread_mutex_t lock; /* recursive; a transaction holds it */
     /* guarded by lock */
@@ -103,7 +104,7 @@ static inline void store_unlock(struct store **store)
 
 /* -- store.c -- */
 enum store_open_flags {
-    STORE_OPEN_CHECK = 1 << 0, /* for fsck: no recovery, a damaged database is accepted (db NULL) */
+    STORE_OPEN_CHECK = 1 << 0,     /* for fsck: no recovery; no or a bad database is no failure */
     STORE_OPEN_EXCLUSIVE = 1 << 1, /* gc lock taken exclusively, within wait_ms */
 };
 int store_open_with(const char *path, const struct store_options *options, unsigned flags,
@@ -159,6 +160,7 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
                    struct error *err);
 
 /* -- store_connect.c -- */
+/* With `check_only` nothing is made, and -EUCLEAN gives success, no db, and its sentence in damage. */
 int sql_connect(struct store *store, bool is_unclean, bool check_only, struct error *err);
 void sql_disconnect(struct store *store);
 const char *store_schema(void); /* schema.sql without its comments, made at build time */
