@@ -12,7 +12,8 @@ void journal_note_name(struct view *v, const struct inode *dir, uint32_t name)
     if (n->flags & NAME_DIRTY)
         return;
     (void)inode_runs(dir, &run_count);
-    if (run_count == 0)
+    /* What is in a new directory comes along with it; the root of an empty view comes with nothing. */
+    if (run_count == 0 && dir->number != UNION_ROOT)
         return;
     n->flags |= NAME_DIRTY;
     n->dirty_prev = NONE;
