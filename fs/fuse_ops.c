@@ -441,9 +441,14 @@ static bool list_entry(void *context, const char *name, size_t name_size, uint64
                        const struct union_attr *attr)
 {
     struct listing *l = context;
+    char text[NAME_MAX + 1]; /* names of lower layers end where the next one begins */
     size_t size;
 
-    (void)name_size;
+    if (name_size >= sizeof(text))
+        return true; /* no layer can hold one: index_builder_add refuses it */
+    memcpy(text, name, name_size);
+    text[name_size] = '\0';
+    name = text;
     if (l->plus) {
         struct fuse_entry_param entry = entry_from(attr);
 
