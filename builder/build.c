@@ -217,7 +217,7 @@ static int export_image(struct build *b, struct build_result *out, struct error 
 
     progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
     set_labels(b, state->config);
-    config_set_created(state->config, b->now_ns);
+    config_set_created(state->config, state->time_ns);
     r = image_commit(b->options->store, state->config, state->layers, state->layer_count, &options,
                      &out->manifest, err);
     if (r == 0)

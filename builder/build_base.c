@@ -116,6 +116,8 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     key_digest(&key, "manifest", &image.manifest);
     key_text(&key, "platform", str_text(&platform_text));
     key_final(&key, &out->key);
+    if (b->options->has_epoch || time_parse(config_created(image.config), &out->time_ns) < 0)
+        out->time_ns = b->options->has_epoch ? b->now_ns : 0;
     out->config = config_copy(image.config);
     out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
     out->layer_count = image.layer_count;
@@ -153,6 +155,7 @@ static void scratch_state(struct build_stage *s)
     key_text(&key, "platform", str_text(&platform));
     key_final(&key, &s->state.key);
     s->state.config = config_new_scratch(&s->platform);
+    s->state.time_ns = s->build->options->has_epoch ? s->build->now_ns : 0;
 }
 
 static int image_base(struct build_stage *s, struct error *err)

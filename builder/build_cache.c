@@ -24,17 +24,24 @@ void stage_state_copy(struct stage_state *to, const struct stage_state *from)
         .layer_count = from->layer_count,
         .layer_capacity = from->layer_count,
         .key = from->key,
+        .time_ns = from->time_ns,
     };
 }
 
-void stage_push_layer(struct stage_state *state, int64_t layer, const struct digest *key)
+struct cache_hit build_made(const struct build *b, const struct digest *key, int64_t layer)
 {
-    state->key = *key;
-    if (layer == 0)
+    return (struct cache_hit){.key = *key, .layer = layer, .time_ns = b->now_ns};
+}
+
+void stage_push_layer(struct stage_state *state, const struct cache_hit *made)
+{
+    state->key = made->key;
+    state->time_ns = made->time_ns;
+    if (made->layer == 0)
         return;
     state->layers = array_grow(state->layers, state->layer_count, &state->layer_capacity,
                                sizeof(*state->layers));
-    state->layers[state->layer_count++] = layer;
+    state->layers[state->layer_count++] = made->layer;
 }
 
 static void note_use(struct build *b, const struct digest *key)
@@ -48,8 +55,8 @@ static void note_use(struct build *b, const struct digest *key)
 
 /* A step may be found under a quick key that was made without reading its inputs; the row then
  * names the key made from their content, and later steps go on from that one. */
-int build_cache_find(struct build_stage *s, const struct digest *key, struct digest *canonical,
-                     int64_t *layer, struct error *err)
+int build_cache_find(struct build_stage *s, const struct digest *key, struct cache_hit *out,
+                     struct error *err)
 {
     auto_cache_row struct cache_row row = {0};
     int r;
@@ -63,14 +70,15 @@ int build_cache_find(struct build_stage *s, const struct digest *key, struct dig
     }
     if (r < 0)
         return r;
-    *canonical = *key;
+    *out = (struct cache_hit){.key = *key, .layer = row.layer, .time_ns = row.created_ns};
+    if (s->build->options->has_epoch)
+        out->time_ns = s->build->now_ns;
     if (row.extra != NULL) {
-        r = digest_parse(row.extra, canonical, err);
+        r = digest_parse(row.extra, &out->key, err);
         if (r < 0)
             return r;
-        note_use(s->build, canonical);
+        note_use(s->build, &out->key);
     }
-    *layer = row.layer;
     note_use(s->build, key);
     return 1;
 }
@@ -84,6 +92,7 @@ int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int6
         .parent = s->state.key,
         .layer = layer,
         .run_ns = entry->run_ns,
+        .created_ns = entry->time_ns != 0 ? entry->time_ns : s->build->now_ns,
     };
     auto_free char *description = mem_strdup(entry->description);
     auto_free char *inputs = entry->inputs == NULL ? NULL : mem_strdup(entry->inputs);
@@ -113,7 +122,7 @@ uint32_t step_begin(struct build_stage *s, const char *text)
 void step_history(struct build_stage *s, const char *created_by, bool empty_layer)
 {
     const struct config_history h = {
-        .created_ns = s->build->now_ns,
+        .created_ns = s->state.time_ns,
         .created_by = created_by,
         .comment = "buildkit.dockerfile.v0",
         .empty_layer = empty_layer,

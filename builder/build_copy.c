@@ -357,8 +357,8 @@ static int make_layer(struct copying *c, const struct cache_entry *entry,
     return r;
 }
 
-static int copy_step(struct copying *c, enum progress_state *state, int64_t *layer,
-                     struct digest *canonical, struct error *err)
+static int copy_step(struct copying *c, enum progress_state *state, struct cache_hit *out,
+                     struct error *err)
 {
     bool is_from = c->copy->from.text != NULL;
     auto_key struct key key = {0};
@@ -373,7 +373,7 @@ static int copy_step(struct copying *c, enum progress_state *state, int64_t *lay
         if (r < 0)
             return r;
         quick_key(c, &quick);
-        r = build_cache_find(c->stage, &quick, canonical, layer, err);
+        r = build_cache_find(c->stage, &quick, out, err);
         if (r != 0)
             return r < 0 ? r : 0;
     } else {
@@ -386,20 +386,20 @@ static int copy_step(struct copying *c, enum progress_state *state, int64_t *lay
     if (r == 0)
         r = content_key(c, &key, &entry.key, err);
     if (r == 0)
-        r = build_cache_find(c->stage, &entry.key, canonical, layer, err);
+        r = build_cache_find(c->stage, &entry.key, out, err);
     if (r < 0)
         return r;
     if (r == 1) {
         const struct cache_entry alias = {
-            .key = quick, .canonical = canonical, .description = c->text};
+            .key = quick, .canonical = &out->key, .description = c->text, .time_ns = out->time_ns};
 
-        return is_from ? build_cache_put(c->stage, &alias, *layer, err) : 0;
+        return is_from ? build_cache_put(c->stage, &alias, out->layer, err) : 0;
     }
     *state = PROGRESS_DONE;
-    *canonical = entry.key;
+    *out = build_made(c->stage->build, &entry.key, 0);
     entry.inputs = str_text(&key.inputs);
     entry.run_ns = io_ticks_ns() - start_ns;
-    return make_layer(c, &entry, is_from ? &quick : NULL, layer, err);
+    return make_layer(c, &entry, is_from ? &quick : NULL, &out->layer, err);
 }
 
 static char *describe(const struct instruction *in)
@@ -426,17 +426,16 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
     auto_free char *history = str_format("%s # buildkit", c.text);
     uint32_t vertex = step_begin(s, c.text);
     enum progress_state state = PROGRESS_DONE;
-    struct digest key;
-    int64_t layer = 0;
+    struct cache_hit made;
     int r = prepare(&c, err);
 
     if (r == 0)
-        r = copy_step(&c, &state, &layer, &key, err);
+        r = copy_step(&c, &state, &made, err);
     progress_end(s->build->options->progress, vertex, r < 0 ? PROGRESS_ERROR : state, err->text);
     if (r < 0)
         return r;
     atomic_fetch_add(state == PROGRESS_CACHED ? &s->build->cached_count : &s->build->ran_count, 1);
-    stage_push_layer(&s->state, layer, &key);
-    step_history(s, history, layer == 0);
+    stage_push_layer(&s->state, &made);
+    step_history(s, history, made.layer == 0);
     return 0;
 }

@@ -22,6 +22,7 @@ struct stage_state {
     size_t layer_count;
     size_t layer_capacity;
     struct digest key; /* of the chain so far */
+    int64_t time_ns;   /* when the last layer was made: a cached rebuild gives the same image */
 };
 
 struct build_stage {
@@ -110,19 +111,21 @@ int build_step_run(struct build_stage *s, const struct instruction *in, struct e
 int build_context(struct build *b, struct error *err);
 
 /* build_cache.c: keys -> layers, and what follows from a layer. */
-struct step_result {
-    int64_t layer; /* 0: no file changed */
-    uint64_t run_ns;
+/* 1 hit, 0 miss. */
+struct cache_hit {
+    struct digest key; /* that later steps go on from */
+    int64_t layer;     /* 0: no file changed */
+    int64_t time_ns;   /* when it was made */
 };
-/* 1 hit, 0 miss. A hit gives the layer and the key that later steps go on from. */
-int build_cache_find(struct build_stage *s, const struct digest *key, struct digest *canonical,
-                     int64_t *layer, struct error *err);
+int build_cache_find(struct build_stage *s, const struct digest *key, struct cache_hit *out,
+                     struct error *err);
 struct cache_entry {
     struct digest key;
     const struct digest *canonical; /* NULL: the key itself */
     const char *description;
     const char *inputs;
     uint64_t run_ns;
+    int64_t time_ns; /* 0: this build's */
 };
 int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int64_t layer,
                     struct error *err);
@@ -132,7 +135,9 @@ struct view_sealed;
 int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err);
 int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
                       struct view_sealed *out, struct error *err);
-void stage_push_layer(struct stage_state *state, int64_t layer, const struct digest *key);
+void stage_push_layer(struct stage_state *state, const struct cache_hit *made);
+/* A hit made of what this build did itself. */
+struct cache_hit build_made(const struct build *b, const struct digest *key, int64_t layer);
 void stage_state_copy(struct stage_state *to, const struct stage_state *from);
 void stage_state_release(struct stage_state *state);
 DEFINE_CLEANUP_VALUE(stage_state_release, struct stage_state)

@@ -455,9 +455,8 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     __attribute__((cleanup(cleanup_step_release))) struct step s = {.stage = stage, .in = in};
     auto_key struct key key = {0};
     struct cache_entry entry = {0};
-    struct digest canonical;
+    struct cache_hit made;
     enum progress_state state;
-    int64_t layer = 0;
     int r;
 
     run_script_make(in, &s.script);
@@ -471,14 +470,15 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     if (r == 0)
         r = make_key(&s, &key, &entry.key, err);
     if (r == 0) {
-        canonical = entry.key;
         entry.description = str_text(&s.text);
         entry.inputs = str_text(&key.inputs);
-        r = build_cache_find(stage, &entry.key, &canonical, &layer, err);
+        r = build_cache_find(stage, &entry.key, &made, err);
     }
     state = r == 1 ? PROGRESS_CACHED : PROGRESS_DONE;
-    if (r == 0)
-        r = execute(&s, &entry, &layer, err);
+    if (r == 0) {
+        made = build_made(stage->build, &entry.key, 0);
+        r = execute(&s, &entry, &made.layer, err);
+    }
     progress_end(stage->build->options->progress, s.vertex,
                  r == -ECANCELED ? PROGRESS_CANCELED
                  : r < 0         ? PROGRESS_ERROR
@@ -488,7 +488,7 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
         return r;
     atomic_fetch_add(
         state == PROGRESS_CACHED ? &stage->build->cached_count : &stage->build->ran_count, 1);
-    stage_push_layer(&stage->state, layer, &canonical);
-    step_history(stage, str_text(&s.history), layer == 0);
+    stage_push_layer(&stage->state, &made);
+    step_history(stage, str_text(&s.history), made.layer == 0);
     return 0;
 }

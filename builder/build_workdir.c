@@ -65,8 +65,7 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
     auto_free char *text = str_format("WORKDIR %s", path);
     auto_key struct key key = {0};
     struct cache_entry entry = {.description = text};
-    struct digest canonical;
-    int64_t layer = 0;
+    struct cache_hit made;
     uint32_t vertex = step_begin(s, text);
     int r = 0;
 
@@ -77,12 +76,13 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
     if (s->build->options->has_epoch)
         key_number(&key, "epoch", (uint64_t)s->build->options->epoch_s);
     key_final(&key, &entry.key);
-    canonical = entry.key;
+    made = (struct cache_hit){.key = entry.key, .time_ns = s->state.time_ns};
     entry.inputs = str_text(&key.inputs);
     if (strcmp(path, "/") != 0)
-        r = build_cache_find(s, &entry.key, &canonical, &layer, err);
+        r = build_cache_find(s, &entry.key, &made, err);
     if (r == 0 && strcmp(path, "/") != 0) {
-        r = make_workdir(s, path, &entry, &layer, err);
+        made = build_made(s->build, &entry.key, 0);
+        r = make_workdir(s, path, &entry, &made.layer, err);
         atomic_fetch_add(&s->build->ran_count, r == 0);
     } else if (r == 1) {
         atomic_fetch_add(&s->build->cached_count, 1);
@@ -94,8 +94,8 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
                  err->text);
     if (r < 0)
         return r;
-    stage_push_layer(&s->state, layer, &canonical);
+    stage_push_layer(&s->state, &made);
     config_set_text(s->state.config, "WorkingDir", path);
-    step_history(s, text, layer == 0);
+    step_history(s, text, made.layer == 0);
     return 0;
 }
