@@ -84,11 +84,15 @@ struct http_header {
     char *value;
 };
 
-struct http_response {
-    unsigned status;
-    struct http_header *headers;
+struct http_headers {
+    struct http_header *items;
     size_t count;
     size_t capacity;
+};
+
+struct http_response {
+    unsigned status;
+    struct http_headers headers;
     struct str body;     /* of every answer that did not go to the sink */
     uint64_t sink_bytes; /* what the sink got; right on failure too */
     char *url;           /* the one that answered, after redirects */

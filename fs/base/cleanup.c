@@ -61,6 +61,8 @@ void *mem_try(size_t count, size_t item_size)
 {
     if (count == 0 || item_size == 0)
         count = item_size = 1;
+    if (count > PTRDIFF_MAX / item_size)
+        return NULL;
     return calloc(count, item_size);
 }
 
