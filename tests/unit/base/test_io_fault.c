@@ -132,6 +132,7 @@ TEST(io_fault, short_reads_and_writes_are_continued)
 TEST(io_fault, interrupted_calls_are_repeated)
 {
     auto_close int fd = openat(test_dir_fd(), "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    auto_str struct str text = {0};
     char buf[3];
 
     fault_fail(FAULT_WRITE, 1, EINTR);
@@ -144,6 +145,9 @@ TEST(io_fault, interrupted_calls_are_repeated)
     check_int(lseek(fd, 0, SEEK_SET), 0);
     fault_fail(FAULT_READ, 1, EINTR);
     check_ok(io_read_full(fd, buf, 3));
+    check_true(fault_was_hit());
+    fault_fail(FAULT_READ, 1, EINTR);
+    check_ok(io_read_file(test_dir_fd(), "f", 3, &text, &test_err));
     check_true(fault_was_hit());
     fault_clear();
 }

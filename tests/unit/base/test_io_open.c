@@ -452,13 +452,14 @@ struct racer {
     atomic_bool stop;
 };
 
-/* Exchanges a directory with a link to the outside, and moves a directory out and in. */
+/* Exchanges a directory and a file with links to the outside, and moves a directory out and in. */
 static void *race(void *arg)
 {
     struct racer *r = arg;
 
     while (!r->stop) {
         (void)renameat2(r->dir, "root/rel", r->dir, "root/d", RENAME_EXCHANGE);
+        (void)renameat2(r->dir, "root/f", r->dir, "root/leak", RENAME_EXCHANGE);
         (void)renameat2(r->dir, "root/d/sub", r->dir, "outside/sub", 0);
         (void)renameat2(r->dir, "outside/sub", r->dir, "root/d/sub", 0);
         (void)renameat2(r->dir, "root/rel", r->dir, "root/d", RENAME_EXCHANGE);
@@ -477,8 +478,8 @@ static bool is_outside(int fd, const struct stat secret[2])
 
 static int open_in_a_race(const struct run *run, int root_fd, int out_fd)
 {
-    static const char *const names[] = {"d/f", "rel/f", "d/sub/../../secret", "d/sub/../f",
-                                        "rel/sub/../../secret"};
+    static const char *const names[] = {
+        "d/f", "rel/f", "d/sub/../../secret", "d/sub/../f", "rel/sub/../../secret", "f", "leak"};
     struct racer racer = {.dir = test_dir_fd()};
     struct stat secret[2];
     pthread_t thread;
@@ -489,10 +490,11 @@ static int open_in_a_race(const struct run *run, int root_fd, int out_fd)
     if (fstatat(racer.dir, "secret", &secret[0], 0) < 0 ||
         fstatat(racer.dir, "outside/f", &secret[1], 0) < 0 || unlinkat(root_fd, "rel", 0) < 0 ||
         symlinkat("../outside", root_fd, "rel") < 0 ||
+        symlinkat("../secret", root_fd, "leak") < 0 ||
         pthread_create(&thread, NULL, race, &racer) != 0)
         return 1;
-    for (int i = 0; i < 20000; i++) {
-        auto_close int fd = run->open(root_fd, names[i % 5], O_RDONLY, 0);
+    for (int i = 0; i < 30000; i++) {
+        auto_close int fd = run->open(root_fd, names[i % 7], O_RDONLY, 0);
 
         escapes += is_outside(fd, secret);
         opened += fd >= 0;
@@ -512,10 +514,13 @@ TEST(io_open, no_race_leads_outside)
         {.open = io_open_beneath, .filter_errno = ENOSYS, .body = open_in_a_race},
     };
 
-    make_layout();
     for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
         auto_str struct str nothing = {0};
 
+        make_layout();
         collect(&runs[i], &nothing);
+        check_ok(io_remove_tree(test_dir_fd(), "root"));
+        check_ok(io_remove_tree(test_dir_fd(), "outside"));
+        check_ok(io_remove_tree(test_dir_fd(), "secret"));
     }
 }
