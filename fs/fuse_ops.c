@@ -7,6 +7,7 @@
  * names, misses and attributes are cached for ever; files and directories have no handles (OPEN and
  * OPENDIR are answered ENOSYS once, and then never asked again), so READ and WRITE go by inode.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/acl.h"
+#include "fs/base/limits.h"
 #include "fs/base/log.h"
 
 #include "fs/base/banned.h"
@@ -208,6 +210,11 @@ static void setattr_from(const struct fuse_setattr_in *in, struct union_setattr 
     for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
         if (in->valid & bits[i].valid)
             s->set |= bits[i].set;
+    /* "No change" is what remains of a request to drop privileges when the kernel leaves the how to
+     * us: before a write by who may not keep them, or when an owner is "changed" to -1:-1. With the
+     * write-back cache, the time of that comes along. */
+    if ((in->valid & ~(uint32_t)(FATTR_FH | FATTR_LOCKOWNER | FATTR_CTIME)) == 0)
+        s->set |= UNION_SET_KILL_PRIV;
     if (in->valid & (FATTR_ATIME_NOW | FATTR_MTIME_NOW)) {
         int64_t now_ns = union_now_ns();
 
@@ -441,25 +448,23 @@ static bool list_entry(void *context, const char *name, size_t name_size, uint64
                        const struct union_attr *attr)
 {
     struct listing *l = context;
-    char text[NAME_MAX + 1]; /* names of lower layers end where the next one begins */
+    char text[LIMIT_NAME_SIZE + 1]; /* the union's names end where they end, libfuse's with a NUL */
     size_t size;
 
-    if (name_size >= sizeof(text))
-        return true; /* no layer can hold one: index_builder_add refuses it */
+    assert(name_size <= LIMIT_NAME_SIZE);
     memcpy(text, name, name_size);
     text[name_size] = '\0';
-    name = text;
     if (l->plus) {
         struct fuse_entry_param entry = entry_from(attr);
 
         /* The kernel knows these two already, and no reference was taken. */
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
             entry.ino = 0;
-        size = fuse_add_direntry_plus(l->req, l->at, l->left, name, &entry, (off_t)next);
+        size = fuse_add_direntry_plus(l->req, l->at, l->left, text, &entry, (off_t)next);
     } else {
         struct stat st = {.st_ino = attr->ino, .st_mode = attr->mode};
 
-        size = fuse_add_direntry(l->req, l->at, l->left, name, &st, (off_t)next);
+        size = fuse_add_direntry(l->req, l->at, l->left, text, &st, (off_t)next);
     }
     if (size > l->left)
         return false;

@@ -55,7 +55,8 @@ enum union_set {
     UNION_SET_ATIME = 1 << 4,
     UNION_SET_MTIME = 1 << 5,
     UNION_SET_CTIME = 1 << 6,
-    UNION_SET_KILL_PRIV = 1 << 7, /* truncate by a task without CAP_FSETID: drop suid/sgid, caps */
+    UNION_SET_KILL_PRIV = 1 << 7, /* drop suid, sgid, caps: alone, or with a truncate by a task
+                                   * without CAP_FSETID, or with a change of owner */
 };
 struct union_setattr {
     uint32_t set; /* enum union_set */
@@ -115,8 +116,8 @@ int union_set_content(struct view *v, uint64_t ino, uint64_t size_bytes,
 ssize_t union_get_content(struct view *v, uint64_t ino, struct extent *extents, size_t max);
 #define VIEW_SEGMENT UINT64_MAX
 
-/* Calls fn for entries from `cookie` on (0 starts; "." and ".." are included) until fn returns
- * false, which means that it did not take this entry (its buffer is full): no reference is taken
+/* Calls fn, whose name is `name_size` bytes without a NUL behind, for entries from `cookie` on (0
+ * starts; "." and ".." are included) until fn returns false, which means that it did not take this entry (its buffer is full): no reference is taken
  * for it, and it is the first one of the next call. `next` is the cookie that continues after this
  * entry; it fits 31 bits, for the sake of 32-bit programs. Cookies stay valid while the directory
  * is modified, as POSIX wants. With `plus`, attr is complete and, for all but "." and "..", a

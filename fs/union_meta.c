@@ -119,14 +119,14 @@ int union_setattr(struct view *v, uint64_t ino, const struct union_setattr *s,
         r = set_size(v, i, s);
     if (r < 0)
         return r;
-    if (s->set & (UNION_SET_UID | UNION_SET_GID))
+    if ((s->set & (UNION_SET_UID | UNION_SET_GID)) ||
+        (s->set & ~(uint32_t)UNION_SET_CTIME) == UNION_SET_KILL_PRIV)
         set_owner(v, i, s);
     if (s->set & UNION_SET_MODE)
         i->mode = (i->mode & S_IFMT) | (s->mode & 07777);
-    if (s->set & ~(uint32_t)UNION_SET_KILL_PRIV)
-        set_times(i, s);
+    set_times(i, s);
     /* Times of access and change are in no layer, so they alone make no change. */
-    if (s->set & ~(uint32_t)(UNION_SET_ATIME | UNION_SET_CTIME | UNION_SET_KILL_PRIV))
+    if (s->set & ~(uint32_t)(UNION_SET_ATIME | UNION_SET_CTIME))
         journal_note_inode(v, i);
     attr_fill(v, i, out);
     return 0;

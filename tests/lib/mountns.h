@@ -18,7 +18,7 @@
 struct mountns;
 
 /* NULL when the host has no user namespaces or no /dev/fuse for us; `reason` then says which.
- * Meant for: check_need("userns", ns != NULL, reason). */
+ * Meant for: test_need("userns", ns != NULL, reason). */
 struct mountns *mountns_new(const char **reason);
 void mountns_free(struct mountns *ns); /* ends its processes, and so its mounts; NULL is allowed */
 DEFINE_CLEANUP(mountns_free, struct mountns *)
