@@ -595,7 +595,8 @@ static const struct fuse_lowlevel_ops operations = {
     .statfs = op_statfs,
 };
 
-static void log_line(enum fuse_log_level level, const char *fmt, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+log_line(enum fuse_log_level level, const char *fmt, va_list args)
 {
     char text[256];
 

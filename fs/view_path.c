@@ -271,7 +271,7 @@ static int remove_one(struct view *v, struct inode *dir, uint32_t name, bool is_
 int view_remove_tree(struct view *v, uint64_t parent, const char *name)
 {
     struct inode *dir;
-    uint32_t top;
+    uint32_t top = NONE;
     int size = name_check(name);
     int r = dir_writable(v, parent, &dir);
 

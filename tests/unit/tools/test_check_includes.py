@@ -76,6 +76,10 @@ class CheckIncludes(unittest.TestCase):
             "fs/layer.c:1: <sqlite3.h> may be included by fs/store.c and fs/store_*.c only",
             fs__layer_dot_c="#include <sqlite3.h>\n" + BANNED)
 
+    def test_tests_have_no_doors(self):
+        self.assertEqual(violations(tests__unit__fs__test_tar_dot_c="#include <archive.h>\n"),
+                         (0, ""))
+
     def test_a_door_may_have_several_leaves(self):
         self.assertEqual(violations(fs__store_tx_dot_c="#include <sqlite3.h>\n" + BANNED), (0, ""))
 
