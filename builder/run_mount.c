@@ -147,7 +147,7 @@ static int refuse_key(struct mount_parsing *p, const struct field *field)
     if (text_equal(field->key, "z") || text_equal(field->key, "u"))
         return error_hint(p->err, "relabelling and chowning a mount are not needed here, "
                                   "remove the key");
-    return suggest(p->err, field->key, names, KEY_NAMES);
+    return field->value ? suggest(p->err, field->key, names, KEY_NAMES) : -EINVAL;
 }
 
 static int refuse_repeat(struct mount_parsing *p, const struct field *field)
