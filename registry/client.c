@@ -1,0 +1,369 @@
+/* client.c - which hosts stand behind a repository, and one authorised call to one of them. The
+ * calls themselves: fetch.c, download.c, upload.c, referrers.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/json.h"
+#include "fs/base/log.h"
+#include "registry/client_internal.h"
+#include "registry/secret.h"
+
+#include "fs/base/banned.h"
+
+#define REASON_SIZE_MAX 300u
+
+static struct endpoint *add_endpoint(struct registry *r, const char *location)
+{
+    struct endpoint *endpoint = array_add(&r->endpoints);
+    size_t host_length = strcspn(location, "/");
+
+    endpoint->host = mem_strndup(location, host_length);
+    endpoint->repository = mem_strdup(location[host_length] == '/' ? location + host_length + 1
+                                                                   : location + host_length);
+    return endpoint;
+}
+
+static void add_mirrors(struct registry *r, const struct registry_rule *rule,
+                        const struct reference *ref)
+{
+    for (size_t i = 0; i < rule->mirrors.count && r->endpoints.count < ENDPOINTS_MAX - 1; i++) {
+        const struct mirror *mirror = &rule->mirrors.items[i];
+        auto_free char *location =
+            registry_rule_rewrite(rule, mirror->location, ref->host, ref->repository);
+        struct endpoint *endpoint = add_endpoint(r, location);
+
+        endpoint->is_mirror = true;
+        endpoint->use = mirror->use;
+        if (rule->mirrors_by_digest_only && mirror->use == MIRROR_ALL)
+            endpoint->use = MIRROR_DIGEST_ONLY;
+    }
+}
+
+/* Mirrors and other locations are for reading; a push goes where its name says. */
+static int add_endpoints(struct registry *r, const struct reference *ref, struct error *err)
+{
+    const struct registries_conf *conf;
+    const struct registry_rule *rule;
+    auto_free char *location = NULL;
+    int result = registries_config(r->all, &conf, err);
+
+    if (result < 0)
+        return result;
+    rule = registries_conf_find(conf, ref->host, ref->repository);
+    if (rule && rule->is_blocked)
+        return error_set(err, EPERM, "'%s' is blocked in registries.conf", rule->prefix);
+    if (rule && r->use == REGISTRY_PULL)
+        add_mirrors(r, rule, ref);
+    if (rule && rule->location && r->use == REGISTRY_PULL)
+        location = registry_rule_rewrite(rule, rule->location, ref->host, ref->repository);
+    else
+        location = str_format("%s/%s", ref->host, ref->repository);
+    add_endpoint(r, location);
+    return 0;
+}
+
+int registry_open(struct registries *all, const struct reference *ref, enum registry_use use,
+                  struct registry **out, struct error *err)
+{
+    auto_registry struct registry *r = mem_new(struct registry);
+    auto_str struct str name = {0};
+    int result;
+
+    r->all = all;
+    r->use = use;
+    pthread_mutex_init(&r->lock, NULL);
+    reference_familiar_name(ref, &name);
+    r->name = str_take(&name);
+    result = add_endpoints(r, ref, err);
+    if (result < 0)
+        return result;
+    *out = STEAL(&r);
+    return 0;
+}
+
+void registry_close(struct registry *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->endpoints.count; i++) {
+        free(r->endpoints.items[i].host);
+        free(r->endpoints.items[i].repository);
+    }
+    free(r->endpoints.items);
+    free(r->name);
+    strv_release(&r->warnings);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+const struct endpoint *client_origin(const struct registry *r)
+{
+    return &r->endpoints.items[r->endpoints.count - 1];
+}
+
+static uint32_t endpoint_bit(const struct registry *r, const struct endpoint *endpoint)
+{
+    return 1u << (endpoint - r->endpoints.items);
+}
+
+void client_mark_lying(struct registry *r, const struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&r->lock);
+    r->lying |= endpoint_bit(r, endpoint);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* The endpoints worth asking, best first. The registry itself is always among them: when it lies
+ * there is nobody left to ask, and it is better to hear what is wrong. */
+static size_t choose_endpoints(struct registry *r, bool by_digest, size_t order[ENDPOINTS_MAX])
+{
+    enum mirror_use unfit = by_digest ? MIRROR_TAG_ONLY : MIRROR_DIGEST_ONLY;
+    size_t last = r->endpoints.count - 1;
+    size_t count = 0;
+    size_t preferred;
+    uint32_t lying;
+
+    pthread_mutex_lock(&r->lock);
+    preferred = r->preferred;
+    lying = r->lying;
+    pthread_mutex_unlock(&r->lock);
+    for (size_t i = 0; i < last; i++) {
+        if (r->endpoints.items[i].use == unfit || lying & 1u << i)
+            continue;
+        order[count++] = i;
+        if (i == preferred && count > 1) {
+            memmove(order + 1, order, (count - 1) * sizeof(order[0]));
+            order[0] = i;
+        }
+    }
+    order[count++] = last;
+    return count;
+}
+
+int client_try_endpoints(struct registry *r, bool by_digest,
+                         int (*attempt)(struct registry *r, const struct endpoint *endpoint,
+                                        void *context, struct error *err),
+                         void *context, struct error *err)
+{
+    size_t order[ENDPOINTS_MAX];
+    size_t count = choose_endpoints(r, by_digest, order);
+    int result = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct endpoint *endpoint = &r->endpoints.items[order[i]];
+
+        error_clear(err);
+        result = attempt(r, endpoint, context, err);
+        if (result >= 0) {
+            pthread_mutex_lock(&r->lock);
+            r->preferred = order[i];
+            pthread_mutex_unlock(&r->lock);
+            return result;
+        }
+        if (result == -ECANCELED)
+            break;
+        if (i + 1 < count)
+            log_debug("registry: mirror '%s': %s", endpoint->host, err->text);
+    }
+    return result;
+}
+
+static void add_scopes(const struct registry *r, const struct call *call, struct strv *out)
+{
+    strv_addf(out, "repository:%s:%s", call->endpoint->repository,
+              r->use == REGISTRY_PUSH ? "pull,push" : "pull");
+    for (size_t i = 0; call->more_scopes && i < call->more_scopes->count; i++)
+        strv_add(out, call->more_scopes->items[i]);
+}
+
+static void build_url(const struct call *call, const struct url *origin, struct str *out)
+{
+    if (call->url) {
+        str_add(out, call->url);
+        return;
+    }
+    url_format(origin, out);
+    str_addf(out, "v2/%s/%s", call->endpoint->repository, call->path);
+}
+
+/* RFC 7234 5.5, as distribution-spec uses it: Warning: 299 - "text". Each is shown once. */
+static void show_warnings(struct registry *r, const struct endpoint *endpoint,
+                          const struct http_response *answer)
+{
+    for (size_t i = 0; i < answer->headers.count; i++) {
+        const char *value = answer->headers.items[i].value;
+        auto_str struct str text = {0};
+        bool is_new;
+
+        if (!text_equal(answer->headers.items[i].name, "warning") ||
+            !text_starts(value, "299 - \"") || strlen(value) > 1000)
+            continue;
+        str_add_escaped(&text, value + 7, strcspn(value + 7, "\""));
+        pthread_mutex_lock(&r->lock);
+        is_new = !strv_contains(&r->warnings, str_text(&text));
+        if (is_new)
+            strv_add(&r->warnings, str_text(&text));
+        pthread_mutex_unlock(&r->lock);
+        if (is_new)
+            log_warn("'%s' says: %s", endpoint->host, str_text(&text));
+    }
+}
+
+/* Did the endpoint itself answer, or somebody it sent us to? */
+static bool answered_itself(const struct http_response *answer, const struct url *origin)
+{
+    auto_url struct url url = {0};
+    struct error ignored;
+
+    return url_parse(answer->url, &url, &ignored) == 0 && url_same_origin(&url, origin);
+}
+
+/* One try. Returns 1 when it was refused for want of credentials and another may succeed. */
+static int call_once(struct registry *r, struct call *call, const struct url *origin,
+                     const struct auth_target *target, bool may_learn, struct http_response *out,
+                     struct error *err)
+{
+    struct auth *auth = registries_auth(r->all);
+    auto_secret_str struct str header = {0};
+    auto_str struct str text = {0};
+    auto_url struct url url = {0};
+    int result;
+
+    build_url(call, origin, &text);
+    result = url_parse(str_text(&text), &url, err);
+    if (result < 0)
+        return result;
+    /* An upload session on another host is none of our credentials' business (R43). */
+    if (url_same_origin(&url, origin))
+        result = auth_header(auth, target, &header, err);
+    if (result < 0)
+        return result == -EACCES ? error_hint(err, "img login %s", call->endpoint->host) : result;
+    call->request.url = str_text(&text);
+    call->request.authorization = header.size > 0 ? str_text(&header) : NULL;
+    result = http_request(registries_http(r->all), &call->request, out, err);
+    call->request.url = NULL;
+    call->request.authorization = NULL;
+    if (result == 0 && out->status == 401 && may_learn && answered_itself(out, origin))
+        result = auth_learn(auth, target, out, str_text(&header), err);
+    return result;
+}
+
+int client_call(struct registry *r, struct call *call, struct http_response *out, struct error *err)
+{
+    const struct endpoint *endpoint = call->endpoint;
+    auto_strv struct strv scopes = {0};
+    auto_url struct url origin = {0};
+    struct auth_target target = {
+        .origin = &origin,
+        .host = endpoint->host,
+        .repository = endpoint->repository,
+        .scopes = &scopes,
+    };
+    int result;
+
+    result = registries_origin(r->all, endpoint->host, endpoint->repository, &origin, err);
+    if (result < 0)
+        return result;
+    add_scopes(r, call, &scopes);
+    result = call_once(r, call, &origin, &target, true, out, err);
+    if (result == 1) {
+        http_response_release(out);
+        result = call_once(r, call, &origin, &target, false, out, err);
+    }
+    if (result == 0)
+        show_warnings(r, endpoint, out);
+    return result;
+}
+
+/* ": code: message" of the first error, or the text of a short answer (distribution-spec, "Error
+ * Codes"). */
+static void add_reason(const struct http_response *answer, struct str *out)
+{
+    auto_json struct json *document = NULL;
+    const struct json *first;
+    struct error ignored;
+    const char *code;
+    const char *message;
+
+    if (answer->body.size == 0 || json_parse(answer->body.data, answer->body.size,
+                                             answer->body.size, "answer", &document, &ignored) < 0)
+        return;
+    first = json_at(json_get_array(document, "errors"), 0);
+    code = json_get_text(first, "code");
+    message = json_get_text(first, "message");
+    if (code) {
+        str_add(out, ": ");
+        str_add_escaped(out, code, strnlen(code, REASON_SIZE_MAX));
+    }
+    if (message && message[0] != '\0') {
+        str_add(out, ": ");
+        str_add_escaped(out, message, strnlen(message, REASON_SIZE_MAX));
+    }
+}
+
+static bool knows_somebody(struct registry *r, const struct endpoint *endpoint)
+{
+    auto_url struct url origin = {0};
+    struct auth_target target = {
+        .origin = &origin, .host = endpoint->host, .repository = endpoint->repository};
+
+    return auth_has_credentials(registries_auth(r->all), &target);
+}
+
+static int not_admitted(struct registry *r, const struct endpoint *endpoint,
+                        const struct http_response *answer, const char *reason, struct error *err)
+{
+    bool is_known = knows_somebody(r, endpoint);
+
+    if (answer->status == 403)
+        (void)error_set(err, EACCES, "'%s' denies access to '%s'%s", endpoint->host,
+                        endpoint->repository, reason);
+    else if (is_known)
+        (void)error_set(err, EACCES,
+                        "'%s' refuses access to '%s' with the stored credentials, or there is no "
+                        "such repository",
+                        endpoint->host, endpoint->repository);
+    else
+        (void)error_set(err, EACCES, "'%s' wants a login for '%s', or there is no such repository",
+                        endpoint->host, endpoint->repository);
+    return error_hint(err, "img login %s", endpoint->host);
+}
+
+static int too_many(const struct endpoint *endpoint, const struct http_response *answer,
+                    const char *reason, struct error *err)
+{
+    const char *after = http_header(answer, "retry-after");
+    uint64_t seconds;
+
+    if (after && text_to_u64(after, 1000000, &seconds))
+        (void)error_set(err, EBUSY, "'%s' answers no more requests for %s seconds%s",
+                        endpoint->host, after, reason);
+    else
+        (void)error_set(err, EBUSY, "'%s' answers no more requests for now%s", endpoint->host,
+                        reason);
+    return error_hint(err, "img login %s raises the limit on most registries", endpoint->host);
+}
+
+int client_refused(struct registry *r, const struct endpoint *endpoint,
+                   const struct http_response *answer, const char *what, struct error *err)
+{
+    auto_str struct str reason = {0};
+
+    add_reason(answer, &reason);
+    switch (answer->status) {
+    case 401:
+    case 403:
+        return not_admitted(r, endpoint, answer, str_text(&reason), err);
+    case 404:
+        return error_set(err, ENOENT, "'%s' has no %s in '%s'%s", endpoint->host, what,
+                         endpoint->repository, str_text(&reason));
+    case 429:
+        return too_many(endpoint, answer, str_text(&reason), err);
+    default:
+        return error_set(err, EREMOTEIO, "'%s' answers with status %u to %s of '%s'%s",
+                         endpoint->host, answer->status, what, endpoint->repository,
+                         str_text(&reason));
+    }
+}
