@@ -171,10 +171,13 @@ static void sort_records(struct record_list *l)
 
 static bool is_same_dir(const struct inode *i, const struct lower_entry *entry)
 {
+    const struct dir_run *runs;
     uint32_t count;
-    const struct dir_run *runs = inode_runs(i, &count);
 
-    if (!S_ISDIR(i->mode) || count != entry->run_count)
+    if (!S_ISDIR(i->mode))
+        return false;
+    runs = inode_runs(i, &count);
+    if (count != entry->run_count)
         return false;
     for (uint32_t n = 0; n < count; n++)
         if (!run_equal(runs[n], entry->runs[n]))

@@ -1,8 +1,8 @@
 /* journal.h - which names and inodes may differ from the layers, noted when they change.
  *
  * Two lists threaded through the tables of the view, so that noting costs a few stores and allocates
- * nothing. Names are noted in directories that have something below, inodes that came from a layer;
- * whatever is new inside a new directory is found by way of that directory. change.c folds the lists.
+ * nothing. Names are noted in the root and in directories that have something below, inodes when they
+ * came from a layer; what is new inside a new directory is found by way of that directory. change.c folds the lists.
  */
 #pragma once
 

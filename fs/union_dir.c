@@ -206,6 +206,7 @@ void dir_kill(struct view *v, struct inode *i)
                 name_free(v, name);
         }
     journal_drop_inode(v, i);
+    (void)xattrs_load(v, i); /* whoever holds it still sees them; damage was noted */
     i->flags &= ~(uint32_t)(INODE_ORIGIN | INODE_LOWER_XATTRS);
     free(dir->runs);
     dir->runs = NULL;
