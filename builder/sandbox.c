@@ -250,9 +250,16 @@ static const char *mount_target(const struct sandbox *box, uint32_t index)
 static int explain_root(const struct packet *p, const char *what, struct error *err)
 {
     error_set(err, p->code, "cannot mount '%s' for the step: %s", what, strerror(p->code));
-    if (p->code == ELOOP || p->code == ENOTDIR)
+    if (p->code == ELOOP || p->code == ENOTDIR || p->code == EPERM)
         return error_hint(err, "the base image has something else in its place");
     return -p->code;
+}
+
+static int explain_etc(const struct packet *p, struct error *err)
+{
+    auto_free char *path = str_format("/%s", sandbox_etc_paths[p->index % ETC_COUNT]);
+
+    return explain_root(p, path, err);
 }
 
 static int explain_stage(const struct sandbox *box, const struct packet *p, struct error *err)
@@ -275,7 +282,7 @@ static int explain_stage(const struct sandbox *box, const struct packet *p, stru
     case STAGE_SYS:
         return explain_root(p, "/sys", err);
     case STAGE_ETC:
-        return explain_root(p, p->index < ETC_COUNT ? sandbox_etc_paths[p->index] : "etc", err);
+        return explain_etc(p, err);
     case STAGE_TREE:
         return error_set(err, p->code, "cannot mount tree %u of the step: %s", p->index, cause);
     case STAGE_TARGET:

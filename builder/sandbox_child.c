@@ -200,6 +200,16 @@ static int put_sys(int root_fd)
     return mounts_attach(from_fd, target);
 }
 
+/* A link of the image may lead into a file system whose masks must stay on top (R15). */
+static int check_reached(int target)
+{
+    struct statfs fs;
+
+    if (fstatfs(target, &fs) < 0)
+        return -errno;
+    return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ? -EPERM : 0;
+}
+
 /* Links of the image are followed inside its root: /etc/resolv.conf often is one. */
 static int put_etc(const struct sandbox_plan *plan, int root_fd, size_t index)
 {
@@ -209,6 +219,9 @@ static int put_etc(const struct sandbox_plan *plan, int root_fd, size_t index)
 
     if (target < 0)
         return target;
+    r = check_reached(target);
+    if (r < 0)
+        return r;
     file = mounts_clone(plan->private_fd, sandbox_etc_names[index], false);
     if (file < 0)
         return file;
@@ -244,7 +257,6 @@ static void put_mount(const struct sandbox_plan *plan, int root_fd, size_t index
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     auto_close int target = -1;
     auto_close int source = open_source(plan, index);
-    struct statfs fs;
     int r;
 
     if (source < 0)
@@ -252,9 +264,9 @@ static void put_mount(const struct sandbox_plan *plan, int root_fd, size_t index
     target = io_open_in_root(root_fd, m->target, O_PATH, 0);
     if (target < 0)
         sandbox_child_fail(plan, STAGE_TARGET, index, target);
-    /* A link of the image may have led into a file system whose masks must stay on top. */
-    if (fstatfs(target, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)
-        sandbox_child_fail(plan, STAGE_TARGET, index, EPERM);
+    r = check_reached(target);
+    if (r < 0)
+        sandbox_child_fail(plan, STAGE_TARGET, index, r);
     if (m->read_only)
         attributes |= MOUNT_ATTR_RDONLY;
     if (m->kind == SANDBOX_MOUNT_TREE)
