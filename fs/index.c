@@ -416,6 +416,31 @@ int index_name_of(const struct index *x, uint32_t inode, uint32_t position, uint
     return 0;
 }
 
+int index_add_path(const struct index *x, uint32_t dir, uint32_t dirent, struct str *out)
+{
+    struct index_dirent chain[LIMIT_PATH_DEPTH + 1];
+    size_t depth = 0;
+
+    for (;;) {
+        int r = depth > LIMIT_PATH_DEPTH ? -EIO : index_dirent_at(x, dir, dirent, &chain[depth]);
+
+        if (r < 0)
+            return -EIO;
+        depth++;
+        if (dir == 0)
+            break;
+        if (index_name_of(x, dir, 0, &dir, &dirent) < 0)
+            return -EIO;
+    }
+    while (depth > 0) {
+        depth--;
+        str_add_bytes(out, chain[depth].name, chain[depth].name_size);
+        if (depth > 0)
+            str_add_char(out, '/');
+    }
+    return 0;
+}
+
 /* -- content -- */
 
 static int check_extent(const struct index *x, uint64_t size, uint64_t pack, struct extent *e)

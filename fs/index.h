@@ -15,6 +15,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
+#include "fs/base/str.h"
 #include "fs/entry.h"
 
 struct index;
@@ -69,6 +70,9 @@ int index_target(const struct index *x, uint32_t inode, const char **out, size_t
  * directory inode and the dirent's position in it. */
 int index_name_of(const struct index *x, uint32_t inode, uint32_t position, uint32_t *dir,
                   uint32_t *dirent);
+/* Appends the path of a name, as index_name_of gives it, without leading slash. -EIO also when it is
+ * deeper than LIMIT_PATH_DEPTH. */
+int index_add_path(const struct index *x, uint32_t dir, uint32_t dirent, struct str *out);
 /* Inodes with INDEX_EXTERNAL_LINK, in inode order: a merged tree must know them before it can say
  * how many names a file of a lower layer has. Costs nothing when there are none. */
 size_t index_external_count(const struct index *x);

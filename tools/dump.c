@@ -145,29 +145,10 @@ static int add_target(struct dump *d, uint32_t inode, const char *before)
 static int add_path_of(struct dump *d, uint32_t dir, uint32_t position)
 {
     auto_str struct str path = {0};
-    struct index_dirent at;
-    size_t depth = 0;
 
-    for (;;) { /* innermost first, so each name goes in front */
-        auto_str struct str longer = {0};
-        int r = index_dirent_at(d->x, dir, position, &at);
-
-        if (r < 0 || depth++ > LIMIT_PATH_DEPTH)
-            return damaged(d, -EIO);
-        str_add_escaped(&longer, at.name, at.name_size);
-        if (path.size > 0) {
-            str_add_char(&longer, '/');
-            str_add(&longer, str_text(&path));
-        }
-        str_release(&path);
-        path = longer;
-        longer = (struct str){0};
-        if (dir == 0)
-            break;
-        if (index_name_of(d->x, dir, 0, &dir, &position) < 0)
-            return damaged(d, -EIO);
-    }
-    str_add(d->out, str_text(&path));
+    if (index_add_path(d->x, dir, position, &path) < 0)
+        return damaged(d, -EIO);
+    str_add_escaped(d->out, str_text(&path), path.size);
     return 0;
 }
 
