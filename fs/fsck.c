@@ -150,27 +150,37 @@ static int each_name(struct fsck *f, int dir_fd, const char *dir_name, name_fn *
     return r;
 }
 
-/* What can be locked belongs to nobody alive. A mere open of the store removes it. */
-static int check_leftover(struct fsck *f, int dir_fd, const char *dir_name, const char *name,
-                          struct error *err)
+/* What can be locked belongs to nobody alive. */
+static int find_leftover(struct fsck *f, int dir_fd, const char *dir_name, const char *name,
+                         struct error *err)
 {
     auto_close int fd =
         openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    char object[SENTENCE_SIZE];
-    bool is_repaired;
 
     (void)err;
-    if (strcmp(name, "partial") == 0 && dir_fd == f->store->dirs[STORE_TMP])
+    if (dir_fd == f->store->dirs[STORE_TMP] && strcmp(name, "partial") == 0)
         return 0;
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return 0;
-    cleanup_close_fd(&fd);
-    if (f->options->repair)
-        store_recover(f->store);
-    is_repaired = faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
-    (void)snprintf(object, sizeof(object), "%s/%s", dir_name, name);
-    fsck_say(f, FSCK_LEFTOVER, is_repaired, object, "a dead process left it");
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+        strv_addf(&f->leftovers, "%s/%s", dir_name, name);
     return 0;
+}
+
+/* A mere opening of the store would remove them. */
+static int check_leftovers(struct fsck *f, struct error *err)
+{
+    int r = each_name(f, f->store->dirs[STORE_WORK], "work", find_leftover, err);
+
+    if (r == 0)
+        r = each_name(f, f->store->dirs[STORE_TMP], "tmp", find_leftover, err);
+    if (r == 0 && f->options->repair && f->leftovers.count > 0)
+        store_recover(f->store);
+    for (size_t i = 0; i < f->leftovers.count && r == 0; i++) {
+        const char *name = f->leftovers.items[i];
+        bool is_there = faccessat(f->store->dirs[STORE_ROOT], name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+        fsck_say(f, FSCK_LEFTOVER, f->options->repair && !is_there, name, "a dead process left it");
+    }
+    return r;
 }
 
 /* -- files nobody knows, or everybody may touch -- */
@@ -264,9 +274,7 @@ static int check_store(struct fsck *f, struct error *err)
 
     if (r < 0 || !f->store->db)
         return r; /* without rows nothing can be compared */
-    r = each_name(f, f->store->dirs[STORE_WORK], "work", check_leftover, err);
-    if (r == 0)
-        r = each_name(f, f->store->dirs[STORE_TMP], "tmp", check_leftover, err);
+    r = check_leftovers(f, err);
     if (r == 0)
         r = fsck_blobs(f, err);
     if (r == 0)
@@ -298,5 +306,7 @@ int fsck_run(const char *path, const struct fsck_options *options, struct fsck_r
     if (r < 0)
         return r;
     f.store = store;
-    return check_store(&f, err);
+    r = check_store(&f, err);
+    strv_release(&f.leftovers);
+    return r;
 }

@@ -8,6 +8,7 @@ struct fsck {
     struct store *store;
     const struct fsck_options *options;
     struct fsck_result *result;
+    struct strv leftovers; /* below the store */
 };
 
 /* Tells of a problem and counts it. */
