@@ -97,12 +97,13 @@ void xattrs_release(struct inode *i)
 
 int xattrs_load(struct view *v, struct inode *i)
 {
-    const struct index *index = v->layers[i->origin.layer];
+    const struct index *index;
     struct xattr x;
     int r = 0;
 
     if (!(i->flags & INODE_LOWER_XATTRS))
         return 0;
+    index = v->layers[i->origin.layer];
     for (uint32_t at = 0; r == 0; at++) {
         r = index_xattr(index, i->origin.inode, at, &x);
         if (r == 0)

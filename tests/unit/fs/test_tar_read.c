@@ -481,8 +481,7 @@ TEST(tar_read, an_archive_may_end_without_zeros_but_not_within_an_entry)
     auto_str struct str text = {0};
 
     add_block(&tar, header("a", '0', 600));
-    add_bytes(&tar, LONG_NAME, 600 - 600 % 512); /* any bytes */
-    add_bytes(&tar, LONG_NAME, 88 - 30);
+    add_bytes(&tar, (const char[600]){"content"}, 600);
     add_pax_record(&tar, "path=b");
     add_block(&tar, header("b", '0', 0));
     check_int(tar.size, 512 * 6);
