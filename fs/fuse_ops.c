@@ -134,9 +134,9 @@ static void reply_attr(fuse_req_t req, int r, const struct union_attr *attr)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     const struct fuse_face *f = userdata;
-    unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
-                    FUSE_CAP_EXPLICIT_INVAL_DATA;
+    unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
+                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
+                    FUSE_CAP_EXPLICIT_INVAL_DATA; /* and what fuse_shim_writev adds */
 
     /* Lists imply that the kernel checks permissions, and that inheriting them is ours. On a host
      * mount the caller, who may be none of the image's owners, shall see everything. */
@@ -339,7 +339,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     reply_status(req, union_rename(view_of(req), parent, name, new_parent, new_name, flags));
 }
 
-/* No handles: the only place where ENOSYS is meant, and it is for the life of the connection. */
+/* No handles. ENOSYS is for the life of the connection, and meant: here, in op_lseek, and for what
+ * `operations` leaves out. */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
@@ -410,12 +411,20 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     reply_status(req, r);
 }
 
+/* The kernel asks for holes without writing back what it holds of the file, so with the write-back
+ * cache new data would look like a hole, and be lost on the way through cp(1). Then it is told once
+ * to do without us: all of a file is data. */
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    int64_t found = union_lseek(view_of(req), ino, offset, whence);
+    int64_t found;
 
     (void)fi;
+    if (face_of(req)->writeback) {
+        (void)fuse_reply_err(req, ENOSYS);
+        return;
+    }
+    found = union_lseek(view_of(req), ino, offset, whence);
     if (found < 0)
         reply_status(req, (int)found);
     else

@@ -232,7 +232,8 @@ ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context)
         const struct fuse_init_in *in = fuse_face_argument(f);
         struct fuse_init_out *out = parts[1].iov_base;
 
-        out->flags |= in->flags & FUSE_FEATURE_KILLPRIV_V2;
+        /* libfuse 3.14 does not know the one, and forgets to ask for the other. */
+        out->flags |= in->flags & (FUSE_FEATURE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
     }
     return writev(fd, parts, count);
 }

@@ -134,8 +134,10 @@ static bool lane_start(struct mount_lane *lane)
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&lane->thread, NULL, lane_main, lane);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r == 0)
+    if (r == 0) {
+        (void)pthread_setname_np(lane->thread, "img-fuse");
         atomic_store(&lane->is_started, true);
+    }
     return r == 0;
 }
 
@@ -161,8 +163,12 @@ static void lane_run(struct mount_lane *lane)
             m->sched.off = true; /* no thread to be had: this one goes on as it is */
             end = serve(m, lane->lane);
         }
-        if (end == SERVE_OVER)
+        if (end == SERVE_OVER) {
+            /* Closes the connection, whose number stays taken: who waits for an answer, or comes
+             * later, learns now that there will be none. */
+            (void)dup3(m->stop_fd, m->fd, O_CLOEXEC);
             atomic_store(&m->is_over, true);
+        }
         if (atomic_load(&other->is_started))
             (void)sem_post(&other->turn);
     }
@@ -179,7 +185,7 @@ static void mount_free(struct mount *m)
     for (size_t i = 0; i < LANE_COUNT; i++)
         (void)sem_destroy(&m->lanes[i].turn);
     if (m->session)
-        fuse_session_destroy(m->session); /* closes the descriptor, which ends the connection */
+        fuse_session_destroy(m->session); /* closes the descriptor */
     serve_sched_release(&m->sched);
     cleanup_close_fd(&m->stop_fd);
     free(m->face.request);

@@ -22,6 +22,7 @@ static const struct {
     {"bits that are killed", "w: 102767", false,
      "linux/fuse.h, FUSE_HANDLE_KILLPRIV_V2: sgid is only killed if the file may be executed by its "
      "group; the groups of the writer are not in the request"},
+    {"holes", "lseek(fd, ", true, "then the kernel takes all of a file for data, see op_lseek"},
     {"times that move", "  moves: f", true,
      "the kernel keeps the times then, and does not move them for a truncate to the same size"},
 };
