@@ -1,0 +1,252 @@
+/* test_sandbox_network.c - what a step can reach, with each network mode (SECURITY R45, R66). */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/base/io.h"
+#include "tests/build/mirror.h"
+#include "tests/build/scene.h"
+#include "tests/lib/test.h"
+
+static const struct sandbox_spec none = {.network = SANDBOX_NETWORK_NONE};
+static const struct sandbox_spec standard = {.network = SANDBOX_NETWORK_DEFAULT};
+static const struct sandbox_spec host = {.network = SANDBOX_NETWORK_HOST};
+
+static void need_tun(void)
+{
+    auto_close int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    struct stat st;
+
+    test_need("tun", fd >= 0 && fstat(fd, &st) == 0, "/dev/net/tun cannot be opened");
+}
+
+/* A listener of the host on its loopback; returns the port. */
+static int listen_on_loopback(char *port, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    check_ok(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+    check_ok(listen(fd, 8));
+    check_ok(getsockname(fd, (struct sockaddr *)&address, &length));
+    (void)snprintf(port, size, "%u", ntohs(address.sin_port));
+    return fd;
+}
+
+static int listen_abstract(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    size_t size = strlen(name);
+
+    memcpy(address.sun_path + 1, name + 1, size - 1);
+    check_ok(bind(fd, (struct sockaddr *)&address,
+                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)));
+    check_ok(listen(fd, 8));
+    return fd;
+}
+
+TEST(sandbox_network, none_is_a_loopback_alone)
+{
+    auto_scene struct scene s = scene_new(NULL);
+
+    scene_expect(&s, &none, "ip -o link | cut -d: -f2; ip route", " lo\n");
+    scene_expect(&s, &none, "cat /etc/resolv.conf", "");
+    scene_expect(&s, &none, "/bin/guest ping", "yes\n");
+}
+
+TEST(sandbox_network, the_default_network_has_a_way_out)
+{
+    static const enum spawner_network_helper helpers[] = {SPAWNER_HELPER_SLIRP4NETNS,
+                                                          SPAWNER_HELPER_PASTA};
+    static const char *const programs[] = {"/usr/bin/slirp4netns", "/usr/bin/pasta"};
+
+    need_tun();
+    for (size_t i = 0; i < 2; i++) {
+        const struct spawner_options options = {.network_helper = helpers[i]};
+        struct scene s;
+
+        if (access(programs[i], X_OK) < 0)
+            continue;
+        s = scene_new(&options);
+        scene_expect(&s, &standard, "ip -o -4 addr show tap0 | grep -o '10[0-9./]*' | head -n1; "
+                                    "ip route | grep -o 'default via [0-9.]*'; "
+                                    "grep nameserver /etc/resolv.conf",
+                     "10.0.2.100/24\ndefault via 10.0.2.2\nnameserver 10.0.2.3\n");
+        scene_release(&s);
+        check_ok(io_remove_tree(test_dir_fd(), "root"));
+    }
+}
+
+/* CVE-2020-15257: a service on the host's loopback or abstract names is not the step's. */
+TEST(sandbox_network, the_hosts_own_services_are_out_of_reach)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    char port[16];
+    auto_close int tcp = listen_on_loopback(port, sizeof(port));
+    auto_close int abstract = listen_abstract("@img-test-abstract");
+    auto_free char *tcp_line = str_format("guest tcp 127.0.0.1 %s; guest tcp 10.0.2.2 %s; "
+                                          "guest connect @img-test-abstract",
+                                          port, port);
+    auto_free char *host_line = str_format("guest tcp 127.0.0.1 %s", port);
+
+    check_ok(scene_run(&s, &none, tcp_line));
+    check_text(str_text(&s.out), "refused\nrefused\nConnection refused\n");
+    scene_expect(&s, &host, host_line, "connected\n");
+    need_tun();
+    check_ok(scene_run(&s, &standard, tcp_line));
+    check_text(str_text(&s.out), "refused\nrefused\nConnection refused\n");
+}
+
+/* Killing the helper cuts off the step that runs; the next one gets a new helper. */
+TEST(sandbox_network, a_dead_helper_is_replaced)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    auto_free char *children = NULL;
+    auto_str struct str text = {0};
+
+    need_tun();
+    scene_expect(&s, &standard, "ip -o link | grep -c tap0", "1\n");
+    children = str_format("/proc/%d/task/%d/children", spawner_pid(s.spawner),
+                          spawner_pid(s.spawner));
+    check_ok(io_read_file(AT_FDCWD, children, 4096, &text, &test_err));
+    for (char *save = NULL, *word = strtok_r(text.data, " ", &save); word;
+         word = strtok_r(NULL, " ", &save))
+        (void)kill(atoi(word), SIGKILL);
+    do { /* until the spawner has noticed */
+        (void)poll(NULL, 0, 5);
+        check_ok(io_read_file(AT_FDCWD, children, 4096, &text, &test_err));
+    } while (text.size > 0);
+    scene_expect(&s, &standard, "ip -o link | grep -c tap0", "1\n");
+}
+
+/* ---- hosts that cannot ---- */
+
+static int write_file(const char *path, const char *text)
+{
+    auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : io_write_full(fd, text, strlen(text));
+}
+
+/* Becomes root of a namespace where mounts can be made that hide things from img. */
+static int enter_own_host(void)
+{
+    auto_free char *uids = str_format("0 %u 1", geteuid());
+    auto_free char *gids = str_format("0 %u 1", getegid());
+
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return 1;
+    if (write_file("/proc/self/setgroups", "deny") < 0 ||
+        write_file("/proc/self/uid_map", uids) < 0 || write_file("/proc/self/gid_map", gids) < 0)
+        return 2;
+    return 0;
+}
+
+struct outcome {
+    int result;
+    struct error err;
+    char warning[512];
+};
+
+/* One step with the default network, in this process's view of the host. */
+static void try_step(const char *root, bool is_optional, struct outcome *out)
+{
+    const struct spawner_options options = {.single_id = true};
+    char *argv[] = {(char *)(uintptr_t) "/bin/true", NULL};
+    char *env[] = {NULL};
+    const struct sandbox_spec spec = {.argv = argv, .env = env, .network_optional = is_optional};
+    auto_spawner struct spawner *sp = NULL;
+    auto_sandbox struct sandbox *box = NULL;
+    auto_mirror struct mirror *m = NULL;
+    struct sandbox_result result;
+
+    out->result = spawner_open(&options, &sp, &out->err);
+    if (out->result == 0)
+        out->result = sandbox_start(sp, &spec, &box, &out->err);
+    if (out->result < 0)
+        return;
+    m = mirror_serve(root, sandbox_take_tree_fd(box, 0));
+    out->result = sandbox_wait(box, &result, &out->err);
+    (void)snprintf(out->warning, sizeof(out->warning), "%s", sandbox_warning(box));
+}
+
+/* Runs that where `hidden` is covered by an empty directory or by /dev/null. */
+static void try_without(const struct scene *s, const char *const *hidden, bool is_optional,
+                        struct outcome *out)
+{
+    int pipe_fds[2];
+    int status = 0;
+    pid_t pid;
+
+    check_ok(pipe2(pipe_fds, O_CLOEXEC));
+    pid = fork();
+    if (pid == 0) {
+        struct outcome child = {0};
+        int r = enter_own_host();
+
+        for (; r == 0 && *hidden; hidden++)
+            if (access(*hidden, F_OK) == 0 && mount("/dev/null", *hidden, NULL, MS_BIND, NULL) < 0)
+                r = 3;
+        if (r == 0) {
+            try_step(s->root, is_optional, &child);
+            r = io_write_full(pipe_fds[1], &child, sizeof(child)) < 0;
+        }
+        _exit(r);
+    }
+    close(pipe_fds[1]);
+    if (io_read_full(pipe_fds[0], out, sizeof(*out)) < 0)
+        memset(out, 0, sizeof(*out));
+    close(pipe_fds[0]);
+    check_int(waitpid(pid, &status, 0), pid);
+    check_int(status, 0);
+}
+
+TEST(sandbox_network, a_missing_helper_is_an_error_with_a_way_out_or_a_warning)
+{
+    static const char *const hidden[] = {"/usr/bin/slirp4netns", "/usr/bin/pasta",
+                                         "/usr/local/bin/slirp4netns", "/usr/local/bin/pasta",
+                                         NULL};
+    const char *sentence =
+        "a step wants the network, and neither slirp4netns nor pasta is installed";
+    auto_scene struct scene s = scene_new(NULL);
+    struct outcome out;
+
+    try_without(&s, hidden, false, &out);
+    check_int(out.result, -ENOENT);
+    check_error(&out.err, ENOENT, sentence);
+    check_hint(&out.err,
+               "install slirp4netns or passt, or build with --network=none or --network=host");
+    try_without(&s, hidden, true, &out);
+    check_int(out.result, 0);
+    check_text(out.warning, sentence);
+}
+
+TEST(sandbox_network, a_missing_tun_device_is_an_error_with_a_way_out_or_a_warning)
+{
+    static const char *const hidden[] = {"/dev/net/tun", NULL};
+    auto_scene struct scene s = scene_new(NULL);
+    struct outcome out;
+
+    test_need("slirp4netns", access("/usr/bin/slirp4netns", X_OK) == 0, "slirp4netns is missing");
+    try_without(&s, hidden, false, &out);
+    check_int(out.result, -ECONNREFUSED);
+    check_true(strstr(out.err.text, "the network helper did not start: ") == out.err.text);
+    try_without(&s, hidden, true, &out);
+    check_int(out.result, 0);
+    check_true(strstr(out.warning, "the network helper did not start: ") == out.warning);
+}
