@@ -1,0 +1,506 @@
+/* cmd_build.c - img build: options to build_options, then the outcome to people. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/build.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "fs/base/io.h"
+#include "fs/base/json.h"
+#include "fs/base/limits.h"
+#include "fs/base/log.h"
+#include "registry/reference.h"
+#include "registry/registries.h"
+
+#include "fs/base/banned.h"
+
+struct build_flags {
+    struct strv tags;
+    struct strv build_args;
+    struct strv labels;
+    struct strv annotations;
+    struct strv no_cache_filter;
+    struct strv add_hosts;
+    struct strv allow;
+    struct strv insecure;
+    const char *file;
+    const char *target;
+    const char *platform;
+    const char *progress;
+    const char *pull;
+    const char *network;
+    const char *jobs;
+    const char *iidfile;
+    const char *metadata_file;
+    const char *format;
+    const char *epoch;
+    bool no_cache;
+    bool no_console;
+    bool quiet;
+    bool push;
+    bool single_id;
+    bool no_new_privileges;
+    bool rewrite_timestamp;
+};
+
+#define FIELD(name) .offset = offsetof(struct build_flags, name)
+#define TEXT(field) .kind = OPTION_TEXT, FIELD(field)
+#define LIST(field) .kind = OPTION_LIST, FIELD(field)
+
+static const struct option options[] = {
+    {.name = "add-host",
+     LIST(add_hosts),
+     .argument = "NAME:IP",
+     .help = "add a line to /etc/hosts of RUN"},
+    {.name = "allow",
+     LIST(allow),
+     .argument = "ENTITLEMENT",
+     .help = "allow network.host or security.insecure"},
+    {.name = "annotation",
+     LIST(annotations),
+     .argument = "KEY=VALUE",
+     .help = "add an annotation to the manifest"},
+    {.name = "build-arg",
+     LIST(build_args),
+     .argument = "NAME[=VALUE]",
+     .help = "set a build-time variable"},
+    {.name = "file",
+     .letter = 'f',
+     TEXT(file),
+     .argument = "PATH",
+     .help = "the Dockerfile (default PATH/Dockerfile, - for standard input)"},
+    {.name = "format",
+     TEXT(format),
+     .argument = "oci|docker",
+     .help = "media types of the image (default oci)"},
+    {.name = "iidfile", TEXT(iidfile), .argument = "FILE", .help = "write the image id to FILE"},
+    {.name = "insecure-registry",
+     LIST(insecure),
+     .argument = "HOST",
+     .help = "allow plain HTTP and unverified TLS for HOST"},
+    {.name = "jobs",
+     .letter = 'j',
+     TEXT(jobs),
+     .argument = "N",
+     .help = "stages built at once (default one a CPU)"},
+    {.name = "label", LIST(labels), .argument = "KEY=VALUE", .help = "set a label of the image"},
+    {.name = "metadata-file",
+     TEXT(metadata_file),
+     .argument = "FILE",
+     .help = "write digests of the result to FILE as JSON"},
+    {.name = "network",
+     TEXT(network),
+     .argument = "default|none|host",
+     .help = "network of RUN (default: its own, outgoing only)"},
+    {.name = "no-cache", FIELD(no_cache), .help = "use no cached step"},
+    {.name = "no-cache-filter",
+     LIST(no_cache_filter),
+     .argument = "STAGE",
+     .help = "use no cached step of STAGE"},
+    {.name = "no-console", FIELD(no_console), .help = "plain lines instead of a live display"},
+    {.name = "no-new-privileges",
+     FIELD(no_new_privileges),
+     .help = "set-id programs of RUN gain nothing"},
+    {.name = "platform",
+     TEXT(platform),
+     .argument = "OS/ARCH",
+     .help = "platform of the image (default: this host's)"},
+    {.name = "progress",
+     TEXT(progress),
+     .argument = "MODE",
+     .help = "auto, plain, tty, quiet or rawjson (BUILDKIT_PROGRESS)"},
+    {.name = "pull",
+     TEXT(pull),
+     .argument = "POLICY",
+     .fallback = "always",
+     .help = "when to fetch base images: missing (default), always, never"},
+    {.name = "push", FIELD(push), .help = "push every tag after the build"},
+    {.name = "quiet", .letter = 'q', FIELD(quiet), .help = "print the image id alone"},
+    {.name = "rewrite-timestamp",
+     FIELD(rewrite_timestamp),
+     .help = "no file of a new layer is newer than SOURCE_DATE_EPOCH"},
+    {.name = "single-id",
+     FIELD(single_id),
+     .help = "run with one mapped id, for accounts without subordinate ids"},
+    {.name = "source-date-epoch",
+     TEXT(epoch),
+     .argument = "SECONDS",
+     .help = "time of the image (SOURCE_DATE_EPOCH)"},
+    {.name = "tag",
+     .letter = 't',
+     LIST(tags),
+     .argument = "NAME[:TAG]",
+     .help = "name the image; may be repeated"},
+    {.name = "target",
+     TEXT(target),
+     .argument = "STAGE",
+     .help = "build up to this stage (default: the last)"},
+    {.name = "rm", .ignored = "nothing is ever left behind"},
+    {.name = "force-rm", .ignored = "nothing is ever left behind"},
+    {.name = "compress", .ignored = "the context is never sent anywhere"},
+    {.name = "layers", .ignored = "steps are always cached"},
+    {.name = "disable-content-trust", .ignored = "there is no content trust to disable"},
+    {.name = "builder", .kind = OPTION_TEXT, .argument = "NAME", .ignored = "there is one builder"},
+    {.name = "isolation",
+     .kind = OPTION_TEXT,
+     .argument = "MODE",
+     .ignored = "steps are always isolated"},
+    {.name = "userns",
+     .kind = OPTION_TEXT,
+     .argument = "MODE",
+     .ignored = "steps always run in their own user namespace"},
+    {.name = "memory",
+     .letter = 'm',
+     .kind = OPTION_TEXT,
+     .argument = "BYTES",
+     .ignored = "set limits on img itself (systemd-run, ulimit)"},
+    {.name = "cpu-quota",
+     .kind = OPTION_TEXT,
+     .argument = "N",
+     .ignored = "set limits on img itself (systemd-run, ulimit)"},
+};
+
+/* Text of a file or of standard input. */
+static int read_whole(const char *path, struct str *out, struct error *err)
+{
+    char buffer[65536];
+    auto_close int fd = -1;
+    int from = STDIN_FILENO;
+
+    if (strcmp(path, "-") != 0) {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return error_errno(err, "failed to read dockerfile: open %s", path);
+        from = fd;
+    }
+    for (;;) {
+        ssize_t got = read(from, buffer, sizeof(buffer));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, "cannot read '%s'", path);
+        if (got == 0)
+            return 0;
+        str_add_bytes(out, buffer, (size_t)got);
+        if (out->size > LIMIT_DOCKERFILE_SIZE)
+            return error_set(err, EFBIG, "'%s' is larger than %u MiB", path,
+                             LIMIT_DOCKERFILE_SIZE >> 20);
+    }
+}
+
+struct definition {
+    struct str text;
+    char *path; /* of the Dockerfile, NULL for standard input */
+    struct str ignore_text;
+    bool has_ignore;
+    char *ignore_name;
+};
+
+static void definition_release(struct definition *d)
+{
+    str_release(&d->text);
+    str_release(&d->ignore_text);
+    free(d->path);
+    free(d->ignore_name);
+}
+DEFINE_CLEANUP_VALUE(definition_release, struct definition)
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+/* A file "<Dockerfile>.dockerignore" beside the Dockerfile wins over the context's own. */
+static int find_ignore(struct definition *d, struct error *err)
+{
+    auto_free char *beside = str_format("%s.dockerignore", d->path);
+
+    if (!exists(beside))
+        return 0;
+    d->has_ignore = true;
+    d->ignore_name = mem_strdup(path_base(beside));
+    return io_read_file(AT_FDCWD, beside, LIMIT_DOCKERFILE_SIZE, &d->ignore_text, err);
+}
+
+static int load_definition(const struct build_flags *f, const char *context, struct definition *d,
+                           struct error *err)
+{
+    int r;
+
+    if (f->file != NULL && strcmp(f->file, "-") == 0) {
+        if (strcmp(context, "-") == 0)
+            return error_set(err, EINVAL, "can't use stdin for both build context and dockerfile");
+        return read_whole("-", &d->text, err);
+    }
+    if (strcmp(context, "-") == 0 && f->file == NULL)
+        return read_whole("-", &d->text, err);
+    d->path = f->file != NULL ? mem_strdup(f->file) : path_join(context, "Dockerfile");
+    if (f->file == NULL && !exists(d->path)) {
+        auto_free char *lower = path_join(context, "dockerfile");
+
+        if (exists(lower)) {
+            free(d->path);
+            d->path = mem_strdup(lower);
+        }
+    }
+    r = read_whole(d->path, &d->text, err);
+    return r < 0 ? r : find_ignore(d, err);
+}
+
+/* NAME alone takes the value from the environment; unset there means not given. */
+static void collect_args(const struct strv *given, struct strv *out)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *pair = given->items[i];
+
+        if (strchr(pair, '=') != NULL)
+            strv_add(out, pair);
+        else if (getenv(pair) != NULL)
+            strv_addf(out, "%s=%s", pair, getenv(pair));
+    }
+}
+
+static int collect_tags(const struct strv *given, struct strv *out, struct error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        auto_reference struct reference ref = {0};
+        auto_str struct str name = {0};
+        int r = reference_parse(given->items[i], &ref, err);
+
+        if (r == 0 && ref.has_digest)
+            r = error_set(err, EINVAL, "invalid tag '%s': a tag cannot hold a digest",
+                          given->items[i]);
+        if (r < 0)
+            return r;
+        reference_format(&ref, &name);
+        strv_add(out, str_text(&name));
+    }
+    return 0;
+}
+
+static int choose(const char *what, const char *value, const char *const *names, size_t count,
+                  int *out, struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (value == NULL || strcmp(value, names[i]) == 0) {
+            *out = (int)i;
+            return 0;
+        }
+    return error_set(err, EINVAL, "invalid value '%s' for '--%s'", value, what);
+}
+
+static int set_enums(const struct build_flags *f, struct build_options *o, struct error *err)
+{
+    static const char *const pulls[] = {"missing", "always", "never", "true", "false"};
+    static const char *const networks[] = {"default", "none", "host"};
+    static const char *const formats[] = {"oci", "docker"};
+    int pull = 0;
+    int network = 0;
+    int format = 0;
+    int r = choose("pull", f->pull, pulls, 5, &pull, err);
+
+    if (r == 0)
+        r = choose("network", f->network, networks, 3, &network, err);
+    if (r == 0)
+        r = choose("format", f->format, formats, 2, &format, err);
+    if (r < 0)
+        return r;
+    o->pull = pull == 1 || pull == 3 ? BUILD_PULL_ALWAYS
+              : pull == 2            ? BUILD_PULL_NEVER
+                                     : BUILD_PULL_MISSING;
+    o->network = network == 1   ? BUILD_NETWORK_NONE
+                 : network == 2 ? BUILD_NETWORK_HOST
+                                : BUILD_NETWORK_DEFAULT;
+    o->docker_types = format == 1;
+    for (size_t i = 0; i < f->allow.count; i++) {
+        if (strcmp(f->allow.items[i], "network.host") == 0)
+            o->allow_network_host = true;
+        else if (strcmp(f->allow.items[i], "security.insecure") == 0)
+            o->allow_insecure = true;
+        else
+            return error_set(err, EINVAL, "unknown entitlement '%s'", f->allow.items[i]);
+    }
+    return 0;
+}
+
+static const char *arg_value(const struct strv *args, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (size_t i = args->count; i > 0; i--)
+        if (strncmp(args->items[i - 1], name, size) == 0 && args->items[i - 1][size] == '=')
+            return args->items[i - 1] + size + 1;
+    return NULL;
+}
+
+static int set_numbers(const struct build_flags *f, const struct strv *args,
+                       struct build_options *o, struct error *err)
+{
+    const char *epoch = f->epoch != NULL ? f->epoch : arg_value(args, "SOURCE_DATE_EPOCH");
+    uint64_t number;
+
+    if (epoch == NULL)
+        epoch = getenv("SOURCE_DATE_EPOCH");
+    if (epoch != NULL && epoch[0] != '\0') {
+        if (!text_to_u64(epoch, 253402300799u, &number))
+            return error_set(err, EINVAL, "SOURCE_DATE_EPOCH is not a number of seconds: '%s'",
+                             epoch);
+        o->has_epoch = true;
+        o->epoch_s = (int64_t)number;
+    }
+    if (f->rewrite_timestamp && !o->has_epoch)
+        return error_set(err, EINVAL, "--rewrite-timestamp needs SOURCE_DATE_EPOCH");
+    o->rewrite_timestamp = f->rewrite_timestamp;
+    if (f->jobs != NULL) {
+        if (!text_to_u64(f->jobs, 64, &number) || number == 0)
+            return error_set(err, EINVAL, "--jobs takes a number from 1 to 64, not '%s'", f->jobs);
+        o->jobs = (unsigned)number;
+    }
+    return 0;
+}
+
+static void show_warnings(const struct build_result *result)
+{
+    const struct checks *c = &result->checks;
+
+    if (c->count == 0)
+        return;
+    fprintf(stderr, "\n %zu warning%s found:\n", c->count, c->count == 1 ? "" : "s");
+    for (size_t i = 0; i < c->count; i++) {
+        auto_str struct str text = {0};
+
+        str_add_escaped(&text, c->items[i].text, strlen(c->items[i].text));
+        fprintf(stderr, " - %s: %s (line %u)\n", check_rule_name(c->items[i].rule), str_text(&text),
+                c->items[i].line_first);
+    }
+}
+
+static int write_files(const struct build_flags *f, const struct build_result *result,
+                       const struct strv *tags, struct error *err)
+{
+    char config[DIGEST_TEXT_SIZE];
+    char manifest[DIGEST_TEXT_SIZE];
+    auto_json struct json *document = json_new_object();
+    auto_free char *names = strv_join(tags, ",");
+    auto_str struct str text = {0};
+    int r = 0;
+
+    digest_format(&result->config, config);
+    digest_format(&result->manifest, manifest);
+    if (f->iidfile != NULL)
+        r = io_write_file_atomic(AT_FDCWD, f->iidfile, config, strlen(config), 0644, err);
+    if (r < 0 || f->metadata_file == NULL)
+        return r;
+    json_put_text(document, "containerimage.config.digest", config);
+    json_put_text(document, "containerimage.digest", manifest);
+    if (tags->count > 0)
+        json_put_text(document, "image.name", names);
+    json_write_pretty(document, &text);
+    str_add_char(&text, '\n');
+    return io_write_file_atomic(AT_FDCWD, f->metadata_file, str_text(&text), text.size, 0644, err);
+}
+
+static int announce(struct program *p, const struct build_flags *f,
+                    const struct build_result *result, const struct strv *tags, struct error *err)
+{
+    char config[DIGEST_TEXT_SIZE];
+    int r = write_files(f, result, tags, err);
+
+    digest_format(&result->config, config);
+    for (size_t i = 0; r == 0 && f->push && i < tags->count; i++)
+        r = push_image(p, tags->items[i], f->progress, err);
+    if (r < 0)
+        return r;
+    if (!f->quiet)
+        show_warnings(result);
+    if (f->quiet || tags->count == 0)
+        printf("%s\n", config);
+    for (size_t i = 0; !f->quiet && i < tags->count; i++)
+        fprintf(stderr, "Successfully built %s\n", tags->items[i]);
+    return 0;
+}
+
+static int run(struct program *p, const void *values, const struct strv *operands,
+               struct error *err)
+{
+    const struct build_flags *f = values;
+    const char *context = operands->items[0];
+    const struct registries_options registries = {.insecure = &f->insecure};
+    __attribute__((cleanup(cleanup_definition_release))) struct definition d = {0};
+    auto_platform struct platform platform = {0};
+    auto_strv struct strv args = {0};
+    auto_strv struct strv tags = {0};
+    auto_build_result struct build_result result = {0};
+    auto_progress struct progress *progress = NULL;
+    struct build_options o = {.cancel_fd = -1};
+    int r = set_enums(f, &o, err);
+
+    collect_args(&f->build_args, &args);
+    if (r == 0)
+        r = set_numbers(f, &args, &o, err);
+    if (r == 0)
+        r = collect_tags(&f->tags, &tags, err);
+    if (r == 0 && f->platform != NULL) {
+        r = platform_parse(f->platform, &platform, err);
+        o.platform = &platform;
+    }
+    if (r == 0)
+        r = load_definition(f, context, &d, err);
+    if (r == 0)
+        r = program_store(p, &o.store, err);
+    if (r == 0)
+        r = program_cancel_fd(p, &o.cancel_fd, err);
+    if (r == 0)
+        r = progress_open(f->quiet        ? "quiet"
+                          : f->no_console ? "plain"
+                                          : f->progress,
+                          &progress, err);
+    if (r < 0)
+        return r;
+    o.registries = program_registries(p, &registries);
+    o.progress = progress;
+    o.context = strcmp(context, "-") == 0 ? NULL : context;
+    o.dockerfile = str_text(&d.text);
+    o.dockerfile_size = d.text.size;
+    o.dockerfile_name = d.path == NULL ? "Dockerfile" : path_base(d.path);
+    o.ignore_name = d.ignore_name;
+    o.ignore_text = d.has_ignore ? str_text(&d.ignore_text) : NULL;
+    o.target = f->target;
+    o.build_args = &args;
+    o.labels = &f->labels;
+    o.annotations = &f->annotations;
+    o.tags = &tags;
+    o.no_cache_stages = &f->no_cache_filter;
+    o.extra_hosts = &f->add_hosts;
+    o.no_cache = f->no_cache;
+    o.single_id = f->single_id;
+    o.no_new_privileges = f->no_new_privileges;
+    for (size_t i = 0; !f->quiet && i < tags.count; i++)
+        fprintf(stderr, "Building %s\n", tags.items[i]);
+    r = build_run(&o, &result, err);
+    progress_close(STEAL(&progress));
+    if (r < 0)
+        return r == -ECANCELED ? r : error_wrap(err, "failed to build");
+    return announce(p, f, &result, &tags, err);
+}
+
+const struct subcommand cmd_build = {
+    .name = "build",
+    .operands = "PATH",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary =
+        "Build an image from a Dockerfile and the directory PATH (- reads a Dockerfile from standard input).",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
+    .options_size = sizeof(struct build_flags),
+    .run = run,
+};

@@ -1,0 +1,10 @@
+/* commands.c - the table of commands. */
+#include "cli/commands.h"
+
+#include "fs/base/banned.h"
+
+const struct subcommand *const commands[] = {
+    &cmd_build, &cmd_pull,    &cmd_push,    &cmd_ls,   &cmd_tag,   &cmd_untag,
+    &cmd_rm,    &cmd_history, &cmd_inspect, &cmd_du,   &cmd_prune, &cmd_fsck,
+    &cmd_login, &cmd_logout,  &cmd_version, &cmd_help, NULL,
+};

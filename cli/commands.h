@@ -1,0 +1,24 @@
+/* commands.h - one command per cmd_<verb>.c. */
+#pragma once
+
+#include "cli/main.h"
+
+extern const struct subcommand cmd_build;
+extern const struct subcommand cmd_du;
+extern const struct subcommand cmd_fsck;
+extern const struct subcommand cmd_help;
+extern const struct subcommand cmd_history;
+extern const struct subcommand cmd_inspect;
+extern const struct subcommand cmd_login;
+extern const struct subcommand cmd_logout;
+extern const struct subcommand cmd_ls;
+extern const struct subcommand cmd_pull;
+extern const struct subcommand cmd_prune;
+extern const struct subcommand cmd_push;
+extern const struct subcommand cmd_rm;
+extern const struct subcommand cmd_tag;
+extern const struct subcommand cmd_untag;
+extern const struct subcommand cmd_version;
+
+/* cmd_push.c: pushes what `name` (a reference of the store) points at to the registry it names. */
+int push_image(struct program *p, const char *name, const char *progress_mode, struct error *err);

@@ -1,0 +1,278 @@
+/* main.c - dispatch, and the one place that prints an error. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/spawner.h"
+#include "cli/commands.h"
+#include "cli/main.h"
+#include "fs/base/log.h"
+#include "fs/store.h"
+#include "registry/registries.h"
+
+#include "fs/base/banned.h"
+
+struct global_options {
+    const char *state;
+    const char *backend;
+    bool debug;
+    bool version;
+};
+
+static const struct option global_options[] = {
+    {.name = "state",
+     .letter = 's',
+     .kind = OPTION_TEXT,
+     .argument = "DIR",
+     .offset = offsetof(struct global_options, state),
+     .help = "where images and caches are kept (IMG_STATE)"},
+    {.name = "backend",
+     .letter = 'b',
+     .kind = OPTION_TEXT,
+     .argument = "NAME",
+     .offset = offsetof(struct global_options, backend),
+     .help = "how steps see their files: auto or fuse"},
+    {.name = "debug",
+     .letter = 'd',
+     .offset = offsetof(struct global_options, debug),
+     .help = "say more on standard error"},
+};
+static const struct option root_options[] = {
+    {.name = "version",
+     .letter = 'v',
+     .offset = offsetof(struct global_options, version),
+     .help = "print the version"},
+};
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int cancel_write_fd = -1;
+
+static void on_signal(int number)
+{
+    static volatile sig_atomic_t seen;
+    uint64_t one = 1;
+
+    /* A second signal means now: everything of ours dies with this process. */
+    if (seen++ > 0)
+        _exit(128 + number);
+    (void)!write(cancel_write_fd, &one, sizeof(one)); /* an eventfd takes it */
+}
+
+int program_cancel_fd(struct program *p, int *fd, struct error *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal};
+
+    if (p->cancel_fd < 0) {
+        p->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (p->cancel_fd < 0)
+            return error_errno(err, "cannot watch for signals");
+        cancel_write_fd = p->cancel_fd;
+        for (size_t i = 0; i < COUNT(numbers); i++)
+            sigaction(numbers[i], &action, NULL);
+    }
+    *fd = p->cancel_fd;
+    return 0;
+}
+
+int program_store(struct program *p, struct store **out, struct error *err)
+{
+    auto_free char *path = NULL;
+    int r = 0;
+
+    if (p->store == NULL) {
+        if (p->state != NULL)
+            path = mem_strdup(p->state);
+        else
+            r = store_default_path(&path, err);
+        if (r == 0)
+            r = store_open(path, NULL, &p->store, err);
+        if (r < 0)
+            return r;
+    }
+    *out = p->store;
+    return 0;
+}
+
+struct registries *program_registries(struct program *p, const struct registries_options *options)
+{
+    if (p->registries == NULL)
+        p->registries = registries_new(options);
+    return p->registries;
+}
+
+static bool names_match(const struct subcommand *c, const char *name)
+{
+    const char *alias = c->aliases;
+    size_t size = strlen(name);
+
+    if (strcmp(c->name, name) == 0)
+        return true;
+    while (alias != NULL && *alias != '\0') {
+        size_t length = strcspn(alias, " ");
+
+        if (length == size && strncmp(alias, name, size) == 0)
+            return true;
+        alias += length + strspn(alias + length, " ");
+    }
+    return false;
+}
+
+const struct subcommand *command_find(const char *name)
+{
+    for (size_t i = 0; commands[i] != NULL; i++)
+        if (names_match(commands[i], name))
+            return commands[i];
+    return NULL;
+}
+
+static int usage(const char *name, struct error *err)
+{
+    const char *names[64];
+    size_t count = 0;
+    const char *near;
+
+    for (size_t i = 0; commands[i] != NULL && count < COUNT(names); i++)
+        names[count++] = commands[i]->name;
+    near = text_suggest(name, names, count);
+    error_set(err, EINVAL, "unknown command '%s'", name);
+    if (near != NULL)
+        return error_hint(err, "did you mean 'img %s'?", near);
+    return error_hint(err, "`img help` lists the commands");
+}
+
+/* Bytes from images and files may be in a sentence: nothing in it moves a cursor. */
+static void print_error(const struct error *err)
+{
+    auto_str struct str text = {0};
+
+    str_add_escaped(&text, err->text, strlen(err->text));
+    if (err->detail[0] != '\0')
+        fputs(err->detail, stderr);
+    fprintf(stderr, "img: %s\n", str_text(&text));
+    if (err->hint[0] != '\0')
+        fprintf(stderr, "hint: %s\n", err->hint);
+}
+
+static int check_operands(const struct subcommand *c, const struct strv *operands,
+                          struct error *err)
+{
+    if (operands->count >= c->operands_min && operands->count <= c->operands_max)
+        return 0;
+    if (operands->count < c->operands_min)
+        error_set(err, EINVAL, "'img %s' needs %s", c->name, c->operands);
+    else
+        error_set(err, EINVAL, "'img %s' takes no more than %zu operand%s: '%s' is one too many",
+                  c->name, c->operands_max, c->operands_max == 1 ? "" : "s",
+                  operands->items[c->operands_max]);
+    return error_hint(err, "usage: img %s [OPTIONS] %s", c->name, c->operands);
+}
+
+static int run_command(struct program *p, const struct subcommand *c, int argc, char **argv,
+                       struct global_options *global, bool *is_usage, struct error *err)
+{
+    auto_free void *values = mem_alloc(c->options_size + 1);
+    auto_strv struct strv operands = {0};
+    auto_str struct str help_text = {0};
+    const struct option_set sets[] = {
+        {.options = c->options, .count = c->option_count, .values = values},
+        {.options = global_options, .count = COUNT(global_options), .values = global},
+    };
+    bool help = false;
+    int r = options_parse(c->name, sets, 2, argc, argv, false, NULL, &operands, &help, err);
+
+    *is_usage = r < 0;
+    if (r == 0 && help) {
+        options_help(c, &help_text);
+        fputs(str_text(&help_text), stdout);
+    } else if (r == 0) {
+        p->state = global->state;
+        p->backend = global->backend;
+        p->debug = global->debug;
+        log_set_debug(p->debug);
+        r = check_operands(c, &operands, err);
+        *is_usage = r < 0;
+        if (r == 0 && p->backend != NULL && strcmp(p->backend, "auto") != 0 &&
+            strcmp(p->backend, "fuse") != 0) {
+            r = error_set(err, EINVAL, "backend '%s' is not supported: only auto and fuse are",
+                          p->backend);
+            *is_usage = true;
+        }
+        if (r == 0)
+            r = c->run(p, values, &operands, err);
+    }
+    options_release(&sets[0]);
+    return r;
+}
+
+static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, struct error *err)
+{
+    struct global_options global = {0};
+    const struct option_set sets[] = {
+        {.options = root_options, .count = COUNT(root_options), .values = &global},
+        {.options = global_options, .count = COUNT(global_options), .values = &global},
+    };
+    const struct subcommand *c;
+    bool help = false;
+    int used = 0;
+    int r = options_parse("", sets, 2, argc - 1, argv + 1, true, &used, NULL, &help, err);
+
+    *is_usage = true;
+    if (r < 0)
+        return r;
+    if (global.version)
+        c = command_find("version");
+    else if (help || used + 1 >= argc)
+        c = command_find("help");
+    else
+        c = command_find(argv[used + 1]);
+    if (c == NULL)
+        return usage(argv[used + 1], err);
+    used += used + 1 < argc ? 1 : 0;
+    return run_command(p, c, argc - 1 - used, argv + 1 + used, &global, is_usage, err);
+}
+
+static void program_release(struct program *p)
+{
+    registries_free(p->registries);
+    store_close(p->store);
+    if (p->cancel_fd >= 0)
+        close(p->cancel_fd);
+}
+DEFINE_CLEANUP_VALUE(program_release, struct program)
+
+static int run(int argc, char **argv)
+{
+    __attribute__((cleanup(cleanup_program_release))) struct program p = {.cancel_fd = -1};
+    struct error err = {0};
+    bool is_usage = false;
+    int r = dispatch(&p, argc, argv, &is_usage, &err);
+
+    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0))
+        r = error_errno(&err, "cannot write to standard output");
+    if (r >= 0)
+        return 0;
+    if (r == -ECANCELED) {
+        fprintf(stderr, "img: canceled\n");
+        return 130;
+    }
+    print_error(&err);
+    return is_usage ? 2 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    spawner_main_if_asked(argc, argv);
+    if (getauxval(AT_SECURE) != 0) {
+        fprintf(stderr, "img: refusing to run with a set-id bit or file capabilities\n");
+        return 1;
+    }
+    umask(022);
+    signal(SIGPIPE, SIG_IGN);
+    return run(argc, argv);
+}

@@ -1,0 +1,31 @@
+/* main.h - what every command is given: the state, the registries, and how to show progress. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cli/options.h"
+#include "fs/base/error.h"
+
+struct registries;
+struct registries_options;
+struct store;
+
+struct program {
+    const char *state;   /* --state, or NULL */
+    const char *backend; /* --backend */
+    bool debug;
+    struct store *store;           /* opened on first use */
+    struct registries *registries; /* made on first use */
+    int cancel_fd; /* readable after SIGINT, SIGTERM or SIGHUP; -1 until asked for */
+};
+
+/* The store, opened when a command first needs it; owned by the program. */
+int program_store(struct program *p, struct store **out, struct error *err);
+/* Registries with the options of this command; the first call decides. */
+struct registries *program_registries(struct program *p, const struct registries_options *options);
+/* From now on signals only make *fd readable, once; a second one ends the process. */
+int program_cancel_fd(struct program *p, int *fd, struct error *err);
+
+/* All commands, in the order help lists them; NULL at the end. */
+extern const struct subcommand *const commands[];
+const struct subcommand *command_find(const char *name);

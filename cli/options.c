@@ -1,0 +1,235 @@
+/* options.c - the one parser of command lines, and the help it gives. */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "fs/base/log.h"
+
+#include "fs/base/banned.h"
+
+struct parse {
+    const char *command;
+    const struct option_set *sets;
+    size_t set_count;
+    int argc;
+    char **argv;
+    int position;
+};
+
+static const struct option *find_long(const struct parse *p, const char *name, size_t size,
+                                      const struct option_set **set)
+{
+    for (size_t i = 0; i < p->set_count; i++)
+        for (size_t k = 0; k < p->sets[i].count; k++) {
+            const struct option *o = &p->sets[i].options[k];
+
+            if (strlen(o->name) == size && strncmp(o->name, name, size) == 0) {
+                *set = &p->sets[i];
+                return o;
+            }
+        }
+    return NULL;
+}
+
+static const struct option *find_letter(const struct parse *p, char letter,
+                                        const struct option_set **set)
+{
+    for (size_t i = 0; i < p->set_count; i++)
+        for (size_t k = 0; k < p->sets[i].count; k++)
+            if (p->sets[i].options[k].letter == letter) {
+                *set = &p->sets[i];
+                return &p->sets[i].options[k];
+            }
+    return NULL;
+}
+
+static int unknown(const struct parse *p, const char *name, struct error *err)
+{
+    const char *names[256];
+    size_t count = 0;
+    const char *near;
+
+    for (size_t i = 0; i < p->set_count; i++)
+        for (size_t k = 0; k < p->sets[i].count && count < 256; k++)
+            if (p->sets[i].options[k].help != NULL)
+                names[count++] = p->sets[i].options[k].name;
+    near = text_suggest(name, names, count);
+    error_set(err, EINVAL, "unknown option '--%s' for 'img %s'", name, p->command);
+    if (near != NULL)
+        return error_hint(err, "did you mean '--%s'?", near);
+    return error_hint(err, "`img %s --help` lists them", p->command);
+}
+
+static void *field(const struct option_set *set, const struct option *o)
+{
+    return (char *)set->values + o->offset;
+}
+
+static int set_flag(const struct option_set *set, const struct option *o, const char *value,
+                    struct error *err)
+{
+    static const char *const yes[] = {"true", "1", "t", "yes"};
+    static const char *const no[] = {"false", "0", "f", "no"};
+    bool *flag = field(set, o);
+
+    if (value == NULL) {
+        *flag = true;
+        return 0;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
+            *flag = strcmp(value, yes[i]) == 0;
+            return 0;
+        }
+    }
+    return error_set(err, EINVAL, "option '--%s' takes true or false, not '%s'", o->name, value);
+}
+
+/* `value` is what stood behind '=' or the letter, NULL when nothing did. */
+static int apply(struct parse *p, const struct option_set *set, const struct option *o,
+                 const char *value, struct error *err)
+{
+    if (o->refused != NULL)
+        return error_set(err, EINVAL, "option '--%s' is not supported: %s", o->name, o->refused);
+    if (o->kind == OPTION_FLAG && o->ignored == NULL)
+        return set_flag(set, o, value, err);
+    if (o->kind != OPTION_FLAG && value == NULL && o->fallback != NULL)
+        value = o->fallback;
+    if (o->kind != OPTION_FLAG && value == NULL) {
+        if (p->position + 1 >= p->argc)
+            return error_set(err, EINVAL, "option '--%s' needs a value (%s)", o->name, o->argument);
+        value = p->argv[++p->position];
+    }
+    if (o->ignored != NULL) {
+        log_warn("option '--%s' has no effect: %s", o->name, o->ignored);
+        return 0;
+    }
+    if (o->kind == OPTION_TEXT)
+        *(const char **)field(set, o) = value;
+    else
+        strv_add(field(set, o), value);
+    return 0;
+}
+
+static int parse_long(struct parse *p, const char *text, bool *help, struct error *err)
+{
+    size_t size = strcspn(text, "=");
+    const char *value = text[size] == '=' ? text + size + 1 : NULL;
+    auto_free char *name = mem_strndup(text, size);
+    const struct option_set *set;
+    const struct option *o = find_long(p, text, size, &set);
+
+    if (o != NULL)
+        return apply(p, set, o, value, err);
+    if (strcmp(name, "help") == 0) {
+        *help = true;
+        return 0;
+    }
+    return unknown(p, name, err);
+}
+
+static int parse_letters(struct parse *p, const char *letters, bool *help, struct error *err)
+{
+    const struct option_set *set;
+    const struct option *o;
+
+    /* Early versions had -build-arg and -state: a whole known name is that, not letters. */
+    o = find_long(p, letters, strcspn(letters, "="), &set);
+    if (o != NULL && letters[1] != '\0') {
+        log_warn("'-%s' is deprecated, write '--%s'", o->name, o->name);
+        return parse_long(p, letters, help, err);
+    }
+    for (; *letters != '\0'; letters++) {
+        int r;
+
+        o = find_letter(p, *letters, &set);
+        if (o == NULL && *letters == 'h') {
+            *help = true;
+            continue;
+        }
+        if (o == NULL) {
+            error_set(err, EINVAL, "unknown option '-%c' for 'img %s'", *letters, p->command);
+            return error_hint(err, "`img %s --help` lists them", p->command);
+        }
+        if (o->kind == OPTION_FLAG) {
+            r = apply(p, set, o, NULL, err);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        letters++;
+        if (*letters == '=')
+            letters++;
+        return apply(p, set, o, *letters == '\0' ? NULL : letters, err);
+    }
+    return 0;
+}
+
+int options_parse(const char *command, const struct option_set *sets, size_t set_count, int argc,
+                  char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,
+                  struct error *err)
+{
+    struct parse p = {
+        .command = command, .sets = sets, .set_count = set_count, .argc = argc, .argv = argv};
+    bool ended = false;
+
+    for (p.position = 0; p.position < argc; p.position++) {
+        const char *word = argv[p.position];
+        int r = 0;
+
+        if (ended || word[0] != '-' || word[1] == '\0') {
+            if (stop_at_operand)
+                break;
+            strv_add(operands, word);
+        } else if (strcmp(word, "--") == 0) {
+            ended = true;
+        } else if (word[1] == '-') {
+            r = parse_long(&p, word + 2, help, err);
+        } else {
+            r = parse_letters(&p, word + 1, help, err);
+        }
+        if (r < 0)
+            return r;
+    }
+    if (used != NULL)
+        *used = p.position;
+    return 0;
+}
+
+void options_release(const struct option_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->options[i].kind == OPTION_LIST)
+            strv_release(field(set, &set->options[i]));
+}
+
+static void help_option(const struct option *o, struct str *out)
+{
+    auto_str struct str left = {0};
+
+    if (o->letter != 0)
+        str_addf(&left, "  -%c, --%s", o->letter, o->name);
+    else
+        str_addf(&left, "      --%s", o->name);
+    if (o->argument != NULL)
+        str_addf(&left, "%s%s%s", o->fallback != NULL ? "[=" : " ", o->argument,
+                 o->fallback != NULL ? "]" : "");
+    str_addf(out, "%-34s%s%s\n", str_text(&left),
+             left.size >= 34 ? "\n                                  " : "", o->help);
+}
+
+void options_help(const struct subcommand *c, struct str *out)
+{
+    str_addf(out, "Usage: img %s%s%s%s\n\n%s\n", c->name, c->option_count > 0 ? " [OPTIONS]" : "",
+             c->operands[0] == '\0' ? "" : " ", c->operands, c->summary);
+    if (c->details != NULL)
+        str_addf(out, "\n%s\n", c->details);
+    if (c->aliases != NULL)
+        str_addf(out, "\nAliases: %s\n", c->aliases);
+    if (c->option_count == 0)
+        return;
+    str_add(out, "\nOptions:\n");
+    for (size_t i = 0; i < c->option_count; i++)
+        if (c->options[i].help != NULL)
+            help_option(&c->options[i], out);
+}

@@ -1,0 +1,65 @@
+/* options.h - one table per command drives parsing, --help, completions and the checks of the manual.
+ *
+ * Options may stand before and after operands; "--" ends them. `--name=value` and `--name value` are
+ * the same, short letters may be joined (-qt NAME). A single dash in front of a known long name is
+ * accepted as early versions had it. An option that nobody knows is an error with a suggestion; none
+ * is ever parsed and ignored: those of other builders that mean nothing here carry `ignored`, which
+ * is printed as a warning, or `refused`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+
+enum option_kind {
+    OPTION_FLAG, /* bool; --name=false switches it off */
+    OPTION_TEXT, /* const char *, the last one wins */
+    OPTION_LIST, /* struct strv */
+};
+
+struct option {
+    const char *name; /* long, without dashes */
+    char letter;      /* or 0 */
+    enum option_kind kind;
+    const char *argument; /* what --help calls the value; NULL for flags */
+    const char
+        *fallback;    /* value of a TEXT option given without `=value`; NULL: a value is needed */
+    size_t offset;    /* of the field in the command's options */
+    const char *help; /* one line; NULL hides it (an alias) */
+    const char *ignored; /* accepted without effect: why, as a warning */
+    const char *refused; /* not possible here: why, as an error */
+};
+
+struct program; /* main.h */
+
+struct subcommand {
+    const char *name;
+    const char *aliases;  /* blank separated, or NULL */
+    const char *operands; /* "IMAGE [DIR]", "" */
+    size_t operands_min;
+    size_t operands_max; /* SIZE_MAX: any number */
+    const char *summary;
+    const char *details; /* paragraph under --help, or NULL */
+    const struct option *options;
+    size_t option_count;
+    size_t options_size; /* of the struct the offsets point into */
+    int (*run)(struct program *p, const void *options, const struct strv *operands,
+               struct error *err);
+};
+
+/* Fills `values` (zeroed, options_size bytes) and `operands` from argv[1..]; *help is set when
+ * --help was among them. Usage errors are -EINVAL with a suggestion where one is near. `global`
+ * options are recognised too and go to `global_values`. */
+struct option_set {
+    const struct option *options;
+    size_t count;
+    void *values;
+};
+int options_parse(const char *command, const struct option_set *sets, size_t set_count, int argc,
+                  char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,
+                  struct error *err);
+void options_release(const struct option_set *set); /* frees the lists */
+void options_help(const struct subcommand *c, struct str *out);

@@ -1,0 +1,99 @@
+/* text.c - wording shared by commands. */
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "builder/config.h"
+#include "cli/text.h"
+#include "fs/base/io.h"
+
+#include "fs/base/banned.h"
+
+void format_age(int64_t then_ns, struct str *out)
+{
+    static const struct {
+        int64_t seconds;
+        const char *one;
+        const char *many;
+    } units[] = {{31536000, "1 year ago", "years"},    {2592000, "1 month ago", "months"},
+                 {604800, "1 week ago", "weeks"},      {86400, "1 day ago", "days"},
+                 {3600, "About an hour ago", "hours"}, {60, "About a minute ago", "minutes"},
+                 {1, "1 second ago", "seconds"}};
+    int64_t age = (io_now_ns() - then_ns) / 1000000000;
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        int64_t n = age / units[i].seconds;
+
+        if (n <= 0)
+            continue;
+        if (n == 1)
+            str_add(out, units[i].one);
+        else
+            str_addf(out, "%lld %s ago", (long long)n, units[i].many);
+        return;
+    }
+    str_add(out, "Less than a second ago");
+}
+
+#define NS_PER_S 1000000000ll
+
+int parse_age(const char *text, int64_t *then_ns, struct error *err)
+{
+    static const struct {
+        const char *unit;
+        int64_t seconds;
+    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"", 1}};
+    auto_free char *midnight = str_format("%sT00:00:00Z", text);
+    const char *rest = text;
+    int64_t age_s = 0;
+
+    if (time_parse(text, then_ns) == 0 || time_parse(midnight, then_ns) == 0)
+        return 0;
+    while (*rest >= '0' && *rest <= '9') {
+        char *end;
+        unsigned long long number = strtoull(rest, &end, 10);
+        size_t i = 0;
+
+        while (i < sizeof(units) / sizeof(units[0]) && !text_starts(end, units[i].unit))
+            i++;
+        if (number > UINT32_MAX || (units[i].unit[0] == '\0' && *end != '\0'))
+            break;
+        age_s += (int64_t)number * units[i].seconds;
+        rest = end + (units[i].unit[0] != '\0');
+    }
+    if (*rest != '\0' || rest == text)
+        return error_set(err, EINVAL, "'%s' is neither a length of time (24h) nor a date", text);
+    *then_ns = io_now_ns() - age_s * NS_PER_S;
+    return 0;
+}
+
+int parse_size(const char *text, uint64_t *size_bytes, struct error *err)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"", 1},
+                 {"b", 1},
+                 {"k", 1u << 10},
+                 {"kib", 1u << 10},
+                 {"m", 1u << 20},
+                 {"mib", 1u << 20},
+                 {"g", 1u << 30},
+                 {"gib", 1u << 30},
+                 {"t", 1ull << 40},
+                 {"tib", 1ull << 40},
+                 {"kb", 1000},
+                 {"mb", 1000000},
+                 {"gb", 1000000000},
+                 {"tb", 1000000000000}};
+    char *end;
+    unsigned long long number = strtoull(text, &end, 10);
+
+    for (size_t i = 0; text[0] >= '0' && text[0] <= '9' && i < sizeof(units) / sizeof(units[0]);
+         i++)
+        if (strcasecmp(end, units[i].unit) == 0 && number <= UINT64_MAX / units[i].bytes) {
+            *size_bytes = number * units[i].bytes;
+            return 0;
+        }
+    return error_set(err, EINVAL, "'%s' is not a size: 500, 10GB, 64MiB", text);
+}

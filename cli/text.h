@@ -1,0 +1,15 @@
+/* text.h - how commands word what several of them show. */
+#pragma once
+
+#include <stdint.h>
+
+#include "fs/base/str.h"
+
+/* "9 seconds ago", "About an hour ago": the wall clock's distance to then_ns. */
+void format_age(int64_t then_ns, struct str *out);
+
+struct error;
+/* "24h", "90m", "2h30m", seconds, or a date 2006-01-02[T15:04:05Z]: that time, or that long ago. */
+int parse_age(const char *text, int64_t *then_ns, struct error *err);
+/* "500", "10GB" (decimal), "64MiB" (binary), "1g" (binary, as docker has it). */
+int parse_size(const char *text, uint64_t *size_bytes, struct error *err);
