@@ -13,11 +13,14 @@ extern const struct subcommand cmd_login;
 extern const struct subcommand cmd_logout;
 extern const struct subcommand cmd_ls;
 extern const struct subcommand cmd_pull;
+extern const struct subcommand cmd_mount;
 extern const struct subcommand cmd_prune;
 extern const struct subcommand cmd_push;
 extern const struct subcommand cmd_rm;
 extern const struct subcommand cmd_tag;
 extern const struct subcommand cmd_untag;
+extern const struct subcommand cmd_umount;
+extern const struct subcommand cmd_unpack;
 extern const struct subcommand cmd_version;
 
 /* cmd_push.c: pushes what `name` (a reference of the store) points at to the registry it names. */

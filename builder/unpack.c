@@ -1,0 +1,231 @@
+/* unpack.c - writes a tree below one directory descriptor, following no link. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/unpack.h"
+#include "fs/base/io.h"
+#include "fs/base/limits.h"
+#include "fs/union.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+#define BUFFER_SIZE (1u << 20)
+#define NS_PER_S 1000000000ll
+
+struct unpack {
+    struct view *view;
+    char *buffer;
+    struct unpack_result *result;
+    struct {
+        struct link_target {
+            uint64_t ino;
+            char *path;
+        } * items;
+        size_t count;
+        size_t capacity;
+    } links; /* files with several names, by the first one */
+    int root_fd;
+};
+
+struct child {
+    char *name;
+    struct union_attr attr;
+};
+struct children {
+    struct child *items;
+    size_t count;
+    size_t capacity;
+};
+
+static void children_release(struct children *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        free(c->items[i].name);
+    free(c->items);
+}
+DEFINE_CLEANUP_VALUE(children_release, struct children)
+
+static bool add_child(void *context, const char *name, size_t name_size, uint64_t next,
+                      const struct union_attr *attr)
+{
+    struct child *c;
+
+    (void)next; /* one call lists it all */
+    if ((name_size == 1 && name[0] == '.') || (name_size == 2 && memcmp(name, "..", 2) == 0))
+        return true;
+    c = array_add((struct children *)context);
+    c->name = mem_strndup(name, name_size);
+    c->attr = *attr;
+    return true;
+}
+
+static int set_times(int dir_fd, const char *name, const struct union_attr *attr)
+{
+    int64_t ns = attr->mtime_ns % NS_PER_S;
+    const struct timespec mtime = {.tv_sec = attr->mtime_ns / NS_PER_S - (ns < 0),
+                                   .tv_nsec = ns < 0 ? ns + NS_PER_S : ns};
+    const struct timespec times[2] = {mtime, mtime};
+
+    return utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int write_file(struct unpack *u, int dir_fd, const struct child *c)
+{
+    auto_close int fd =
+        openat(dir_fd, c->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    uint64_t offset = 0;
+    int r = 0;
+
+    if (fd < 0)
+        return -errno;
+    while (r == 0 && offset < c->attr.size_bytes) {
+        int64_t data = union_lseek(u->view, c->attr.ino, (int64_t)offset, SEEK_DATA);
+        ssize_t got;
+
+        if (data == -ENXIO)
+            break; /* a hole to the end */
+        if (data < 0)
+            return (int)data;
+        offset = (uint64_t)data;
+        got = union_read(u->view, c->attr.ino, offset, u->buffer, BUFFER_SIZE);
+        if (got <= 0)
+            return got == 0 ? -EIO : (int)got;
+        r = io_pwrite_full(fd, u->buffer, (size_t)got, offset);
+        offset += (uint64_t)got;
+    }
+    if (r == 0 && ftruncate(fd, (off_t)c->attr.size_bytes) < 0)
+        r = -errno;
+    if (r == 0 && fchmod(fd, c->attr.mode & 0777) < 0)
+        r = -errno;
+    u->result->size_bytes += c->attr.size_bytes;
+    return r;
+}
+
+static int make_link(struct unpack *u, int dir_fd, const struct child *c, const char *path)
+{
+    struct link_target *first;
+
+    for (size_t i = 0; i < u->links.count; i++)
+        if (u->links.items[i].ino == c->attr.ino)
+            return linkat(u->root_fd, u->links.items[i].path, dir_fd, c->name, 0) < 0 ? -errno : 1;
+    first = array_add(&u->links);
+    first->ino = c->attr.ino;
+    first->path = mem_strdup(path);
+    return 0;
+}
+
+static int write_leaf(struct unpack *u, int dir_fd, const struct child *c, const char *path)
+{
+    const char *target;
+    int r = 0;
+
+    if (S_ISREG(c->attr.mode)) {
+        if (c->attr.nlink > 1)
+            r = make_link(u, dir_fd, c, path);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        r = write_file(u, dir_fd, c);
+    } else if (S_ISLNK(c->attr.mode)) {
+        r = union_readlink(u->view, c->attr.ino, &target);
+        if (r == 0 && symlinkat(target, dir_fd, c->name) < 0)
+            r = -errno;
+    } else if (S_ISFIFO(c->attr.mode)) {
+        r = mkfifoat(dir_fd, c->name, c->attr.mode & 0777) < 0 ? -errno : 0;
+    } else {
+        u->result->skipped_count++;
+        return 0;
+    }
+    return r < 0 ? r : set_times(dir_fd, c->name, &c->attr);
+}
+
+static int write_dir(struct unpack *u, int dir_fd, const struct union_attr *attr, const char *path,
+                     unsigned depth, struct error *err);
+
+static int write_child(struct unpack *u, int dir_fd, const struct child *c, const char *dir,
+                       unsigned depth, struct error *err)
+{
+    auto_free char *path = str_format("%s%s%s", dir, dir[0] == '\0' ? "" : "/", c->name);
+    auto_close int fd = -1;
+    int r;
+
+    u->result->entry_count++;
+    if (!S_ISDIR(c->attr.mode)) {
+        r = write_leaf(u, dir_fd, c, path);
+        return r < 0 ? error_set(err, -r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+    }
+    if (mkdirat(dir_fd, c->name, 0700) < 0)
+        return error_errno(err, "cannot make the directory '%s'", path);
+    fd = openat(dir_fd, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, "cannot open the directory '%s'", path);
+    r = write_dir(u, fd, &c->attr, path, depth + 1, err);
+    if (r == 0 && (fchmod(fd, c->attr.mode & 0777) < 0 || set_times(dir_fd, c->name, &c->attr) < 0))
+        r = error_errno(err, "cannot set the mode of '%s'", path);
+    return r;
+}
+
+static int write_dir(struct unpack *u, int dir_fd, const struct union_attr *attr, const char *path,
+                     unsigned depth, struct error *err)
+{
+    __attribute__((cleanup(cleanup_children_release))) struct children list = {0};
+    int r = union_readdir(u->view, attr->ino, 0, true, add_child, &list);
+
+    if (r < 0)
+        return error_set(err, -r, "cannot read '/%s' of the image: %s", path, strerror(-r));
+    if (depth > LIMIT_PATH_DEPTH)
+        return error_set(err, ELOOP, "'%.64s…' is nested too deeply", path);
+    for (size_t i = 0; r == 0 && i < list.count; i++)
+        r = write_child(u, dir_fd, &list.items[i], path, depth, err);
+    return r;
+}
+
+/* A new or empty directory: anything else could hold links that lead elsewhere. */
+static int open_empty(const char *directory, struct error *err)
+{
+    auto_close int fd = -1;
+    const struct dirent *d;
+    DIR *dir;
+    bool is_empty = true;
+
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+        return error_errno(err, "cannot make the directory '%s'", directory);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir = fd < 0 ? NULL : fdopendir(dup(fd));
+    if (dir == NULL)
+        return error_errno(err, "cannot open '%s'", directory);
+    while ((d = readdir(dir)) != NULL)
+        is_empty = is_empty && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0);
+    closedir(dir);
+    if (!is_empty)
+        return error_set(err, ENOTEMPTY, "'%s' is not empty", directory);
+    return steal_fd(&fd);
+}
+
+int unpack_view(struct view *v, const char *directory, struct unpack_result *out, struct error *err)
+{
+    auto_close int fd = open_empty(directory, err);
+    struct unpack u = {.view = v, .result = out, .root_fd = fd};
+    struct union_attr root;
+    int r;
+
+    *out = (struct unpack_result){0};
+    if (fd < 0)
+        return fd;
+    r = union_getattr(v, UNION_ROOT, &root);
+    if (r < 0)
+        return error_set(err, -r, "cannot read the image: %s", strerror(-r));
+    u.buffer = mem_alloc(BUFFER_SIZE);
+    r = write_dir(&u, fd, &root, "", 0, err);
+    if (r == -EIO && view_fault(v, err) < 0)
+        r = -err->code;
+    for (size_t i = 0; i < u.links.count; i++)
+        free(u.links.items[i].path);
+    free(u.links.items);
+    free(u.buffer);
+    return r;
+}

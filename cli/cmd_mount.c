@@ -1,0 +1,211 @@
+/* cmd_mount.c - img mount and umount: an image as a directory of the host.
+ *
+ * A process of its own serves the mount until it is unmounted. It is forked before anything is
+ * opened, so that nothing of the command line's is shared with it, and tells through a pipe when the
+ * directory can be used.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "builder/image.h"
+#include "cli/commands.h"
+#include "fs/base/io.h"
+#include "fs/mount.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+struct mount_flags {
+    bool rw;
+};
+
+static const struct option mount_options[] = {
+    {.name = "rw",
+     .offset = offsetof(struct mount_flags, rw),
+     .help = "let files be changed; the changes vanish with the mount"},
+};
+
+/* What the serving process says: nothing wrong, or the error. */
+struct report {
+    int code;
+    struct error err;
+};
+
+static int open_image(struct program *p, const char *name, bool rw, struct view **out,
+                      struct error *err)
+{
+    auto_image struct image image = {0};
+    const struct view_options options = {.label = name, .read_only = !rw, .allow_devices = rw};
+    struct digest manifest;
+    struct store *store;
+    int r = program_store(p, &store, err);
+
+    if (r == 0)
+        r = image_find(store, name, &manifest, NULL, err);
+    if (r == 0)
+        r = image_load(store, &manifest, &image, err);
+    return r < 0 ? r : view_open(store, image.layers, image.layer_count, &options, out, err);
+}
+
+static void tell(int fd, int code, const struct error *err)
+{
+    struct report report = {.code = code, .err = *err};
+
+    (void)io_write_full(fd, &report, sizeof(report)); /* without a reader nobody waits for it */
+}
+
+/* Lets go of the terminal and of standard streams: the caller may wait for their end. */
+static void detach(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    setsid();
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    if (fd < 0)
+        return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+    (void)!chdir("/"); /* hold no directory of the caller's */
+}
+
+static int serve(struct program *p, const char *name, const char *directory, bool rw, int report_fd)
+{
+    const struct mount_options options = {.host = true};
+    auto_view struct view *view = NULL;
+    struct error err = {0};
+    int fuse_fd = -1;
+    int r = open_image(p, name, rw, &view, &err);
+
+    if (r == 0)
+        r = mount_host(directory, &options, &fuse_fd, &err);
+    tell(report_fd, r, &err);
+    close(report_fd);
+    if (r < 0)
+        return 1;
+    detach();
+    return mount_serve_here(view, fuse_fd, &options, &err) < 0;
+}
+
+static int wait_ready(int fd, pid_t child, struct error *err)
+{
+    struct report report;
+    int status;
+
+    if (io_read_full(fd, &report, sizeof(report)) < 0) {
+        waitpid(child, &status, 0);
+        return error_set(err, ECHILD, "the process that serves the mount ended early");
+    }
+    if (report.code == 0)
+        return 0;
+    waitpid(child, &status, 0);
+    *err = report.err;
+    return report.code;
+}
+
+/* The directory to mount on: given, or a new one beside the caller's other run-time files. */
+static int choose_directory(const struct strv *operands, char **out, struct error *err)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    auto_free char *template = NULL;
+
+    if (operands->count > 1) {
+        *out = realpath(operands->items[1], NULL);
+        if (*out == NULL)
+            return error_errno(err, "cannot mount on '%s'", operands->items[1]);
+        return 0;
+    }
+    template =
+        path_join(runtime != NULL && runtime[0] == '/' ? runtime : "/tmp", "img-mount-XXXXXX");
+    if (mkdtemp(template) == NULL)
+        return error_errno(err, "cannot make a directory to mount on in '%s'", template);
+    *out = STEAL(&template);
+    return 0;
+}
+
+static int run_mount(struct program *p, const void *values, const struct strv *operands,
+                     struct error *err)
+{
+    const struct mount_flags *f = values;
+    auto_free char *directory = NULL;
+    auto_close int read_fd = -1;
+    int fds[2];
+    pid_t child;
+    int r = choose_directory(operands, &directory, err);
+
+    if (r < 0)
+        return r;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return error_errno(err, "cannot make a pipe");
+    read_fd = fds[0];
+    child = fork();
+    if (child < 0) {
+        close(fds[1]);
+        return error_errno(err, "cannot start the process that serves the mount");
+    }
+    if (child == 0) {
+        close(steal_fd(&read_fd));
+        _exit(serve(p, operands->items[0], directory, f->rw, fds[1]));
+    }
+    close(fds[1]);
+    r = wait_ready(read_fd, child, err);
+    if (r < 0) {
+        if (operands->count < 2)
+            rmdir(directory);
+        return r;
+    }
+    printf("%s\n", directory);
+    return 0;
+}
+
+const struct subcommand cmd_mount = {
+    .name = "mount",
+    .operands = "IMAGE [DIR]",
+    .operands_min = 1,
+    .operands_max = 2,
+    .summary = "Show an image's files in a directory, read-only, until img umount.",
+    .options = mount_options,
+    .option_count = sizeof(mount_options) / sizeof(mount_options[0]),
+    .options_size = sizeof(struct mount_flags),
+    .run = run_mount,
+};
+
+static int run_umount(struct program *p, const void *values, const struct strv *operands,
+                      struct error *err)
+{
+    (void)p, (void)values; /* no options */
+    for (size_t i = 0; i < operands->count; i++) {
+        auto_free char *directory = realpath(operands->items[i], NULL);
+        int r;
+
+        if (directory == NULL)
+            return error_errno(err, "cannot unmount '%s'", operands->items[i]);
+        r = mount_host_undo(directory, err);
+        if (r < 0)
+            return r;
+        /* A directory that `img mount` made goes again; any other is not empty or not named so. */
+        if (text_starts(path_base(directory), "img-mount-"))
+            rmdir(directory);
+    }
+    return 0;
+}
+
+const struct subcommand cmd_umount = {
+    .name = "umount",
+    .aliases = "unmount",
+    .operands = "DIR...",
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .summary = "Take away what img mount showed.",
+    .run = run_umount,
+};
