@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/progress.h"
 #include "cli/progress_internal.h"
@@ -18,20 +19,47 @@ static void emit(struct progress *p, const struct progress_event *event)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* A terminal that can move its cursor. */
+static bool is_live(void)
+{
+    const char *term = getenv("TERM");
+    const char *ci = getenv("CI");
+
+    return isatty(STDERR_FILENO) == 1 && term != NULL && strcmp(term, "dumb") != 0 &&
+           (ci == NULL || ci[0] == '\0');
+}
+
+static struct renderer *make_live(void)
+{
+    return is_live() ? renderer_tty_new() : renderer_plain_new();
+}
+
+static const struct {
+    const char *name;
+    struct renderer *(*make)(void); /* NULL: nothing is shown */
+} modes[] = {
+    {"auto", make_live}, {"plain", renderer_plain_new},  {"tty", renderer_tty_new}, {"quiet", NULL},
+    {"none", NULL},      {"rawjson", renderer_json_new},
+};
+
 int progress_open(const char *mode, struct progress **out, struct error *err)
 {
     struct renderer *r;
+    size_t i = 0;
 
     if (mode == NULL)
         mode = getenv("BUILDKIT_PROGRESS");
     if (mode == NULL || mode[0] == '\0')
         mode = "auto";
+    while (i < sizeof(modes) / sizeof(modes[0]) && strcmp(modes[i].name, mode) != 0)
+        i++;
+    if (i == sizeof(modes) / sizeof(modes[0]))
+        return error_set(err, EINVAL,
+                         "unknown progress mode '%s': auto, plain, tty, quiet or rawjson", mode);
     *out = NULL;
-    if (text_equal(mode, "quiet") || text_equal(mode, "none"))
+    if (modes[i].make == NULL)
         return 0;
-    if (!text_equal(mode, "auto") && !text_equal(mode, "plain"))
-        return error_set(err, EINVAL, "unknown progress mode '%s': auto, plain or quiet", mode);
-    r = renderer_plain_new();
+    r = modes[i].make();
     r->progress.emit = emit;
     pthread_mutex_init(&r->lock, NULL);
     *out = &r->progress;
@@ -44,6 +72,5 @@ void progress_close(struct progress *p)
 
     if (r == NULL)
         return;
-    pthread_mutex_destroy(&r->lock);
     r->close(r);
 }

@@ -13,3 +13,5 @@ struct renderer {
 };
 
 struct renderer *renderer_plain_new(void);
+struct renderer *renderer_tty_new(void);
+struct renderer *renderer_json_new(void);
