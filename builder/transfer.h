@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "builder/export.h"
 #include "builder/progress.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
@@ -39,17 +40,10 @@ int transfer_resolve(struct transfer *t, const struct reference *ref, struct dig
 int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
                   struct pull_result *out, struct error *err);
 
-struct push_options {
-    unsigned threads;  /* for compression; 0: one a CPU */
-    int level;         /* -1: the default */
-    bool zstd;         /* compress new layers with zstd instead of gzip */
-    bool force;        /* compress again what has another form */
-    bool docker_types; /* docker media types */
-};
 struct push_result {
     struct digest manifest; /* as the registry has it */
     uint64_t size_bytes;    /* of the manifest */
 };
 /* Pushes the image `manifest` of the store to `ref`. */
 int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
-                  const struct push_options *options, struct push_result *out, struct error *err);
+                  const struct export_options *options, struct push_result *out, struct error *err);

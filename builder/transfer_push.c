@@ -1,8 +1,7 @@
 /* transfer_push.c - an image of the store goes to a registry: layers, config, then the manifest. */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "builder/export.h"
 #include "builder/image.h"
 #include "builder/transfer.h"
 #include "fs/base/pool.h"
@@ -20,7 +19,7 @@ struct push {
     struct transfer *t;
     struct registry *registry;
     const struct reference *ref;
-    const struct push_options *options;
+    const struct export_options *options;
     struct image image;
 };
 
@@ -58,9 +57,7 @@ static int open_blob_body(struct body_source *s, uint64_t offset, struct reader 
 struct blob_push {
     struct push *push;
     int64_t layer; /* 0: a document that is a blob already */
-    struct digest digest;
-    uint64_t size_bytes;
-    enum layer_compression compression;
+    struct export_layer blob;
     char name[DIGEST_TEXT_SIZE];
 };
 
@@ -69,14 +66,15 @@ static void report_bytes(void *context, uint64_t done)
     const struct blob_push *b = context;
     const struct transfer *t = b->push->t;
 
-    progress_status(t->progress, t->vertex, b->name, done, b->size_bytes, done == b->size_bytes);
+    progress_status(t->progress, t->vertex, b->name, done, b->blob.size_bytes,
+                    done == b->blob.size_bytes);
 }
 
 /* Repositories of this host that are known to have the blob. */
 static int mount_sources(struct blob_push *b, struct strv *out, struct error *err)
 {
     auto_blob_origin_list struct blob_origin_list list = {0};
-    int r = blob_origin_list(b->push->t->store, &b->digest, b->push->ref->host, &list, err);
+    int r = blob_origin_list(b->push->t->store, &b->blob.digest, b->push->ref->host, &list, err);
 
     for (size_t i = 0; r == 0 && i < list.count; i++)
         if (!text_equal(list.items[i].repository, b->push->ref->repository))
@@ -86,33 +84,11 @@ static int mount_sources(struct blob_push *b, struct strv *out, struct error *er
 
 static int compress(struct blob_push *b, struct error *err)
 {
-    const struct push_options *o = b->push->options;
-    struct store *store = b->push->t->store;
-    enum codec_format wanted = o->zstd ? CODEC_ZSTD : CODEC_GZIP;
-    struct layer_blob_row row;
-    struct layer_blob blob;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    int r = store_layer_blob_find(store, b->layer, o->force ? wanted : CODEC_DETECT, &row, err);
+    int r = export_layer_find(b->push->t->store, b->layer, b->push->options, &b->blob, err);
 
-    if (r == 0) {
-        blob = (struct layer_blob){
-            .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
-    } else if (r == -ENOENT) {
-        r = layer_compress(store, b->layer, wanted, o->level,
-                           o->threads != 0 ? o->threads
-                           : cpus > 0      ? (unsigned)cpus
-                                           : 1,
-                           &blob, err);
-    }
-    if (r < 0)
-        return r;
-    b->digest = blob.digest;
-    b->size_bytes = blob.size_bytes;
-    b->compression = blob.format == CODEC_GZIP   ? LAYER_GZIP
-                     : blob.format == CODEC_ZSTD ? LAYER_ZSTD
-                                                 : LAYER_UNCOMPRESSED;
-    digest_format(&b->digest, b->name);
-    return 0;
+    if (r == 0)
+        digest_format(&b->blob.digest, b->name);
+    return r;
 }
 
 static int push_blob(void *arg, struct error *err)
@@ -134,70 +110,40 @@ static int push_blob(void *arg, struct error *err)
         r = mount_sources(b, &sources, err);
     if (r < 0)
         return r;
-    body.digest = b->digest;
-    put.digest = b->digest;
-    put.size_bytes = b->size_bytes;
+    body.digest = b->blob.digest;
+    put.digest = b->blob.digest;
+    put.size_bytes = b->blob.size_bytes;
     r = registry_blob_put(p->registry, &put, &result, err);
     if (r < 0)
         return error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name);
-    report_bytes(b, b->size_bytes);
-    return blob_origin_add(p->t->store, &b->digest, p->ref->host, p->ref->repository, err);
-}
-
-/* Whether the stored manifest can go as it is: a pulled image keeps its digest. */
-static bool manifest_is_final(const struct push *p, const struct blob_push *jobs)
-{
-    const struct manifest *m = &p->image.document;
-    bool is_docker = text_equal(m->media_type, MEDIA_DOCKER_MANIFEST);
-
-    if (m->layers.count != p->image.layer_count || (p->options->docker_types && !is_docker))
-        return false;
-    for (size_t i = 0; i < m->layers.count; i++)
-        if (!digest_equal(&m->layers.items[i].digest, &jobs[i].digest))
-            return false;
-    return true;
+    report_bytes(b, b->blob.size_bytes);
+    return blob_origin_add(p->t->store, &b->blob.digest, p->ref->host, p->ref->repository, err);
 }
 
 static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t config_size,
                         struct push_result *out, struct error *err)
 {
+    auto_free struct export_layer *layers = mem_alloc((p->image.layer_count + 1) * sizeof(*layers));
     auto_str struct str bytes = {0};
     auto_str struct str name = {0};
-    auto_strv struct strv annotations = {0};
-    const char *media_type = p->image.document.media_type;
-    struct digest stored;
+    const char *media_type;
     int r;
 
-    if (manifest_is_final(p, jobs)) {
-        str_add_bytes(&bytes, str_text(&p->image.bytes), p->image.bytes.size);
-    } else {
-        bool docker = p->options->docker_types || text_equal(media_type, MEDIA_DOCKER_MANIFEST);
-        struct json *layers = json_new_array();
-
-        for (size_t i = 0; i < p->image.layer_count; i++) {
-            struct json *descriptor = json_new_object();
-
-            layer_descriptor(jobs[i].compression, docker, &jobs[i].digest, jobs[i].size_bytes,
-                             descriptor);
-            json_push(layers, descriptor);
-        }
-        for (size_t i = 0; i < p->image.document.annotations.count; i++)
-            strv_addf(&annotations, "%s=%s", p->image.document.annotations.items[i].key,
-                      p->image.document.annotations.items[i].value);
-        manifest_write(&p->image.config_digest, config_size, layers, &annotations, docker, &bytes);
-        media_type = docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
-    }
+    for (size_t i = 0; i < p->image.layer_count; i++)
+        layers[i] = jobs[i].blob;
+    export_manifest(&p->image, config_size, layers, p->options->docker_types, &bytes, &media_type);
     reference_manifest_name(p->ref, &name);
-    digest_of(str_text(&bytes), bytes.size, &stored);
     r = registry_manifest_put(p->registry, str_text(&name), media_type, str_text(&bytes),
                               bytes.size, err);
-    if (r == 0)
-        *out = (struct push_result){.manifest = stored, .size_bytes = bytes.size};
-    return r;
+    if (r < 0)
+        return r;
+    out->size_bytes = bytes.size;
+    digest_of(str_text(&bytes), bytes.size, &out->manifest);
+    return 0;
 }
 
 int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
-                  const struct push_options *options, struct push_result *out, struct error *err)
+                  const struct export_options *options, struct push_result *out, struct error *err)
 {
     __attribute__((cleanup(cleanup_push_release))) struct push p = {
         .t = t, .ref = ref, .options = options};
@@ -213,9 +159,9 @@ int transfer_push(struct transfer *t, const struct digest *manifest, const struc
     jobs = mem_alloc((p.image.layer_count + 1) * sizeof(*jobs));
     config = &jobs[p.image.layer_count];
     config->push = &p;
-    config->digest = p.image.config_digest;
-    digest_format(&config->digest, config->name);
-    r = blob_stat(t->store, &config->digest, &config->size_bytes, err);
+    config->blob.digest = p.image.config_digest;
+    digest_format(&config->blob.digest, config->name);
+    r = blob_stat(t->store, &config->blob.digest, &config->blob.size_bytes, err);
     if (r < 0)
         return r;
     pool = pool_new(PUSHES_AT_ONCE);
@@ -226,5 +172,5 @@ int transfer_push(struct transfer *t, const struct digest *manifest, const struc
     }
     pool_submit(pool, push_blob, config);
     r = pool_wait(pool, err);
-    return r < 0 ? r : put_manifest(&p, jobs, config->size_bytes, out, err);
+    return r < 0 ? r : put_manifest(&p, jobs, config->blob.size_bytes, out, err);
 }

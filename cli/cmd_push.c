@@ -49,7 +49,7 @@ static const struct option options[] = {
 };
 
 static int push(struct program *p, const char *text, const char *mode,
-                const struct push_options *push_options, struct push_result *result,
+                const struct export_options *push_options, struct push_result *result,
                 struct error *err)
 {
     auto_reference struct reference ref = {0};
@@ -79,7 +79,7 @@ static int push(struct program *p, const char *text, const char *mode,
 
 int push_image(struct program *p, const char *name, const char *progress_mode, struct error *err)
 {
-    const struct push_options o = {.level = -1};
+    const struct export_options o = {.level = -1};
     struct push_result result;
 
     return push(p, name, progress_mode, &o, &result, err);
@@ -90,7 +90,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
 {
     const struct push_flags *f = values;
     const struct registries_options registries = {.insecure = &f->insecure};
-    struct push_options o = {.level = -1, .force = f->force};
+    struct export_options o = {.level = -1, .force = f->force};
     struct push_result result;
     char digest[DIGEST_TEXT_SIZE];
     uint64_t level;

@@ -17,6 +17,7 @@ extern const struct subcommand cmd_mount;
 extern const struct subcommand cmd_prune;
 extern const struct subcommand cmd_push;
 extern const struct subcommand cmd_rm;
+extern const struct subcommand cmd_save;
 extern const struct subcommand cmd_tag;
 extern const struct subcommand cmd_untag;
 extern const struct subcommand cmd_umount;

@@ -1,0 +1,80 @@
+/* export.c - from layers of the store to blobs and the manifest that names them. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "builder/export.h"
+#include "fs/layer.h"
+#include "fs/store.h"
+
+#include "fs/base/banned.h"
+
+int export_layer_find(struct store *store, int64_t layer, const struct export_options *o,
+                      struct export_layer *out, struct error *err)
+{
+    enum codec_format wanted = o->zstd ? CODEC_ZSTD : CODEC_GZIP;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
+    struct layer_blob_row row;
+    struct layer_blob blob;
+    int r = store_layer_blob_find(store, layer, o->force ? wanted : CODEC_DETECT, &row, err);
+
+    if (r == 0)
+        blob = (struct layer_blob){
+            .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
+    else if (r == -ENOENT)
+        r = layer_compress(store, layer, wanted, o->level, threads, &blob, err);
+    if (r < 0)
+        return r;
+    *out = (struct export_layer){
+        .digest = blob.digest,
+        .size_bytes = blob.size_bytes,
+        .compression = blob.format == CODEC_GZIP   ? LAYER_GZIP
+                       : blob.format == CODEC_ZSTD ? LAYER_ZSTD
+                                                   : LAYER_UNCOMPRESSED,
+    };
+    return 0;
+}
+
+/* A pulled image keeps its manifest, and so its digest. */
+static bool is_final(const struct image *image, const struct export_layer *layers,
+                     bool docker_types)
+{
+    const struct manifest *m = &image->document;
+
+    if (m->layers.count != image->layer_count ||
+        (docker_types && !text_equal(m->media_type, MEDIA_DOCKER_MANIFEST)))
+        return false;
+    for (size_t i = 0; i < m->layers.count; i++)
+        if (!digest_equal(&m->layers.items[i].digest, &layers[i].digest))
+            return false;
+    return true;
+}
+
+void export_manifest(const struct image *image, uint64_t config_size,
+                     const struct export_layer *layers, bool docker_types, struct str *out,
+                     const char **media_type)
+{
+    const struct manifest *m = &image->document;
+    bool docker = docker_types || text_equal(m->media_type, MEDIA_DOCKER_MANIFEST);
+    auto_strv struct strv annotations = {0};
+    struct json *descriptors;
+
+    *media_type = m->media_type;
+    if (is_final(image, layers, docker_types)) {
+        str_add_bytes(out, str_text(&image->bytes), image->bytes.size);
+        return;
+    }
+    descriptors = json_new_array();
+    for (size_t i = 0; i < image->layer_count; i++) {
+        struct json *descriptor = json_new_object();
+
+        layer_descriptor(layers[i].compression, docker, &layers[i].digest, layers[i].size_bytes,
+                         descriptor);
+        json_push(descriptors, descriptor);
+    }
+    for (size_t i = 0; i < m->annotations.count; i++)
+        strv_addf(&annotations, "%s=%s", m->annotations.items[i].key,
+                  m->annotations.items[i].value);
+    manifest_write(&image->config_digest, config_size, descriptors, &annotations, docker, out);
+    *media_type = docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
+}

@@ -1,0 +1,35 @@
+/* export.h - an image as other tools take it: which blobs stand for its layers, and its manifest. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "builder/image.h"
+#include "fs/base/digest.h"
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+#include "registry/manifest.h"
+
+struct store;
+
+struct export_options {
+    unsigned threads;  /* for compression; 0: one a CPU */
+    int level;         /* -1: the default */
+    bool zstd;         /* compress new layers with zstd instead of gzip */
+    bool force;        /* compress again what has another form */
+    bool docker_types; /* docker media types */
+};
+
+struct export_layer {
+    struct digest digest;
+    uint64_t size_bytes;
+    enum layer_compression compression;
+};
+
+/* The blob that stands for a layer: one the store has, or made and kept now. */
+int export_layer_find(struct store *store, int64_t layer, const struct export_options *options,
+                      struct export_layer *out, struct error *err);
+/* The manifest over these blobs: the stored one, to the byte, when it already names them. */
+void export_manifest(const struct image *image, uint64_t config_size,
+                     const struct export_layer *layers, bool docker_types, struct str *out,
+                     const char **media_type);
