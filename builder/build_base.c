@@ -116,8 +116,7 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     key_digest(&key, "manifest", &image.manifest);
     key_text(&key, "platform", str_text(&platform_text));
     key_final(&key, &out->key);
-    if (b->options->has_epoch || time_parse(config_created(image.config), &out->time_ns) < 0)
-        out->time_ns = b->options->has_epoch ? b->now_ns : 0;
+    out->time_ns = b->options->has_epoch ? b->now_ns : config_time(image.config);
     out->config = config_copy(image.config);
     out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
     out->layer_count = image.layer_count;

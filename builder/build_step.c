@@ -379,7 +379,8 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     if (sp == NULL)
         return -err->code;
     strv_copy(&env, &s->env);
-    strv_copy(&env, &s->mounts.env);
+    for (size_t i = 0; i < s->mounts.env.count; i++)
+        strv_add(&env, s->mounts.env.items[i]);
     add_proxy_env(s, &env);
     if (!env_has(&env, "HOME"))
         strv_addf(&env, "HOME=%s", user->home);

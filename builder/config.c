@@ -103,6 +103,22 @@ const char *config_created(const struct config *c)
     return text_or(json_get_text(c->root, "created"), "");
 }
 
+int64_t config_time(const struct config *c)
+{
+    const struct json *history = json_get_array(c->root, "history");
+    int64_t time_ns;
+
+    if (time_parse(config_created(c), &time_ns) == 0)
+        return time_ns;
+    for (size_t i = json_count(history); i > 0; i--) {
+        const char *created = json_get_text(json_at(history, i - 1), "created");
+
+        if (created != NULL && time_parse(created, &time_ns) == 0)
+            return time_ns;
+    }
+    return 0;
+}
+
 void config_platform(const struct config *c, struct platform *out)
 {
     *out = (struct platform){

@@ -249,32 +249,40 @@ int image_commit(struct store *store, struct config *config, const int64_t *laye
     }
     config_set_layers(config, diff_ids, layer_count);
     config_write(config, &config_bytes);
+    digest_of(str_text(&config_bytes), config_bytes.size, &row.config);
+    manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
+                   options->docker_types, &bytes);
+    digest_of(str_text(&bytes), bytes.size, &row.manifest);
+    *manifest = row.manifest;
+    if (is_stored(store, manifest))
+        return 0; /* a rebuild that changed nothing writes nothing */
     r = store_begin(store, &tx, err);
     if (r == 0)
         r = blob_put(store, str_text(&config_bytes), config_bytes.size, &row.config, err);
-    if (r < 0)
-        return r;
-    manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
-                   options->docker_types, &bytes);
-    r = blob_put(store, str_text(&bytes), bytes.size, &row.manifest, err);
+    if (r == 0)
+        r = blob_put(store, str_text(&bytes), bytes.size, &row.manifest, err);
     if (r < 0)
         return r;
     row.size_bytes += config_bytes.size + bytes.size;
     row.media_type = mem_strdup(options->docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
     r = store_image_put(store, &row, err);
     free(row.media_type);
-    if (r < 0)
-        return r;
-    *manifest = row.manifest;
-    return store_commit(&tx, err);
+    return r < 0 ? r : store_commit(&tx, err);
 }
 
 int image_tag(struct store *store, const char *name, const struct digest *manifest,
               struct error *err)
 {
+    auto_reference_row struct reference_row before = {0};
     struct reference_row row = {.manifest = *manifest};
     auto_free char *owned = mem_strdup(name);
+    int r = store_reference_get(store, name, &before, err);
 
+    if (r == 0 && digest_equal(&before.manifest, manifest))
+        return 0;
+    if (r < 0 && r != -ENOENT)
+        return r;
+    error_clear(err);
     row.name = owned;
     return store_reference_set(store, &row, err);
 }
