@@ -19,7 +19,7 @@
 
 #define DEFAULT_HOSTNAME "buildkitsandbox"
 #define OUTPUT_BUFFER_SIZE (64u << 10)
-#define TAIL_SIZE 1600u /* of the log, shown with a failure; fits err->detail with the excerpt */
+#define TAIL_SIZE 1000u /* of the log, shown with a failure; fits err->detail with the excerpt */
 
 struct step {
     struct build_stage *stage;
@@ -307,6 +307,7 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     auto_str struct str escaped = {0};
     const char *tail = str_text(&s->tail);
     size_t size = s->tail.size > TAIL_SIZE ? TAIL_SIZE : s->tail.size;
+    auto_free char *excerpt = NULL;
 
     str_add_quoted(&quoted, words);
     if (result->signal != 0)
@@ -324,7 +325,11 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
             line += length + (line[length] == '\n');
         }
     }
-    return error_detail(err, "------\n > %s:\n%s------\n", str_text(&s->text), str_text(&escaped));
+    /* The last lines of the log, then the place in the Dockerfile. */
+    dockerfile_locate(s->stage->build->df, s->in, NULL, err);
+    excerpt = mem_strdup(err->detail);
+    return error_detail(err, "------\n > %s:\n%s------\n%s", str_text(&s->text),
+                        str_text(&escaped), excerpt);
 }
 
 static void hosts_text(const struct build_options *o, struct str *out)
