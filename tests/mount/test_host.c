@@ -1,0 +1,179 @@
+/* test_host.c - a view shown in the caller's own namespace, through fusermount3: `img mount`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/mount/rig.h"
+
+static char *made_directory(void)
+{
+    char *directory = str_format("%s/host", test_dir());
+
+    if (mkdir(directory, 0755) < 0)
+        check_fail("cannot make '%s': %s", directory, strerror(errno));
+    return directory;
+}
+
+/* A layer with what only root of the image could read. */
+static int64_t made_layer(struct rig *r)
+{
+    rig_mount(r, NULL, 0, NULL);
+    free(rig_shell(r, "mkdir etc; echo secret > etc/shadow; chmod 0 etc/shadow; chmod 700 etc; "
+                      "chown 33:33 etc/shadow 2>/dev/null; cp /usr/bin/id id; chmod 4755 id; "
+                      "ln -s etc/shadow link"));
+    return rig_seal(r);
+}
+
+/* Mounts and serves in a process of its own, as `img mount` does. */
+static pid_t serve_host(struct rig *r, const int64_t *layer, const struct mount_options *options,
+                        const char *directory)
+{
+    pid_t server;
+    int fd = -1;
+    int status = mount_host(directory, options, &fd, &test_err);
+
+    test_need("fusermount3", status != -ENOENT && status != -EPERM, test_err.text);
+    check_ok(status);
+    store_close(STEAL(&r->store)); /* not to be used across fork */
+    server = fork();
+    if (server == 0) {
+        struct view_options view_options = {.label = "the image", .read_only = !options->writable};
+        auto_free char *state = str_format("%s/state", test_dir());
+        struct view *view;
+
+        if (store_open(state, NULL, &r->store, &test_err) < 0 ||
+            view_open(r->store, layer, 1, &view_options, &view, &test_err) < 0)
+            _exit(1);
+        _exit(mount_serve_here(view, fd, options, &test_err) == 0 ? 42 : 1);
+    }
+    cleanup_close_fd(&fd);
+    return server;
+}
+
+static char *path_in(const char *directory, const char *name)
+{
+    static char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return path;
+}
+
+static int try_to_open(const char *directory, const char *name, int flags)
+{
+    int fd = open(path_in(directory, name), flags | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return -errno;
+    (void)close(fd);
+    return 0;
+}
+
+static void check_ended(pid_t server)
+{
+    int status;
+
+    check_int(waitpid(server, &status, 0), server);
+    check_int(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 42);
+}
+
+TEST(host, the_caller_reads_everything_and_changes_nothing)
+{
+    auto_rig struct rig *r = rig_new();
+    auto_free char *directory = made_directory();
+    struct mount_options options = {.host = true};
+    int64_t layer = made_layer(r);
+    pid_t server = serve_host(r, &layer, &options, directory);
+    struct statvfs vfs;
+    struct stat st;
+
+    check_ok(try_to_open(directory, "etc/shadow", O_RDONLY));
+    check_ok(try_to_open(directory, "link", O_RDONLY));
+    check_int(stat(path_in(directory, "etc/shadow"), &st), 0);
+    check_int(st.st_mode, S_IFREG);
+    check_int(st.st_size, 7);
+    check_fails(try_to_open(directory, "new", O_CREAT | O_WRONLY), EROFS);
+    check_fails(try_to_open(directory, "etc/shadow", O_WRONLY), EROFS);
+    check_int(statvfs(directory, &vfs), 0);
+    check_int(vfs.f_flag & (ST_NOSUID | ST_NODEV | ST_RDONLY), ST_NOSUID | ST_NODEV | ST_RDONLY);
+    check_ok(mount_host_undo(directory, &test_err));
+    check_ended(server);
+    check_fails(try_to_open(directory, "etc/shadow", O_RDONLY), ENOENT);
+}
+
+/* `img mount --rw`: changes live as long as the server. */
+TEST(host, a_writable_mount_takes_changes)
+{
+    auto_rig struct rig *r = rig_new();
+    auto_free char *directory = made_directory();
+    struct mount_options options = {.host = true, .writable = true};
+    int64_t layer = made_layer(r);
+    pid_t server = serve_host(r, &layer, &options, directory);
+
+    check_ok(try_to_open(directory, "new", O_CREAT | O_WRONLY));
+    check_ok(try_to_open(directory, "etc/shadow", O_WRONLY | O_TRUNC));
+    check_ok(mount_host_undo(directory, &test_err));
+    check_ended(server);
+}
+
+TEST(host, a_mount_in_use_is_not_undone)
+{
+    auto_rig struct rig *r = rig_new();
+    auto_free char *directory = made_directory();
+    struct mount_options options = {.host = true};
+    int64_t layer = made_layer(r);
+    pid_t server = serve_host(r, &layer, &options, directory);
+    int fd = open(path_in(directory, "etc/shadow"), O_RDONLY | O_CLOEXEC);
+
+    check_ok(fd);
+    check_fails(mount_host_undo(directory, &test_err), EBUSY);
+    check_true(strstr(test_err.text, "cannot unmount '") == test_err.text);
+    check_true(strstr(test_err.text, "busy") != NULL);
+    check_int(close(fd), 0);
+    check_ok(mount_host_undo(directory, &test_err));
+    check_ended(server);
+}
+
+TEST(host, a_missing_directory_is_named)
+{
+    struct mount_options options = {.host = true};
+    auto_free char *directory = str_format("%s/missing", test_dir());
+    int fd = -1;
+    int status = mount_host(directory, &options, &fd, &test_err);
+
+    test_need("fusermount3", status != -ENOENT, test_err.text);
+    check_fails(status, EPERM);
+    check_true(strstr(test_err.text, directory) != NULL);
+    check_true(strstr(test_err.text, "No such file or directory") != NULL);
+    check_int(fd, -1);
+}
+
+TEST(host, what_is_not_mounted_is_not_undone)
+{
+    auto_free char *directory = made_directory();
+    int status = mount_host_undo(directory, &test_err);
+
+    test_need("fusermount3", status != -ENOENT, test_err.text);
+    check_fails(status, EBUSY);
+}
+
+TEST(host, without_fusermount3_the_way_out_is_named)
+{
+    struct mount_options options = {.host = true};
+    auto_free char *directory = made_directory();
+    auto_free char *path = mem_strdup(getenv("PATH"));
+    int status;
+    int fd;
+
+    check_int(setenv("PATH", "/nonexistent", 1), 0);
+    status = mount_host(directory, &options, &fd, &test_err);
+    check_int(setenv("PATH", path, 1), 0);
+    check_fails(status, ENOENT);
+    check_error(&test_err, ENOENT, "'fusermount3' is not installed");
+    check_hint(&test_err, "install the package fuse3, or look inside with 'img shell'");
+}
