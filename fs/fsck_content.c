@@ -15,6 +15,7 @@
 #include "fs/blob.h"
 #include "fs/fsck_internal.h"
 #include "fs/index.h"
+#include "fs/layer.h"
 
 #include "fs/base/banned.h"
 
@@ -219,15 +220,42 @@ static int judge_layer_index(struct fsck *f, const struct check_layer *layer, st
     return r;
 }
 
-/* A pulled layer's pack is its tar. */
+/* A built layer's tar is made from index and packs, the same each time. */
+static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct verdict *v)
+{
+    auto_reader struct reader *reader = NULL;
+    auto_hasher struct hasher *hasher = hasher_new();
+    auto_free uint8_t *buf = mem_alloc(HASH_SIZE);
+    struct error ignored = {0};
+    struct digest actual;
+    uint64_t size = 0;
+    ssize_t n = layer_tar_open(f->store, row->id, &reader, &ignored);
+
+    while (n >= 0 && (n = reader_read(reader, buf, HASH_SIZE, &ignored)) > 0) {
+        hasher_update(hasher, buf, (size_t)n);
+        size += (uint64_t)n;
+    }
+    f->result->checked_bytes += size;
+    if (n < 0) {
+        find(v, FSCK_CONTENT, "%s", ignored.text);
+        return 0;
+    }
+    hasher_final(hasher, &actual);
+    if (size != row->tar_size_bytes || !digest_equal(&actual, &row->diff_id))
+        find(v, FSCK_CONTENT, "its tar does not match its diff id");
+    return 0;
+}
+
 static int judge_tar(struct fsck *f, const struct layer_row *row, struct verdict *v,
                      struct error *err)
 {
     struct object object;
 
-    if (v->kind != 0 || !row->has_diff_id || f->options->quick || row->kind != LAYER_PULLED)
+    if (v->kind != 0 || !row->has_diff_id || f->options->quick)
         return 0;
-    object_of_id(OBJECT_PACK, row->pack, &object);
+    if (row->kind == LAYER_BUILT)
+        return judge_built_tar(f, row, v);
+    object_of_id(OBJECT_PACK, row->pack, &object); /* a pulled layer's pack is its tar */
     return judge_file(f, &object, row->tar_size_bytes, &row->diff_id, v, err);
 }
 

@@ -252,8 +252,11 @@ static int report_removed(struct collection *c, struct gc_report *report, struct
     return 0;
 }
 
-static void remove_objects(struct collection *c, const struct gc_dead *dead)
+/* True when all of them are gone. */
+static bool remove_objects(struct collection *c, const struct gc_dead *dead)
 {
+    bool is_complete = true;
+
     for (size_t i = 0; i < dead->count; i++) {
         const struct object *object = &dead->items[i].object;
         uint64_t id;
@@ -262,24 +265,49 @@ static void remove_objects(struct collection *c, const struct gc_dead *dead)
             pack_forget(c->store, id);
         if (object->kind == OBJECT_INDEX)
             index_forget(c->store, dead->items[i].layer);
-        if (FAILPOINT("gc.unlink") < 0 ||
-            (unlinkat(object_dir(c->store, object->kind), object->name, 0) < 0 && errno != ENOENT))
-            log_warn("cannot remove '%s/%s/%s', continuing without", c->store->path,
-                     object_dir_name(object->kind), object->name);
+        if (FAILPOINT("gc.unlink") == 0 &&
+            (unlinkat(object_dir(c->store, object->kind), object->name, 0) == 0 || errno == ENOENT))
+            continue;
+        is_complete = false;
+        log_warn("cannot remove '%s/%s/%s', continuing without", c->store->path,
+                 object_dir_name(object->kind), object->name);
     }
+    return is_complete;
 }
 
 static void remove_files(struct collection *c)
 {
     struct error err = {0};
+    bool is_complete = remove_objects(c, &c->dead);
 
-    remove_objects(c, &c->dead);
-    remove_objects(c, &c->orphans);
+    /* Otherwise closing the store, or whoever opens it next, tries again. */
+    if (remove_objects(c, &c->orphans) && is_complete)
+        store_unmark_dead(c->store);
     for (size_t i = 0; i < c->partials.count; i++)
         (void)unlinkat(c->store->partial_fd, c->partials.items[i],
                        0); /* the next one tries again */
     if (gc_shrink_database(c->store, &err) < 0)
         log_debug("%s", err.text);
+}
+
+static void add_lines(const struct gc_dead *dead, struct str *lines)
+{
+    for (size_t i = 0; i < dead->count; i++)
+        str_addf(lines, "%s-%s\n", object_noun(dead->items[i].object.kind),
+                 dead->items[i].object.name);
+}
+
+/* Before their rows go: killed afterwards, we leave a list of what to remove, not garbage that only
+ * another collection would find. */
+static int mark_dead(struct collection *c, struct error *err)
+{
+    auto_str struct str lines = {0};
+
+    if (c->dead.count + c->orphans.count == 0)
+        return 0;
+    add_lines(&c->dead, &lines);
+    add_lines(&c->orphans, &lines);
+    return store_mark_dead(c->store, &lines, err);
 }
 
 static int collect(struct collection *c, struct gc_report *report, struct error *err)
@@ -297,7 +325,9 @@ static int collect(struct collection *c, struct gc_report *report, struct error 
         r = report_removed(c, report, err);
     if (r < 0 || c->options->dry_run)
         return r; /* rolled back */
-    r = store_commit(&tx, err);
+    r = mark_dead(c, err);
+    if (r == 0)
+        r = store_commit(&tx, err);
     if (r == 0)
         remove_files(c);
     return r;

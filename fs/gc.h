@@ -3,7 +3,7 @@
  * Roots are named images, cache records, cache mounts and whatever lives: every open store holds
  * the gc lock shared, a collection takes it exclusively, so what a running build uses or has just
  * made cannot vanish (SECURITY S5, S8). Rows go in one transaction, files after it; a collection
- * killed in between leaves files without rows, which the next one takes.
+ * killed in between leaves a list of them, which the next opening of the store works off.
  */
 #pragma once
 

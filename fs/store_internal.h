@@ -149,11 +149,15 @@ int object_sync_dirs(struct store *store, struct error *err);
 int locked_file_open(int dir_fd, const char *name, int operation, int *out);
 
 /* -- store_recover.c -- */
-/* Removes objects without a row that the markers in work directory `fd` name. */
-int recover_markers(struct store *store, int fd, struct error *err);
+/* Two kinds of files in a work directory name objects that go when they have no row: an empty one
+ * per object on its way in, and a list of many on their way out. */
+#define MARKER_PREFIX "made-" /* made-<noun>-<name> */
+#define MARKER_LIST "dead"    /* lines of <noun>-<name> */
+/* Writes that list, before the transaction that deletes the rows commits. */
+int store_mark_dead(struct store *store, const struct str *lines, struct error *err);
+void store_unmark_dead(struct store *store);
 void store_recover(struct store *store); /* what dead processes left; trouble is only logged */
 void store_work_retire(struct store *store);
-#define MARKER_PREFIX "made-"
 
 /* Whether a row names the object. */
 int object_has_row(struct store *store, const struct object *object, bool *has_row,

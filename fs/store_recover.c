@@ -18,7 +18,7 @@
 
 #include "fs/base/banned.h"
 
-#define RECOVER_NAMES_MAX 4096 /* the rest next time */
+#define MARKER_LIST_SIZE_MAX (64u << 20) /* half a million objects */
 
 /* Names in a directory, without "." and "..". */
 static int list_names(int dir_fd, struct strv *names)
@@ -33,7 +33,7 @@ static int list_names(int dir_fd, struct strv *names)
         cleanup_close_fd(&fd);
         return -code;
     }
-    while ((entry = readdir(dir)) && names->count < RECOVER_NAMES_MAX)
+    while ((entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             strv_add(names, entry->d_name);
     (void)closedir(dir); /* it was only read */
@@ -70,16 +70,14 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
     return 0;
 }
 
-static bool parse_marker(const char *name, struct object *out)
+/* "<noun>-<name>" */
+static bool parse_object(const char *text, struct object *out)
 {
-    if (!text_starts(name, MARKER_PREFIX))
-        return false;
-    name += strlen(MARKER_PREFIX);
     for (unsigned kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
         size_t size = strlen(object_noun(kind));
 
-        if (strncmp(name, object_noun(kind), size) == 0 && name[size] == '-')
-            return object_parse_name(kind, name + size + 1, out);
+        if (strncmp(text, object_noun(kind), size) == 0 && text[size] == '-')
+            return object_parse_name(kind, text + size + 1, out);
     }
     return false;
 }
@@ -98,11 +96,45 @@ static int remove_without_row(struct store *store, const struct object *object, 
     return 0;
 }
 
-int recover_markers(struct store *store, int fd, struct error *err)
+static int recover_list(struct store *store, int fd, struct error *err)
+{
+    auto_str struct str lines = {0};
+    struct object object;
+    int r = io_read_file(fd, MARKER_LIST, MARKER_LIST_SIZE_MAX, &lines, err);
+
+    for (char *line = lines.data; r == 0 && line && *line;) {
+        char *end = line + strcspn(line, "\n");
+        bool is_last = *end == '\0';
+
+        *end = '\0';
+        if (parse_object(line, &object))
+            r = remove_without_row(store, &object, err);
+        line = is_last ? end : end + 1;
+    }
+    return r;
+}
+
+static bool is_marker(const char *name)
+{
+    return text_starts(name, MARKER_PREFIX) || strcmp(name, MARKER_LIST) == 0;
+}
+
+static int recover_marker(struct store *store, int fd, const char *name, struct error *err)
+{
+    struct object object;
+
+    if (strcmp(name, MARKER_LIST) == 0)
+        return recover_list(store, fd, err);
+    if (!parse_object(name + strlen(MARKER_PREFIX), &object))
+        return 0;
+    return remove_without_row(store, &object, err);
+}
+
+/* Removes the objects without a row that the markers in work directory `fd` name. */
+static int recover_markers(struct store *store, int fd, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
     auto_strv struct strv names = {0};
-    struct object object;
     int r = list_names(fd, &names);
 
     if (r < 0) {
@@ -110,15 +142,42 @@ int recover_markers(struct store *store, int fd, struct error *err)
         return error_errno(err, "cannot list a directory of '%s/work'", store->path);
     }
     for (size_t i = 0; i < names.count && r == 0; i++) {
-        if (!parse_marker(names.items[i], &object))
+        if (!is_marker(names.items[i]))
             continue;
         /* A writer links a blob and inserts its row in one transaction: so look in one, too. */
         if (!tx.store)
             r = store_begin(store, &tx, err);
         if (r == 0)
-            r = remove_without_row(store, &object, err);
+            r = recover_marker(store, fd, names.items[i], err);
     }
     return r;
+}
+
+int store_mark_dead(struct store *store, const struct str *lines, struct error *err)
+{
+    auto_close int fd = -1;
+    int dir_fd = -1;
+    int r = store_work_dir(store, &dir_fd, err);
+
+    if (r < 0)
+        return r;
+    fd = openat(dir_fd, MARKER_LIST, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, "cannot create '%s/work/%s/" MARKER_LIST "'", store->path,
+                           store->work_name);
+    r = io_write_full(fd, lines->data, lines->size);
+    if (r < 0) {
+        errno = -r;
+        return error_errno(err, "cannot write '%s/work/%s/" MARKER_LIST "'", store->path,
+                           store->work_name);
+    }
+    return 0;
+}
+
+void store_unmark_dead(struct store *store)
+{
+    if (store->work_fd >= 0)
+        (void)unlinkat(store->work_fd, MARKER_LIST, 0); /* goes with the directory otherwise */
 }
 
 static int remove_work_dir(struct store *store, const char *name, int fd, struct error *err)

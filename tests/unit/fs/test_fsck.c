@@ -13,6 +13,7 @@
 #include "fs/base/io.h"
 #include "fs/blob.h"
 #include "fs/fsck.h"
+#include "fs/layer.h"
 #include "fs/pack.h"
 #include "tests/lib/database.h"
 #include "tests/lib/state.h"
@@ -255,6 +256,33 @@ TEST(fsck, finds_a_pulled_pack_with_other_bytes)
     said = check_repaired(false);
     check_true(strstr(said, "content layer ") != NULL);
     check_false(has_image());
+}
+
+TEST(fsck, finds_a_built_pack_with_other_bytes_once_its_diff_id_is_known)
+{
+    auto_store struct store *store = NULL;
+    auto_free char *said = NULL;
+    auto_free char *pack = NULL;
+    struct layer_row row;
+    struct digest diff_id;
+    struct digest key = state_digest("made");
+    auto_cache_row struct cache_row record = {0};
+    uint64_t size = 0;
+
+    make_store();
+    run_sql("DELETE FROM file");
+    store = state_open();
+    check_ok(store_cache_get(store, &key, &record, &test_err));
+    check_ok(layer_digest(store, record.layer, &diff_id, &size, &test_err));
+    check_ok(store_layer_get(store, record.layer, &row, &test_err));
+    check_true(row.has_diff_id);
+    store_close(STEAL(&store));
+    check_clean();
+    pack = object_of("pack", "built");
+    flip_last_byte(pack);
+    said = check_repaired(false);
+    check_true(strncmp(said, "content layer ", strlen("content layer ")) == 0);
+    check_false(has_record());
 }
 
 TEST(fsck, finds_a_shared_content_with_other_bytes)
