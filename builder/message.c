@@ -386,5 +386,7 @@ int message_memfd(const char *name, const void *bytes, size_t size)
         return r;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
         return -errno;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return -errno;
     return steal_fd(&fd);
 }

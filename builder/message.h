@@ -66,7 +66,7 @@ struct packet {
     uint32_t index;    /* STAGE */
     int32_t code;      /* STAGE, FAILED: positive errno */
     int32_t status;    /* EXITED: as from waitpid(2) */
-    uint64_t id_count; /* READY */
+    uint64_t id_count; /* READY; OPTIONS: not 0 when this process has its user namespace already */
     struct spawner_options options; /* OPTIONS */
     uint32_t watch_parent; /* OPTIONS: PDEATHSIG is safe, the opener is img's main thread */
     uint32_t sealed;       /* OPTIONS: the running image is a sealed memfd (R9) */
@@ -98,5 +98,5 @@ void spec_copy_release(struct spec_copy *copy);
 DEFINE_CLEANUP_VALUE(spec_copy_release, struct spec_copy)
 #define auto_spec_copy CLEANUP(spec_copy_release)
 
-/* A data memfd holding `bytes`, sealed; or -errno. */
+/* A data memfd holding `bytes`, sealed, read from its start; or -errno. */
 int message_memfd(const char *name, const void *bytes, size_t size);

@@ -22,3 +22,5 @@ void network_resolv_conf(enum sandbox_network network, struct str *out);
 /* The same from a given host file. */
 void network_resolv_conf_from(enum sandbox_network network, const char *host, size_t host_size,
                               struct str *out);
+/* Where that helper is installed, a static path, or NULL; AUTO: whichever comes first. */
+const char *network_program(enum spawner_network_helper helper);

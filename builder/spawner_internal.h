@@ -20,7 +20,9 @@
 #include "builder/spawner.h"
 
 #define SPAWNER_ARGV0 "img-spawner"
+#define SPAWNER_AGAIN "again" /* argv[1] of one that has executed itself */
 #define SPAWNER_SOCKET 3 /* its only inherited descriptor besides stdio */
+#define SPAWNER_ORDERS 4 /* when it has executed itself anew: a memfd with its OPTIONS packet */
 #define STEP_DEFAULT_SHM_SIZE (64u << 20)
 
 /* A network namespace and what connects it. Used by one step at a time, so that two steps cannot
@@ -70,8 +72,9 @@ struct spawner_state {
     } steps;
 };
 
-/* Everything between exec and READY. */
-int spawner_set_up(struct spawner_state *state, struct error *err);
+/* Everything between exec and READY. Where the running image is not sealed yet, executes a copy of
+ * it inside the new namespaces, which comes back here with `orders->id_count` set. */
+int spawner_set_up(struct spawner_state *state, const struct packet *orders, struct error *err);
 
 /* What the first slot's maker also finds out. */
 struct namespace_probe {

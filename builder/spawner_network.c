@@ -31,26 +31,12 @@
 
 #define SLOTS_MAX 64u /* more steps at once would be a bug: jobs are bounded by the caller */
 
-static const char *const slirp4netns_paths[] = {"/usr/bin/slirp4netns", "/usr/local/bin/slirp4netns",
-                                                "/bin/slirp4netns",
-                                                "/run/current-system/sw/bin/slirp4netns", NULL};
-static const char *const pasta_paths[] = {"/usr/bin/pasta", "/usr/local/bin/pasta", "/bin/pasta",
-                                          "/run/current-system/sw/bin/pasta", NULL};
-
-static const char *find_program(const char *const *paths)
-{
-    for (; *paths; paths++)
-        if (access(*paths, X_OK) == 0)
-            return *paths;
-    return NULL;
-}
-
 void network_find_helpers(struct spawner_state *state)
 {
     if (state->options.network_helper != SPAWNER_HELPER_PASTA)
-        state->slirp4netns = find_program(slirp4netns_paths);
+        state->slirp4netns = network_program(SPAWNER_HELPER_SLIRP4NETNS);
     if (state->options.network_helper != SPAWNER_HELPER_SLIRP4NETNS)
-        state->pasta = find_program(pasta_paths);
+        state->pasta = network_program(SPAWNER_HELPER_PASTA);
 }
 
 /* ---- a namespace ---- */

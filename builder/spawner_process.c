@@ -142,33 +142,43 @@ static void watch_parent(const struct packet *options)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a valid signal: cannot fail */
 }
 
-static _Noreturn void run(void)
+static int read_orders(bool again, struct packet *packet)
+{
+    if (!again)
+        return packet_receive(SPAWNER_SOCKET, packet, NULL, NULL) > 0 ? 0 : -EPIPE;
+    if (io_read_full(SPAWNER_ORDERS, packet, sizeof(*packet)) < 0)
+        return -EPIPE;
+    close(SPAWNER_ORDERS);
+    return 0;
+}
+
+static _Noreturn void run(bool again)
 {
     struct spawner_state state = {
         .kit = {-1, -1, -1}, .host_mounts_fd = -1, .life_fds = {-1, -1}, .signal_fd = -1};
-    struct packet packet;
+    struct packet orders;
+    struct packet word = {.kind = PACKET_READY};
     struct error err;
     int r;
 
     error_clear(&err);
-    if (packet_receive(SPAWNER_SOCKET, &packet, NULL, NULL) <= 0 || packet.kind != PACKET_OPTIONS)
+    if (read_orders(again, &orders) < 0 || orders.kind != PACKET_OPTIONS)
         _exit(1);
-    state.options = packet.options;
-    watch_parent(&packet);
+    state.options = orders.options;
+    watch_parent(&orders);
     r = prepare_process(&state);
     if (r < 0)
         error_set(&err, -r, "cannot prepare the spawner: %s", strerror(-r));
     else
-        r = spawner_set_up(&state, &err);
-    watch_parent(&packet);
+        r = spawner_set_up(&state, &orders, &err);
+    watch_parent(&orders);
+    word.id_count = state.id_count;
     if (r < 0)
-        packet_from_error(&packet, &err);
-    else
-        packet = (struct packet){.kind = PACKET_READY, .id_count = state.id_count};
-    if (packet_send(SPAWNER_SOCKET, &packet, NULL, 0) < 0)
+        packet_from_error(&word, &err);
+    if (packet_send(SPAWNER_SOCKET, &word, NULL, 0) < 0)
         _exit(1);
     if (r < 0)
-        refuse(&packet);
+        refuse(&word);
     refill(&state);
     if (state.options.prepare_network) {
         struct network_slot *slot = NULL;
@@ -182,15 +192,17 @@ static _Noreturn void run(void)
 
 void spawner_main_if_asked(int argc, char **argv)
 {
+    bool again = argc == 2 && strcmp(argv[1], SPAWNER_AGAIN) == 0;
     int type = 0;
     socklen_t size = sizeof(type);
 
-    if (argc != 1 || strcmp(argv[0], SPAWNER_ARGV0) != 0)
+    if (argc < 1 || strcmp(argv[0], SPAWNER_ARGV0) != 0)
         return;
-    if (getsockopt(SPAWNER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+    if ((argc != 1 && !again) ||
+        getsockopt(SPAWNER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
         type != SOCK_SEQPACKET) {
         dprintf(STDERR_FILENO, "img: '%s' is not a command; img starts it by itself\n", argv[0]);
         _exit(2);
     }
-    run();
+    run(again);
 }

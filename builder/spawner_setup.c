@@ -161,10 +161,13 @@ static int become_root(const struct id_map *map, struct error *err)
         return error_errno(err, "cannot drop the supplementary groups");
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return error_errno(err, "cannot become root of the user namespace");
-    /* From here on nobody may trace this process or its children, or open their executable (R9). */
-    if (prctl(PR_SET_DUMPABLE, 0) < 0)
-        return error_errno(err, "cannot protect the process");
     return 0;
+}
+
+/* From here on nobody may trace this process or its children, or open their executable (R9). */
+static int protect_process(struct error *err)
+{
+    return prctl(PR_SET_DUMPABLE, 0) < 0 ? error_errno(err, "cannot protect the process") : 0;
 }
 
 /* ---- /dev/net/tun ---- */
@@ -408,7 +411,78 @@ static int check_fuse(struct error *err)
     return error_hint(err, "run as root: chmod 0666 /dev/fuse");
 }
 
-int spawner_set_up(struct spawner_state *state, struct error *err)
+/* ---- our own image ---- */
+
+/* Where executable memfds are forbidden (vm.memfd_noexec=2), init runs from a file on a read-only
+ * mount that exists nowhere else: opening /proc/1/exe for writing answers EROFS (R9). */
+static int copy_image(void)
+{
+    static const struct mounts_option options[] = {{"mode", "0755"}, {"size", "256m"}};
+    auto_close int mount_fd = mounts_create("tmpfs", options, 2, MOUNT_ATTR_NODEV);
+    auto_close int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    auto_close int to = -1;
+    struct stat st;
+    int r;
+
+    if (mount_fd < 0)
+        return mount_fd;
+    if (from < 0 || fstat(from, &st) < 0)
+        return -errno;
+    to = openat(mount_fd, "img", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0555);
+    if (to < 0)
+        return -errno;
+    r = io_copy_range(from, 0, to, 0, (uint64_t)st.st_size);
+    if (r < 0)
+        return r;
+    cleanup_close_fd(&to); /* a file open for writing cannot be executed */
+    r = mounts_set(mount_fd, MOUNT_ATTR_RDONLY, false);
+    if (r < 0)
+        return r;
+    to = openat(mount_fd, "img", O_PATH | O_CLOEXEC);
+    return to < 0 ? -errno : steal_fd(&to);
+}
+
+static int execute_copy(struct spawner_state *state, const struct packet *orders,
+                        struct error *err)
+{
+    char name[] = SPAWNER_ARGV0;
+    char again[] = SPAWNER_AGAIN;
+    char *argv[] = {name, again, NULL};
+    struct packet packet = *orders;
+    auto_close int image = copy_image();
+    auto_close int said = -1;
+
+    if (image < 0)
+        return error_set(err, -image, "cannot copy the img executable: %s", strerror(-image));
+    packet.id_count = state->id_count;
+    packet.sealed = true;
+    said = message_memfd("orders", &packet, sizeof(packet));
+    if (said < 0 || dup2(said, SPAWNER_ORDERS) < 0 || fcntl(SPAWNER_SOCKET, F_SETFD, 0) < 0)
+        return error_errno(err, "cannot pass on the orders");
+    syscall(SYS_execveat, image, "", argv, environ, AT_EMPTY_PATH);
+    return error_errno(err, "cannot execute a copy of img");
+}
+
+/* ---- all of it ---- */
+
+static int enter_namespaces(struct spawner_state *state, struct error *err)
+{
+    struct id_map map;
+    int r = id_map_plan(state->options.single_id, &map, err);
+
+    if (r < 0)
+        return r;
+    open_tun_for_helper();
+    r = make_user_namespace(&map, err);
+    if (r == 0)
+        r = become_root(&map, err);
+    if (r < 0)
+        return r;
+    state->id_count = id_ranges_total(&map.uids);
+    return unshare(CLONE_NEWNS) < 0 ? explain_no_capability(errno, err) : 0;
+}
+
+int spawner_set_up(struct spawner_state *state, const struct packet *orders, struct error *err)
 {
     __attribute__((cleanup(cleanup_template_release))) struct template t = {
         .devices = {-1, -1, -1, -1, -1, -1, -1, -1},
@@ -418,21 +492,17 @@ int spawner_set_up(struct spawner_state *state, struct error *err)
         .empty = -1,
         .stage = -1,
     };
-    struct id_map map;
-    int r = id_map_plan(state->options.single_id, &map, err);
+    int r = 0;
 
+    state->id_count = orders->id_count;
+    if (state->id_count == 0)
+        r = enter_namespaces(state, err);
+    if (r == 0 && !orders->sealed)
+        r = execute_copy(state, orders, err); /* comes back only when it failed */
     if (r == 0)
-        open_tun_for_helper();
+        r = protect_process(err);
     if (r == 0)
-        r = make_user_namespace(&map, err);
-    if (r == 0)
-        r = become_root(&map, err);
-    if (r < 0)
-        return r;
-    state->id_count = id_ranges_total(&map.uids);
-    if (unshare(CLONE_NEWNS) < 0)
-        return explain_no_capability(errno, err);
-    r = collect(state, &t, err);
+        r = collect(state, &t, err);
     if (r < 0)
         return r;
     r = lay_out(state, &t);

@@ -3,20 +3,18 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/base/io.h"
 #include "tests/build/mirror.h"
+#include "tests/build/own_host.h"
 #include "tests/build/scene.h"
 #include "tests/lib/test.h"
 
@@ -136,117 +134,87 @@ TEST(sandbox_network, a_dead_helper_is_replaced)
 
 /* ---- hosts that cannot ---- */
 
-static int write_file(const char *path, const char *text)
-{
-    auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    return fd < 0 ? -errno : io_write_full(fd, text, strlen(text));
-}
-
-/* Becomes root of a namespace where mounts can be made that hide things from img. */
-static int enter_own_host(void)
-{
-    auto_free char *uids = str_format("0 %u 1", geteuid());
-    auto_free char *gids = str_format("0 %u 1", getegid());
-
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        return 1;
-    if (write_file("/proc/self/setgroups", "deny") < 0 ||
-        write_file("/proc/self/uid_map", uids) < 0 || write_file("/proc/self/gid_map", gids) < 0)
-        return 2;
-    return 0;
-}
-
 struct outcome {
     int result;
     struct error err;
     char warning[512];
 };
 
+struct attempt {
+    const char *root;
+    bool is_optional;
+};
+
 /* One step with the default network, in this process's view of the host. */
-static void try_step(const char *root, bool is_optional, struct outcome *out)
+static void try_step(const void *argument, void *result)
 {
+    const struct attempt *attempt = argument;
+    struct outcome *out = result;
     const struct spawner_options options = {.single_id = true};
     char *argv[] = {(char *)(uintptr_t) "/bin/true", NULL};
     char *env[] = {NULL};
-    const struct sandbox_spec spec = {.argv = argv, .env = env, .network_optional = is_optional};
+    const struct sandbox_spec spec = {
+        .argv = argv, .env = env, .network_optional = attempt->is_optional};
     auto_spawner struct spawner *sp = NULL;
     auto_sandbox struct sandbox *box = NULL;
     auto_mirror struct mirror *m = NULL;
-    struct sandbox_result result;
+    struct sandbox_result status;
 
     out->result = spawner_open(&options, &sp, &out->err);
     if (out->result == 0)
         out->result = sandbox_start(sp, &spec, &box, &out->err);
     if (out->result < 0)
         return;
-    m = mirror_serve(root, sandbox_take_tree_fd(box, 0));
-    out->result = sandbox_wait(box, &result, &out->err);
+    m = mirror_serve(attempt->root, sandbox_take_tree_fd(box, 0));
+    out->result = sandbox_wait(box, &status, &out->err);
     (void)snprintf(out->warning, sizeof(out->warning), "%s", sandbox_warning(box));
 }
 
-/* Runs that where `hidden` is covered by an empty directory or by /dev/null. */
-static void try_without(const struct scene *s, const char *const *hidden, bool is_optional,
-                        struct outcome *out)
+static void try_without(const struct scene *s, const struct own_host_cover *covers,
+                        bool is_optional, struct outcome *out)
 {
-    int pipe_fds[2];
-    int status = 0;
-    pid_t pid;
+    const struct attempt attempt = {.root = s->root, .is_optional = is_optional};
 
-    check_ok(pipe2(pipe_fds, O_CLOEXEC));
-    pid = fork();
-    if (pid == 0) {
-        struct outcome child = {0};
-        int r = enter_own_host();
-
-        for (; r == 0 && *hidden; hidden++)
-            if (access(*hidden, F_OK) == 0 && mount("/dev/null", *hidden, NULL, MS_BIND, NULL) < 0)
-                r = 3;
-        if (r == 0) {
-            try_step(s->root, is_optional, &child);
-            r = io_write_full(pipe_fds[1], &child, sizeof(child)) < 0;
-        }
-        _exit(r);
-    }
-    close(pipe_fds[1]);
-    if (io_read_full(pipe_fds[0], out, sizeof(*out)) < 0)
-        memset(out, 0, sizeof(*out));
-    close(pipe_fds[0]);
-    check_int(waitpid(pid, &status, 0), pid);
-    check_int(status, 0);
+    memset(out, 0, sizeof(*out));
+    own_host_run(covers, try_step, &attempt, out, sizeof(*out));
 }
 
 TEST(sandbox_network, a_missing_helper_is_an_error_with_a_way_out_or_a_warning)
 {
-    static const char *const hidden[] = {"/usr/bin/slirp4netns", "/usr/bin/pasta",
-                                         "/usr/local/bin/slirp4netns", "/usr/local/bin/pasta",
-                                         NULL};
+    static const struct own_host_cover covers[] = {
+        {"/usr/bin/slirp4netns", OWN_HOST_NOTHING},
+        {"/usr/bin/pasta", OWN_HOST_NOTHING},
+        {"/usr/local/bin/slirp4netns", OWN_HOST_NOTHING},
+        {"/usr/local/bin/pasta", OWN_HOST_NOTHING},
+        {NULL, NULL},
+    };
     const char *sentence =
         "a step wants the network, and neither slirp4netns nor pasta is installed";
     auto_scene struct scene s = scene_new(NULL);
     struct outcome out;
 
-    try_without(&s, hidden, false, &out);
+    try_without(&s, covers, false, &out);
     check_int(out.result, -ENOENT);
     check_error(&out.err, ENOENT, sentence);
     check_hint(&out.err,
                "install slirp4netns or passt, or build with --network=none or --network=host");
-    try_without(&s, hidden, true, &out);
+    try_without(&s, covers, true, &out);
     check_int(out.result, 0);
     check_text(out.warning, sentence);
 }
 
 TEST(sandbox_network, a_missing_tun_device_is_an_error_with_a_way_out_or_a_warning)
 {
-    static const char *const hidden[] = {"/dev/net/tun", NULL};
+    static const struct own_host_cover covers[] = {{"/dev/net/tun", OWN_HOST_NOTHING},
+                                                   {NULL, NULL}};
     auto_scene struct scene s = scene_new(NULL);
     struct outcome out;
 
     test_need("slirp4netns", access("/usr/bin/slirp4netns", X_OK) == 0, "slirp4netns is missing");
-    try_without(&s, hidden, false, &out);
+    try_without(&s, covers, false, &out);
     check_int(out.result, -ECONNREFUSED);
     check_true(strstr(out.err.text, "the network helper did not start: ") == out.err.text);
-    try_without(&s, hidden, true, &out);
+    try_without(&s, covers, true, &out);
     check_int(out.result, 0);
     check_true(strstr(out.warning, "the network helper did not start: ") == out.warning);
 }

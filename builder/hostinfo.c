@@ -1,0 +1,161 @@
+/* hostinfo.c - one probe per row, none of which changes the host. */
+#include "builder/hostinfo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "builder/idmap.h"
+#include "builder/network.h"
+#include "builder/spawner.h"
+#include "fs/base/str.h"
+
+#include "fs/base/banned.h"
+
+/* mount_setattr(2) is the youngest call a step cannot do without. */
+#define KERNEL_MAJOR 5u
+#define KERNEL_MINOR 12u
+
+static struct host_row *add_row(struct host_report *out, const char *name, bool ok, char *sentence)
+{
+    struct host_row *row = array_add(out);
+
+    row->name = name;
+    row->ok = ok;
+    row->sentence = sentence;
+    return row;
+}
+
+static void add_failure(struct host_report *out, const char *name, const struct error *err)
+{
+    struct host_row *row = add_row(out, name, false, mem_strdup(err->text));
+
+    row->remedy = err->hint[0] ? mem_strdup(err->hint) : NULL;
+}
+
+static void probe_kernel(struct host_report *out)
+{
+    struct utsname names;
+    unsigned major_number = 0;
+    unsigned minor_number = 0;
+    struct host_row *row;
+
+    if (uname(&names) < 0 || sscanf(names.release, "%u.%u", &major_number, &minor_number) != 2) {
+        add_row(out, "kernel", false, mem_strdup("its release is unknown"));
+        return;
+    }
+    row = add_row(out, "kernel",
+                  major_number > KERNEL_MAJOR ||
+                      (major_number == KERNEL_MAJOR && minor_number >= KERNEL_MINOR),
+                  str_format("%s %s", names.sysname, names.release));
+    if (!row->ok)
+        row->remedy = str_format("steps need Linux %u.%u or later", KERNEL_MAJOR, KERNEL_MINOR);
+}
+
+static void probe_ids(struct host_report *out)
+{
+    static const char *const ways[] = {
+        [ID_MAP_HELPER] = "through newuidmap and newgidmap",
+        [ID_MAP_DIRECT] = "written by root",
+        [ID_MAP_SINGLE] = "the caller's own",
+    };
+    struct id_map map;
+    struct error err;
+    uint64_t total;
+    struct host_row *row;
+
+    error_clear(&err);
+    if (id_map_plan(false, &map, &err) < 0) {
+        add_failure(out, "subordinate ids", &err);
+        return;
+    }
+    total = id_ranges_total(&map.uids);
+    row = add_row(out, "subordinate ids", total >= ID_COUNT_WANTED,
+                  str_format("%ju from %u, %s", (uintmax_t)total, map.uids.items[0].outside,
+                             ways[map.way]));
+    row->optional = true;
+    if (!row->ok)
+        row->remedy = str_format("images use ids up to %u; give the account a larger range in "
+                                 "/etc/subuid and /etc/subgid",
+                                 ID_COUNT_WANTED - 1);
+}
+
+static void probe_device(struct host_report *out, const char *path, unsigned major_wanted,
+                         unsigned minor_wanted, bool is_optional, const char *remedy)
+{
+    auto_close int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int code = fd < 0 ? errno : 0;
+    struct host_row *row;
+    struct stat st;
+
+    if (code == 0 && (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) ||
+                      major(st.st_rdev) != major_wanted || minor(st.st_rdev) != minor_wanted))
+        code = ENODEV;
+    /* Root's own open says nothing about the subordinate id that will do it. */
+    if (code == 0 && geteuid() == 0 && !is_optional && (st.st_mode & 0006) != 0006)
+        code = EACCES;
+    row = add_row(out, path, code == 0,
+                  code == 0 ? mem_strdup("can be opened")
+                            : str_format("cannot be opened: %s", strerror(code)));
+    row->optional = is_optional;
+    if (code != 0)
+        row->remedy = mem_strdup(remedy);
+}
+
+/* All of it together: user, mount, pid and network namespaces, maps, procfs, filter. */
+static void probe_namespaces(struct host_report *out)
+{
+    auto_spawner struct spawner *sp = NULL;
+    struct error err;
+
+    error_clear(&err);
+    if (spawner_open(NULL, &sp, &err) < 0 || spawner_wait_ready(sp, &err) < 0) {
+        add_failure(out, "namespaces", &err);
+        return;
+    }
+    add_row(out, "namespaces", true, mem_strdup("steps can be isolated"));
+}
+
+static void probe_network(struct host_report *out)
+{
+    const char *program = network_program(SPAWNER_HELPER_AUTO);
+    struct host_row *row =
+        add_row(out, "network helper", program != NULL,
+                mem_strdup(program ? program : "neither slirp4netns nor pasta is installed"));
+
+    row->optional = true;
+    if (!program)
+        row->remedy = mem_strdup("install slirp4netns or passt; without, steps have no network but "
+                                 "--network=host");
+}
+
+void host_probe(struct host_report *out)
+{
+    *out = (struct host_report){0};
+    probe_kernel(out);
+    probe_ids(out);
+    probe_device(out, "/dev/fuse", 10, 229, false,
+                 "run as root: modprobe fuse; chmod 0666 /dev/fuse; in a container add --device "
+                 "/dev/fuse");
+    probe_namespaces(out);
+    probe_network(out);
+    probe_device(out, "/dev/net/tun", 10, 200, true,
+                 "run as root: modprobe tun; chmod 0666 /dev/net/tun");
+}
+
+void host_report_release(struct host_report *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        free(report->items[i].sentence);
+        free(report->items[i].remedy);
+    }
+    free(report->items);
+    *report = (struct host_report){0};
+}
