@@ -31,6 +31,7 @@ struct upload {
     uint64_t chunk_min;   /* OCI-Chunk-Min-Length */
     unsigned failures;    /* since the last progress */
     bool in_chunks;       /* the one PUT was tried and did not get through */
+    bool zero_is_wrong;   /* sending from byte 0 got 416: "0-0" means one byte */
 };
 
 static void set_session(struct upload *u, char *url)
@@ -139,9 +140,10 @@ static void abandon(struct upload *u)
     set_session(u, NULL);
 }
 
-/* "0-99": the registry has 100 bytes. Some say "bytes=0-99". An empty session says "0-0" or
- * nothing, and so does one with a single byte, which is then sent again. */
-static bool read_range(const struct http_response *answer, uint64_t *done_bytes)
+/* "0-99": the registry has 100 bytes; some say "bytes=0-99". "0-0" is one byte by the letter, but
+ * what many say of an empty session, so that is believed until it proves wrong. */
+static bool read_range(const struct upload *u, const struct http_response *answer,
+                       uint64_t *done_bytes)
 {
     const char *text = http_header(answer, "range");
     uint64_t last;
@@ -153,7 +155,7 @@ static bool read_range(const struct http_response *answer, uint64_t *done_bytes)
         text += strlen("bytes=");
     if (!text_starts(text, "0-") || !text_to_u64(text + 2, UINT64_MAX - 2, &last))
         return false;
-    *done_bytes = last > 0 ? last + 1 : 0;
+    *done_bytes = last > 0 || u->zero_is_wrong ? last + 1 : 0;
     return true;
 }
 
@@ -181,7 +183,7 @@ static int ask_where(struct upload *u, struct error *err)
         return r;
     if (answer.status != 204 && answer.status != 202 && answer.status != 200)
         return error_set(err, ESTALE, "'%s' has forgotten an upload", u->endpoint->host);
-    (void)read_range(&answer, &done_bytes); /* no range: nothing has arrived */
+    (void)read_range(u, &answer, &done_bytes); /* no range: nothing has arrived */
     r = take_location(u, &answer, err);
     return r < 0 ? r : check_done(u, done_bytes, err);
 }
@@ -286,6 +288,7 @@ static int judge(struct upload *u, int result, const struct http_response *answe
         return 0;
     }
     (void)client_refused(u->r, u->endpoint, answer, "upload", err);
+    u->zero_is_wrong = answer->status == 416 && u->done_bytes == 0;
     if (answer->status == 416 || is_passing(answer->status))
         return 0;
     return answer->status == 404 ? -ESTALE : -err->code;
@@ -322,7 +325,7 @@ static int send_chunk(struct upload *u, struct error *err)
         return r;
     u->failures = 0;
     /* Without a range the registry has what it accepted. */
-    return check_done(u, read_range(&answer, &done_bytes) ? done_bytes : expected, err);
+    return check_done(u, read_range(u, &answer, &done_bytes) ? done_bytes : expected, err);
 }
 
 static int finish(struct upload *u, struct error *err)

@@ -98,7 +98,7 @@ static bool nap(struct fake_exchange *x, unsigned ms)
     return !x->is_over;
 }
 
-static void drop(struct fake_exchange *x)
+void fake_drop(struct fake_exchange *x)
 {
     struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
@@ -198,7 +198,7 @@ static void send_body(struct fake_exchange *x, const struct fake_rule *rule, con
         x->is_over = true;
     if (rule->cut_after > 0 && rule->resets) {
         nap(x, 50); /* the peer may read what was sent before it learns of the reset */
-        drop(x);
+        fake_drop(x);
     }
 }
 
@@ -218,7 +218,7 @@ static void answer_by_rule(struct fake_exchange *x, const struct fake_rule *rule
         return;
     }
     if (rule->resets && rule->cut_after == 0) {
-        drop(x);
+        fake_drop(x);
         return;
     }
     if (rule->endless_headers || rule->endless_body) {

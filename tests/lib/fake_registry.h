@@ -63,5 +63,6 @@ const char *fake_method(const struct fake_exchange *x);
 const char *fake_path(const struct fake_exchange *x);                     /* with the query */
 const char *fake_header(const struct fake_exchange *x, const char *name); /* lower case; or NULL */
 const struct str *fake_body(const struct fake_exchange *x);
+void fake_drop(struct fake_exchange *x); /* no answer, the connection is reset */
 void fake_reply(struct fake_exchange *x, unsigned status, const char *headers, const void *body,
                 size_t size);
