@@ -180,6 +180,10 @@ static const char *add_line(struct layer_maker *m, const char *text)
         check_ok(index_builder_add_whiteout(m->builder, l.path, &test_err));
         return text;
     }
+    if (strcmp(l.kind, "opaque") == 0) {
+        check_ok(index_builder_set_opaque(m->builder, l.path, &test_err));
+        return text;
+    }
     if (strcmp(l.kind, "link") == 0) {
         check_ok(index_builder_add_link(m->builder, l.path, str_text(&l.quoted), &test_err));
         return text;

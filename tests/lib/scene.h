@@ -8,11 +8,12 @@
  *     etc/motd      symlink  0777  "hosts"
  *     etc/other     link     -     "etc/hosts"
  *     etc/gone      whiteout -
+ *     etc/empty     opaque   -
  *     run/pipe      fifo     0600
  *     dev/null      char     0666  1:3
  *
  * Blanks between words do not matter. In quotes, \n, \" and \\ and \xNN are known. A directory that
- * is only a parent is implicit. Dumps use the same words with single blanks, sorted by path.
+ * is only a parent, or only made opaque, is implicit. Dumps use the same words with single blanks, sorted by path.
  */
 #pragma once
 
