@@ -474,13 +474,17 @@ static int judge_groups(struct fold *f)
     return 0;
 }
 
+/* Nothing that a layer can have: removed, a socket (no tar can hold one), or there for a mount. */
+static bool is_nothing(const struct inode *i)
+{
+    return !i || S_ISSOCK(i->mode) || (i->flags & INODE_MOUNTPOINT);
+}
+
 /* 1 when the record is a change, 0 when not, or -EIO. */
 static int is_change(struct fold *f, const struct record *r, struct inode *i)
 {
-    if (!i || S_ISSOCK(i->mode)) /* no tar can hold a socket */
+    if (is_nothing(i))
         return !r->is_fresh && r->below != BELOW_NOTHING;
-    if (i->flags & INODE_MOUNTPOINT)
-        return 0;
     if (r->name == NONE)
         return root_differs(f, r);
     if (r->is_fresh)
@@ -500,7 +504,7 @@ static void add_change(struct fold *f, struct record *r, const struct inode *i,
     struct change *c = array_add(out);
 
     c->path = STEAL(&r->path);
-    if (!i || S_ISSOCK(i->mode)) {
+    if (is_nothing(i)) {
         c->kind = CHANGE_DELETE;
         return;
     }

@@ -147,8 +147,7 @@ static int source_open(struct view *v, uint32_t source, int *fd)
 
         if (r < 0) {
             s->fd = -1;
-            view_set_fault(v, -r, "%s", err.text);
-            return -EIO;
+            return view_set_fault(v, EIO, "%s", err.text);
         }
     }
     *fd = s->fd;
