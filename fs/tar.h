@@ -47,13 +47,20 @@ struct tar_reader; /* one thread at a time */
 /* The entry is borrowed for the call. A negative answer stops the reader, which returns it. */
 typedef int tar_entry_fn(void *context, const struct tar_entry *e, struct error *err);
 
-struct tar_reader *tar_reader_new(tar_entry_fn *fn, void *context);
+struct tar_reader *tar_reader_new(tar_entry_fn *fn, void *context); /* fn NULL: for _next alone */
 void tar_reader_free(struct tar_reader *r);
 DEFINE_CLEANUP(tar_reader_free, struct tar_reader *)
 #define auto_tar_reader CLEANUP(tar_reader_free)
 /* -EBADMSG not a tar, damaged, or of a kind listed above; -E2BIG a limit. */
 int tar_reader_write(struct tar_reader *r, const void *bytes, size_t size, struct error *err);
+/* The same, giving entries out instead: 1 with an entry, borrowed until the next call, *bytes being
+ * the first of its content (in the form extents tell); 0 when all bytes were taken. */
+int tar_reader_next(struct tar_reader *r, const uint8_t **bytes, size_t *size,
+                    const struct tar_entry **out, struct error *err);
 int tar_reader_finish(struct tar_reader *r, struct error *err); /* -EBADMSG: cut short */
+
+/* Whether these TAR_BLOCK_SIZE bytes could begin a tar: a header whose checksum is right. */
+bool tar_is_header(const uint8_t *block);
 
 /* -- writing -- */
 

@@ -34,7 +34,7 @@ enum meta {
 struct tar_reader {
     tar_entry_fn *fn;
     void *context;
-    bool was_refused; /* by fn, whose sentence names the entry */
+    bool has_entry; /* one is complete and was not given out yet */
 
     enum state state;
     uint8_t block[TAR_BLOCK_SIZE]; /* a block that came in pieces */
@@ -366,27 +366,25 @@ static void set_whole(struct tar_reader *r)
     r->entry.extent_count = r->stored_size > 0 ? 1 : 0;
 }
 
-/* Everything about the entry is known: hands it out and goes on to its content. */
-static int emit(struct tar_reader *r, struct error *err)
+/* Everything about the entry is known: its content follows. */
+static void complete(struct tar_reader *r)
 {
-    int e;
-
     r->entry.xattrs = r->pax.xattrs.items;
     r->entry.xattr_count = r->pax.xattrs.count;
     r->left = blocks(r->stored_size);
     r->state = r->left > 0 ? READ_CONTENT : READ_HEADER;
-    e = r->fn(r->context, &r->entry, err);
-    r->was_refused = e < 0;
+    r->has_entry = true;
     for (size_t i = 0; i < META_COUNT; i++)
         r->has_meta[i] = false;
-    return e;
 }
 
-static int emit_sparse(struct tar_reader *r, uint64_t real_size, struct error *err)
+static int complete_sparse(struct tar_reader *r, uint64_t real_size, struct error *err)
 {
     int e = check_map(r, real_size, err);
 
-    return e < 0 ? e : emit(r, err);
+    if (e == 0)
+        complete(r);
+    return e;
 }
 
 /* Adds the pieces of one block, GNU's own form. */
@@ -426,7 +424,7 @@ static int begin_gnu_sparse(struct tar_reader *r, const struct tar_block *b, str
         r->state = READ_SPARSE_BLOCK;
         return 0;
     }
-    return emit_sparse(r, r->pax.real_size, err);
+    return complete_sparse(r, r->pax.real_size, err);
 }
 
 static int continue_gnu_sparse(struct tar_reader *r, const struct tar_sparse_block *b,
@@ -437,7 +435,7 @@ static int continue_gnu_sparse(struct tar_reader *r, const struct tar_sparse_blo
     r->data_offset = r->offset;
     if (e < 0 || b->is_extended)
         return e;
-    return emit_sparse(r, r->pax.real_size, err);
+    return complete_sparse(r, r->pax.real_size, err);
 }
 
 static int begin_pax_sparse(struct tar_reader *r, struct error *err)
@@ -455,7 +453,7 @@ static int begin_pax_sparse(struct tar_reader *r, struct error *err)
         if (e < 0)
             return e;
     }
-    return emit_sparse(r, r->pax.real_size, err);
+    return complete_sparse(r, r->pax.real_size, err);
 }
 
 static int continue_pax_sparse(struct tar_reader *r, const uint8_t *block, struct error *err)
@@ -470,7 +468,7 @@ static int continue_pax_sparse(struct tar_reader *r, const uint8_t *block, struc
     e = tar_map_read_text(&r->map, &r->map_text, block, &done, err);
     if (e < 0 || !done)
         return e;
-    return emit_sparse(r, r->pax.real_size, err);
+    return complete_sparse(r, r->pax.real_size, err);
 }
 
 /* -- headers -- */
@@ -548,7 +546,8 @@ static int read_entry(struct tar_reader *r, const struct tar_block *b, struct er
     if (r->pax.is_sparse)
         return begin_pax_sparse(r, err);
     set_whole(r);
-    return emit(r, err);
+    complete(r);
+    return 0;
 }
 
 static bool checksum_is_right(const struct tar_block *b)
@@ -572,6 +571,11 @@ static bool checksum_is_right(const struct tar_block *b)
 static bool is_zero(const uint8_t *block)
 {
     return block[0] == 0 && memcmp(block, block + 1, TAR_BLOCK_SIZE - 1) == 0;
+}
+
+bool tar_is_header(const uint8_t *block)
+{
+    return !is_zero(block) && checksum_is_right((const void *)block);
 }
 
 static int read_header(struct tar_reader *r, const uint8_t *block, struct error *err)
@@ -642,39 +646,64 @@ static size_t skip_content(struct tar_reader *r, size_t size)
     return part;
 }
 
+/* One step: content passed over, or bytes put to the block being read and, once it is whole, read. */
+static int take_bytes(struct tar_reader *r, const uint8_t **bytes, size_t *size, struct error *err)
+{
+    const uint8_t *block = *bytes;
+    size_t part;
+
+    if (r->state == READ_CONTENT) {
+        part = skip_content(r, *size);
+        *bytes += part;
+        *size -= part;
+        return 0;
+    }
+    part = TAR_BLOCK_SIZE - r->block_size;
+    if (part > *size)
+        part = *size;
+    if (part < TAR_BLOCK_SIZE) {
+        memcpy(r->block + r->block_size, *bytes, part);
+        block = r->block;
+    }
+    r->block_size += part;
+    *bytes += part;
+    *size -= part;
+    if (r->block_size < TAR_BLOCK_SIZE)
+        return 0;
+    r->block_size = 0;
+    return read_block(r, block, err) < 0 ? at_entry(r, err) : 0;
+}
+
+int tar_reader_next(struct tar_reader *r, const uint8_t **bytes, size_t *size,
+                    const struct tar_entry **out, struct error *err)
+{
+    r->has_entry = false;
+    while (*size > 0 && r->state != READ_END && !r->has_entry) {
+        int e = take_bytes(r, bytes, size, err);
+
+        if (e < 0)
+            return e;
+    }
+    if (r->state == READ_END) {
+        *bytes += *size;
+        *size = 0;
+    }
+    *out = &r->entry;
+    return r->has_entry;
+}
+
 int tar_reader_write(struct tar_reader *r, const void *bytes, size_t size, struct error *err)
 {
     const uint8_t *at = bytes;
+    const struct tar_entry *entry;
+    int e;
 
-    while (size > 0 && r->state != READ_END) {
-        const uint8_t *block = at;
-        size_t part;
-        int e;
-
-        if (r->state == READ_CONTENT) {
-            part = skip_content(r, size);
-            at += part;
-            size -= part;
-            continue;
-        }
-        part = TAR_BLOCK_SIZE - r->block_size;
-        if (part > size)
-            part = size;
-        if (part < TAR_BLOCK_SIZE) {
-            memcpy(r->block + r->block_size, at, part);
-            block = r->block;
-        }
-        r->block_size += part;
-        at += part;
-        size -= part;
-        if (r->block_size < TAR_BLOCK_SIZE)
-            break;
-        r->block_size = 0;
-        e = read_block(r, block, err);
+    while ((e = tar_reader_next(r, &at, &size, &entry, err)) > 0) {
+        e = r->fn(r->context, entry, err);
         if (e < 0)
-            return r->was_refused ? e : at_entry(r, err);
+            break;
     }
-    return 0;
+    return e;
 }
 
 int tar_reader_finish(struct tar_reader *r, struct error *err)
