@@ -162,7 +162,13 @@ static int image_base(struct build_stage *s, struct error *err)
     struct progress *progress = s->build->options->progress;
     auto_free char *text = str_format("FROM %s", s->base_name);
     int r = build_image_state(s->build, s->base_name, &s->platform, &s->state, err);
+    const char *near;
 
+    if (r == -ENOENT) {
+        near = dockerfile_suggest_base(s->build->df, s->position, s->base_name);
+        if (near != NULL)
+            (void)error_hint(err, "did you mean '%s'?", near); /* the code stays */
+    }
     if (r < 0)
         return dockerfile_locate(s->build->df, s->source->from, &s->source->from->from.image.at,
                                  err);

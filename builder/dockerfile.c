@@ -138,10 +138,19 @@ static void read_check_comments(struct instruction *in)
     }
 }
 
+static int check_count(size_t count, struct error *err)
+{
+    if (count <= LIMIT_DOCKERFILE_STEPS)
+        return 0;
+    return error_set(err, E2BIG, "the Dockerfile has more than %u instructions",
+                     LIMIT_DOCKERFILE_STEPS);
+}
+
 static int parse_lines(struct dockerfile *df, unsigned directives_end, struct error *err)
 {
     struct source source = {.text = df->source, .size = df->source_size};
     auto_line struct line line = {0};
+    size_t count = 0;
     int r;
 
     while ((r = line_next(&source, df->escape, directives_end, &line, err)) > 0) {
@@ -153,6 +162,8 @@ static int parse_lines(struct dockerfile *df, unsigned directives_end, struct er
             read_check_comments(in);
             r = place(df, &in, err);
         }
+        if (r == 0)
+            r = check_count(++count, err);
         if (r < 0)
             return add_excerpt(df, line.first, source.line > line.last ? source.line : line.last,
                                &fault, err);
@@ -319,4 +330,23 @@ int dockerfile_target(const struct dockerfile *df, const char *target, size_t *s
                     suggestion ? "?)" : "");
     strv_release(&names);
     return -EINVAL;
+}
+
+const char *dockerfile_suggest_base(const struct dockerfile *df, size_t stage, const char *image)
+{
+    /* What many files start from. */
+    static const char *const common[] = {"alpine", "busybox", "centos", "debian",
+                                         "fedora", "golang",  "ubuntu"};
+    auto_free const char **names = mem_resize(NULL, stage + 7, sizeof(*names));
+    auto_free char *name = mem_strndup(image, strcspn(image, ":@"));
+    const char *near;
+    size_t count = 0;
+
+    for (size_t i = 0; i < stage; i++)
+        if (df->stages[i].from->from.name.text)
+            names[count++] = df->stages[i].from->from.name.text;
+    for (size_t i = 0; i < 7; i++)
+        names[count++] = common[i];
+    near = text_suggest(name, names, count);
+    return near && !text_equal(near, name) ? near : NULL;
 }

@@ -52,8 +52,9 @@ struct dockerfile_options {
 /* Parses `size` bytes, which are copied. On success the caller owns `*out` (dockerfile_free).
  *
  * Errors: -EINVAL with the sentence of FEATURES 1.7, the excerpt in err->detail (header, ">>>"
- * lines, and a caret when a column is known); -E2BIG for a file above LIMIT_DOCKERFILE_SIZE or a
- * line above LIMIT_DOCKERFILE_LINE. Time is linear in `size`. */
+ * lines, and a caret when a column is known); -E2BIG for a file above LIMIT_DOCKERFILE_SIZE, a
+ * line above LIMIT_DOCKERFILE_LINE, an instruction above LIMIT_INSTRUCTION_SIZE, or more of them
+ * than LIMIT_DOCKERFILE_STEPS. Time is linear in `size`. */
 int dockerfile_parse(const char *text, size_t size, const struct dockerfile_options *options,
                      struct dockerfile **out, struct error *err);
 void dockerfile_free(struct dockerfile *df);
@@ -73,6 +74,10 @@ int dockerfile_find_stage(const struct dockerfile *df, const char *name, size_t 
  * could not be found (did you mean y?)`. */
 int dockerfile_target(const struct dockerfile *df, const char *target, size_t *stage,
                       struct error *err);
+
+/* What the image of stage number `stage`, which nobody has, could have been meant to be: an earlier
+ * stage or a common image; NULL when nothing is near. Borrowed from `df`, or constant. */
+const char *dockerfile_suggest_base(const struct dockerfile *df, size_t stage, const char *image);
 
 /* Puts the excerpt of an instruction into err->detail, for errors found later (a failed RUN, a missing
  * source); one which is there already stays. `at`, a position taken from the instruction, gets a

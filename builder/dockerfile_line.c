@@ -128,6 +128,9 @@ static int join(struct source *source, char escape, struct line *line, struct er
         if (bytes[blanks] == '#')
             continue;
         is_continued = cut_continuation(bytes, &size, escape);
+        if (line->text.size + size > LIMIT_INSTRUCTION_SIZE)
+            return error_set(err, E2BIG, "the instruction of line %u is longer than %u bytes",
+                             line->first, LIMIT_INSTRUCTION_SIZE);
         add_part(line, source->line, 1, bytes, size);
     }
     return 0;

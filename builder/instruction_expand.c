@@ -7,7 +7,6 @@
 #include "fs/base/banned.h"
 
 struct expansion {
-    const struct dockerfile *df; /* NULL allowed */
     struct expand how;
     struct expand_use *use; /* NULL allowed */
     struct instruction *in; /* the copy that is changed */
@@ -242,7 +241,6 @@ int instruction_expand(const struct dockerfile *df, const struct instruction *in
     auto_instruction struct instruction *copy = instruction_copy(in);
     static const struct expand_env nothing = {0};
     struct expansion e = {
-        .df = df,
         .how = {.env = env ? env : &nothing, .escape = df ? df->escape : '\\'},
         .use = use,
         .in = copy,

@@ -110,6 +110,7 @@ TEST(dockerfile, a_file_without_anything_to_build_is_refused)
 {
     refuse("", "the Dockerfile cannot be empty");
     refuse("\n# only this\n", "file with no instructions");
+    refuse("# escape=`", "file with no instructions");
     refuse("ARG a\n", "dockerfile contains no stages to build");
     refuse("RUN x\nFROM a\n", "no build stage in current context");
     refuse("ARG a\nENV b=c\n", "no build stage in current context");
@@ -345,6 +346,17 @@ TEST(dockerfile, the_target_is_the_last_stage_unless_named)
     check_text(err.text, "target stage \"nothing\" could not be found");
 }
 
+TEST(dockerfile, an_image_nobody_has_gets_the_nearest_stage_or_common_image)
+{
+    auto_dockerfile struct dockerfile *df = parse("FROM a AS build\nFROM b\nFROM c AS later\n");
+
+    check_text(dockerfile_suggest_base(df, 1, "biuld"), "build");
+    check_text(dockerfile_suggest_base(df, 1, "debain:12"), "debian");
+    check_text(dockerfile_suggest_base(df, 1, "debian:12"), NULL);
+    check_text(dockerfile_suggest_base(df, 1, "latre"), NULL);
+    check_text(dockerfile_suggest_base(df, 1, "registry.example/x"), NULL);
+}
+
 TEST(dockerfile, a_trigger_from_an_image_is_parsed_and_placed_at_its_from)
 {
     auto_dockerfile struct dockerfile *df = parse("\nFROM a\n");
@@ -396,16 +408,30 @@ TEST(dockerfile, a_line_of_ten_megabytes_is_refused_at_once)
     refuse_sized(text, 10 << 20, E2BIG, "dockerfile line greater than max allowed size of 65535");
 }
 
-TEST(dockerfile, ten_megabytes_of_continuation_lines_are_read_once)
+TEST(dockerfile, an_instruction_longer_than_the_limit_is_refused)
 {
     auto_str struct str text = {0};
     auto_dockerfile struct dockerfile *df = NULL;
 
     str_add(&text, "FROM a\nRUN ");
-    while (text.size < 10 << 20)
+    while (text.size < LIMIT_INSTRUCTION_SIZE)
         str_add(&text, "x \\\n");
     df = parse(str_text(&text));
     check_int(df->stages[0].body.count, 1);
+    while (text.size < 10 << 20)
+        str_add(&text, "x \\\n");
+    refuse_sized(text.data, text.size, E2BIG,
+                 "the instruction of line 2 is longer than 1048576 bytes");
+}
+
+TEST(dockerfile, more_instructions_than_the_limit_are_refused)
+{
+    auto_str struct str text = {0};
+
+    str_add(&text, "FROM a\n");
+    for (unsigned i = 0; i < LIMIT_DOCKERFILE_STEPS; i++)
+        str_add(&text, "RUN\n");
+    refuse_sized(text.data, text.size, E2BIG, "the Dockerfile has more than 200000 instructions");
 }
 
 TEST(dockerfile, a_hundred_thousand_instructions_are_read_once)
