@@ -87,19 +87,20 @@ CREATE TABLE reference (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reference_by_image ON reference (image);
 
--- The build cache: what a step with this key gave.
+-- The build cache: what a step with this key gave. Long texts come last: whatever stands after one
+-- can only be read past it. (A rowid table, because such rows do not fit into an index.)
 CREATE TABLE cache (
     key BLOB NOT NULL PRIMARY KEY, -- digest over everything the result depends on
     parent BLOB, -- key of the step before; may be gone
     layer INTEGER REFERENCES layer ON DELETE CASCADE, -- NULL when it changed no file
-    description TEXT NOT NULL, -- for people
-    extra TEXT, -- the builder's own
     run_ns INTEGER NOT NULL, -- how long the step took
     created_ns INTEGER NOT NULL,
     used_ns INTEGER NOT NULL, -- last use by the clock, for filters by age
     used_order INTEGER NOT NULL, -- last use by count, for who goes first: clocks jump
-    use_count INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    use_count INTEGER NOT NULL,
+    description TEXT NOT NULL, -- for people
+    extra TEXT -- the builder's own
+) STRICT;
 CREATE INDEX cache_by_layer ON cache (layer);
 CREATE INDEX cache_by_use ON cache (used_order);
 
@@ -112,10 +113,10 @@ CREATE TABLE cache_inputs (
 -- Hashes of a build context's files by their stat data, one opaque value per context.
 CREATE TABLE context (
     key TEXT NOT NULL PRIMARY KEY,
-    bytes BLOB NOT NULL,
     created_ns INTEGER NOT NULL,
     used_ns INTEGER NOT NULL,
-    used_order INTEGER NOT NULL
+    used_order INTEGER NOT NULL,
+    bytes BLOB NOT NULL
 ) STRICT;
 
 -- File contents that a layer may share instead of storing them again.

@@ -35,6 +35,7 @@ static const struct setting {
     {"PRAGMA cell_size_check = ON", "PRAGMA cell_size_check", "1"},
     {"PRAGMA mmap_size = 0", "PRAGMA mmap_size", "0"},
     {"PRAGMA temp_store = MEMORY", "PRAGMA temp_store", "2"},
+    {"PRAGMA cache_size = -8192", "PRAGMA cache_size", "-8192"}, /* KiB: 100,000 shared contents */
 };
 
 static const struct {

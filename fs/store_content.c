@@ -92,9 +92,28 @@ static int end_read(struct store *store, int r, struct error *err)
     return r < 0 ? r : end;
 }
 
+static int compare_digests(const void *a, const void *b, void *files)
+{
+    const struct file_row *rows = files;
+
+    return digest_compare(&rows[*(const size_t *)a].digest, &rows[*(const size_t *)b].digest);
+}
+
+/* In the order of the table each page is visited once, not once per file. Caller frees. */
+static size_t *order_by_digest(const struct file_row *files, size_t count)
+{
+    size_t *order = mem_resize(NULL, count, sizeof(*order));
+
+    for (size_t i = 0; i < count; i++)
+        order[i] = i;
+    qsort_r(order, count, sizeof(*order), compare_digests, (void *)(uintptr_t)files);
+    return order;
+}
+
 int store_files_find(struct store *store, struct file_row *files, size_t count, struct error *err)
 {
     STORE_LOCKED(store);
+    auto_free size_t *order = order_by_digest(files, count);
     auto_sql struct sql q = {0};
     int r = begin_read(store, err);
 
@@ -103,13 +122,14 @@ int store_files_find(struct store *store, struct file_row *files, size_t count, 
     r = sql_open(&q, store, "SELECT size_bytes, pack, pack_offset FROM file WHERE digest = ?1",
                  err);
     for (size_t i = 0; i < count && r == 0; i++)
-        r = find_file(&q, &files[i], err);
+        r = find_file(&q, &files[order[i]], err);
     return end_read(store, r, err);
 }
 
 int store_files_add(struct store *store, const struct file_row *files, size_t count,
                     struct error *err)
 {
+    auto_free size_t *order = order_by_digest(files, count);
     auto_store_tx struct store_tx tx = {0};
     auto_sql struct sql q = {0};
     int r = store_begin(store, &tx, err);
@@ -120,14 +140,16 @@ int store_files_add(struct store *store, const struct file_row *files, size_t co
                      " VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
                      err);
     for (size_t i = 0; i < count && r == 0; i++) {
-        sql_bind_digest(&q, 1, &files[i].digest);
-        sql_bind_u64(&q, 2, files[i].size_bytes);
-        sql_bind_u64(&q, 3, files[i].pack);
-        sql_bind_u64(&q, 4, files[i].pack_offset);
+        const struct file_row *file = &files[order[i]];
+
+        sql_bind_digest(&q, 1, &file->digest);
+        sql_bind_u64(&q, 2, file->size_bytes);
+        sql_bind_u64(&q, 3, file->pack);
+        sql_bind_u64(&q, 4, file->pack_offset);
         r = sql_run(&q, err);
         if (r == -ENOENT)
             r = error_set(err, ENOENT, "there is no pack '%016" PRIx64 "' in the store '%s'",
-                          files[i].pack, store->path);
+                          file->pack, store->path);
     }
     return r < 0 ? r : store_commit(&tx, err);
 }

@@ -38,10 +38,10 @@ static const struct {
     {"image", "manifest, media_type, config, size_bytes, created_ns"},
     {"image_layer", "image, position, layer"},
     {"reference", "name, image, index_digest, created_ns, updated_ns"},
-    {"cache", "key, parent, layer, description, extra, run_ns, created_ns, used_ns, used_order,"
-              " use_count"},
+    {"cache", "key, parent, layer, run_ns, created_ns, used_ns, used_order, use_count,"
+              " description, extra"},
     {"cache_inputs", "key, inputs"},
-    {"context", "key, bytes, created_ns, used_ns, used_order"},
+    {"context", "key, created_ns, used_ns, used_order, bytes"},
     {"file", "digest, size_bytes, pack, pack_offset"},
     {"cache_mount", "id, description, created_ns, used_ns, used_order, use_count"},
     {"cache_mount_layer", "mount, position, layer"},
