@@ -129,6 +129,12 @@ static int refuse_unsupported(const struct copying *c, struct error *err)
     return 0;
 }
 
+/* Puts the caret under the word that is to blame. */
+static int fail_at(const struct copying *c, const struct word *word, struct error *err)
+{
+    return dockerfile_locate(c->stage->build->df, c->in, &word->at, err);
+}
+
 static int set_owner(struct copying *c, struct error *err)
 {
     const char *spec = c->copy->chown.text;
@@ -163,7 +169,8 @@ static int set_owner(struct copying *c, struct error *err)
         key_final(&key, &c->users_digest);
         c->has_users_digest = true;
     }
-    return owner_resolve(&files, spec, &c->options.uid, &c->options.gid, err);
+    r = owner_resolve(&files, spec, &c->options.uid, &c->options.gid, err);
+    return r < 0 ? fail_at(c, &c->copy->chown, err) : 0;
 }
 
 static int prepare(struct copying *c, struct error *err)
@@ -184,14 +191,14 @@ static int prepare(struct copying *c, struct error *err)
     if (copy->chmod.text != NULL && copy->chmod.text[0] != '\0') {
         r = chmod_parse(copy->chmod.text, &c->chmod, err);
         if (r < 0)
-            return r;
+            return fail_at(c, &copy->chmod, err);
         c->options.chmod = &c->chmod;
     }
     for (size_t i = 0; i < copy->excludes.count; i++)
         strv_add(&excludes, copy->excludes.items[i].text);
     if (excludes.count > 0)
         r = ignore_new(&excludes, &c->exclude, err);
-    return r < 0 ? r : set_owner(c, err);
+    return r < 0 ? fail_at(c, &copy->excludes.items[0], err) : set_owner(c, err);
 }
 
 /* A stage's file system, or that of an image, as the tree to copy from. */
@@ -226,6 +233,11 @@ static int select_sources(struct copying *c, struct error *err)
     bool is_context = c->copy->from.text == NULL;
     unsigned threads = b->options->jobs == 0 ? 2 : b->options->jobs;
 
+    if (is_context) {
+        pthread_mutex_lock(&b->lock);
+        check_copy_ignored(&b->checks, c->in, b->ignore);
+        pthread_mutex_unlock(&b->lock);
+    }
     for (size_t i = 0; i < c->copy->sources.count; i++) {
         const struct selection_request request = {
             .pattern = c->copy->sources.items[i].text,
@@ -235,8 +247,10 @@ static int select_sources(struct copying *c, struct error *err)
         };
         int r = selections_add(&c->sources, c->tree, &request, err);
 
-        if (r < 0)
-            return error_wrap(err, "failed to compute cache key");
+        if (r < 0) {
+            (void)error_wrap(err, "failed to compute cache key"); /* the code stays */
+            return fail_at(c, &c->copy->sources.items[i], err);
+        }
     }
     if (c->sources.count + c->copy->content_count > 1)
         c->options.several = true;

@@ -226,13 +226,16 @@ static instruction_fn *const actions[INSTRUCTION_KINDS] = {
     [INSTRUCTION_WORKDIR] = build_workdir,
 };
 
-static void check_variables(struct build_stage *s, const struct instruction *in,
-                            const struct expand_use *use, const struct variables *known)
+/* The checks that need the instruction as it is carried out. */
+static void check_expanded(struct build_stage *s, const struct instruction *expanded,
+                           const struct expand_use *use, const struct variables *known)
 {
     struct build *b = s->build;
 
     pthread_mutex_lock(&b->lock);
-    check_undefined(&b->checks, in, use, known);
+    check_undefined(&b->checks, expanded, use, known);
+    if (expanded->kind == INSTRUCTION_EXPOSE)
+        check_expose(&b->checks, expanded);
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -249,7 +252,7 @@ static int run_instruction(struct build_stage *s, const struct instruction *in, 
     r = instruction_expand(s->build->df, in, &lookup, &use, &expanded, err);
     if (r < 0)
         return r;
-    check_variables(s, in, &use, &env);
+    check_expanded(s, expanded, &use, &env);
     r = actions[in->kind](s, expanded, err);
     return r < 0 ? dockerfile_locate(s->build->df, in, NULL, err) : 0;
 }
