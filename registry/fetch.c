@@ -173,7 +173,7 @@ static int get_from(struct registry *r, const struct endpoint *endpoint, void *c
     call.request.response_size_max = LIMIT_MANIFEST_SIZE;
     result = client_call(r, &call, &answer, err);
     if (result < 0)
-        return error_wrap(err, "%s of '%s'", what, endpoint->repository);
+        return result;
     if (answer.status != 200)
         return client_refused(r, endpoint, &answer, what, err);
     digest_of(answer.body.data, answer.body.size, &document.digest);
@@ -247,7 +247,7 @@ int registry_manifest_put(struct registry *r, const char *name, const char *medi
     call.request.body_size = size;
     result = client_call(r, &call, &answer, err);
     if (result < 0)
-        return error_wrap(err, "%s of '%s'", what, endpoint->repository);
+        return result;
     if (answer.status != 201 && answer.status != 200 && answer.status != 202)
         return client_refused(r, endpoint, &answer, what, err);
     result = check_stored(endpoint, &answer, bytes, size, err);

@@ -197,10 +197,14 @@ static int make_url(const char *host, bool is_https, struct url *out, struct err
     return url_parse(text, out, err);
 }
 
-/* Servers of TLS answer a request in clear text with 400 and a hint, or hang up. */
+/* Servers of TLS answer a request in clear text with 400 and a hint, or hang up. A certificate that
+ * does not hold is never a reason to go on in clear text. */
 static bool speaks_the_other(int result, const struct http_response *answer)
 {
-    return result < 0 ? result != -ECANCELED : answer->status == 400;
+    if (result == 0)
+        return answer->status == 400;
+    return result != -ECANCELED && result != -ECONNREFUSED && result != -EHOSTUNREACH &&
+           result != -EKEYREJECTED;
 }
 
 /* GET /v2/ as nobody (distribution-spec, "Determining Support"). */
@@ -235,16 +239,18 @@ static int ask_scheme(struct registries *all, const char *host, const char *repo
     int r = ping(all, host, repository, https_first, &first, err);
 
     *is_https = https_first;
-    if (!speaks_the_other(r, &first) || r == -ECONNREFUSED || r == -EHOSTUNREACH)
+    if (!speaks_the_other(r, &first))
         return r;
     if (ping(all, host, repository, !https_first, &second, &other_err) == 0) {
         *is_https = !https_first;
         return 0;
     }
-    /* Of two failures, what TLS says is the better explanation, a certificate above all. */
-    if (r < 0 && (https_first ? false : other_err.code != EPROTO))
+    /* That there is TLS with a bad certificate explains everything. */
+    if (other_err.code == EKEYREJECTED) {
         *err = other_err;
-    return r < 0 ? -err->code : 0;
+        return -err->code;
+    }
+    return r;
 }
 
 /* Once per host, however many threads want to know. */

@@ -31,6 +31,7 @@ struct upload {
     uint64_t chunk_min;   /* OCI-Chunk-Min-Length */
     unsigned failures;    /* since the last progress */
     bool in_chunks;       /* the one PUT was tried and did not get through */
+    bool is_too_large;    /* and never will, for somebody limits the size of a request */
     bool zero_is_wrong;   /* sending from byte 0 got 416: "0-0" means one byte */
 };
 
@@ -285,6 +286,7 @@ static int judge(struct upload *u, int result, const struct http_response *answe
         u->chunk_bytes / 4 >= u->chunk_min) {
         (void)error_set(err, EFBIG, "'%s' refuses a part as too large", u->endpoint->host);
         u->chunk_bytes /= 4;
+        u->is_too_large = true;
         return 0;
     }
     (void)client_refused(u->r, u->endpoint, answer, "upload", err);
@@ -359,11 +361,14 @@ static int send_blob(struct upload *u, struct error *err)
     return r < 0 ? r : finish(u, err);
 }
 
+/* docker-registry 2 throws a session away when a request of it broke off, so that a whole blob may
+ * have to be sent again; as often as any request is. */
 static int upload(struct upload *u, struct error *err)
 {
+    unsigned sessions_max = http_attempts_max(registries_http(u->r->all));
     int r = 0;
 
-    for (unsigned sessions = 0; sessions < SESSIONS_MAX; sessions++) {
+    for (unsigned sessions = 0; sessions < sessions_max; sessions++) {
         if (!u->session)
             r = begin(u, NULL, err);
         if (r < 0)
@@ -376,8 +381,10 @@ static int upload(struct upload *u, struct error *err)
         }
         set_session(u, NULL);
         u->done_bytes = 0;
+        u->in_chunks = u->is_too_large;
     }
-    return error_set(err, EREMOTEIO, "'%s' keeps forgetting uploads", u->endpoint->host);
+    return error_set(err, EREMOTEIO, "'%s' lost the upload %u times", u->endpoint->host,
+                     sessions_max);
 }
 
 /* 1 mounted; 0 not, with perhaps a session begun instead. A registry that refuses to look into

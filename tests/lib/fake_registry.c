@@ -205,7 +205,7 @@ static void send_body(struct fake_exchange *x, const struct fake_rule *rule, con
 static void answer_by_rule(struct fake_exchange *x, const struct fake_rule *rule)
 {
     const char *body = rule->body ? rule->body : "";
-    size_t size = rule->body_size > 0 ? rule->body_size : strlen(body);
+    size_t size = rule->body_size;
     uint64_t start = rule->honours_range ? range_start(x) : 0;
     auto_str struct str headers = {0};
     unsigned status = rule->status ? rule->status : 200;
@@ -429,6 +429,21 @@ struct fake_registry *fake_registry_start(void)
     return f;
 }
 
+static const char *copy_text(const char *text)
+{
+    return text ? mem_strdup(text) : NULL;
+}
+
+static void free_const(const void *p)
+{
+    union {
+        const void *from;
+        void *to;
+    } both = {.from = p};
+
+    free(both.to);
+}
+
 void fake_registry_stop(struct fake_registry *f)
 {
     if (!f)
@@ -444,6 +459,12 @@ void fake_registry_stop(struct fake_registry *f)
     close(f->listener);
     strv_release(&f->log);
     strv_release(&f->texts);
+    for (size_t i = 0; i < f->rules.count; i++) {
+        free_const(f->rules.items[i].method);
+        free_const(f->rules.items[i].path);
+        free_const(f->rules.items[i].headers);
+        free_const(f->rules.items[i].body);
+    }
     free(f->rules.items);
     free(f->rules.used);
     pthread_mutex_destroy(&f->lock);
@@ -452,8 +473,16 @@ void fake_registry_stop(struct fake_registry *f)
 
 void fake_registry_add(struct fake_registry *f, const struct fake_rule *rule)
 {
+    struct fake_rule copy = *rule;
+
+    if (copy.body && copy.body_size == 0)
+        copy.body_size = strlen(copy.body);
+    copy.method = copy_text(rule->method);
+    copy.path = copy_text(rule->path);
+    copy.headers = copy_text(rule->headers);
+    copy.body = copy.body ? mem_dup(copy.body, copy.body_size) : NULL;
     pthread_mutex_lock(&f->lock);
-    *array_add(&f->rules) = *rule;
+    *array_add(&f->rules) = copy;
     f->rules.used = mem_resize(f->rules.used, f->rules.count, sizeof(f->rules.used[0]));
     f->rules.used[f->rules.count - 1] = 0;
     pthread_mutex_unlock(&f->lock);

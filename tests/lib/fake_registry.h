@@ -24,8 +24,8 @@ struct fake_rule {
 
     unsigned status;     /* 0: 200 */
     const char *headers; /* "Name: value\r\n" lines; may be NULL */
-    const void *body;    /* borrowed */
-    size_t body_size;    /* 0 with a body: its strlen */
+    const void *body;
+    size_t body_size; /* 0 with a body: its strlen */
 
     bool honours_range;     /* answers 206 to "Range: bytes=N-" */
     uint64_t declared_size; /* Content-Length instead of the true one; 0: the true one */
@@ -46,7 +46,7 @@ void fake_registry_stop(struct fake_registry *f);
 DEFINE_CLEANUP(fake_registry_stop, struct fake_registry *)
 #define auto_fake_registry CLEANUP(fake_registry_stop)
 
-/* Rules are copied, what they point to is borrowed; may be added at any time. */
+/* Everything but `context` is copied; rules may be added at any time. */
 void fake_registry_add(struct fake_registry *f, const struct fake_rule *rule);
 const char *fake_registry_host(const struct fake_registry *f); /* "127.0.0.1:PORT" */
 /* "http://127.0.0.1:PORT" + path; borrowed until stop. */

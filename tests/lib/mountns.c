@@ -1,6 +1,4 @@
 /* mountns.c - the process behind mountns.h: it takes one order at a time over a socket. */
-#include "tests/lib/mountns.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -13,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/lib/mountns.h"
 
 #define ORDER_ARGUMENT_MAX 8192
 #define ID_COUNT 65536

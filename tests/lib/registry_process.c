@@ -175,6 +175,9 @@ static void write_configuration(const struct registry_process_options *options, 
         make_certificate("server", "IP:127.0.0.1,DNS:localhost", 2);
         str_addf(&conf, "  tls:\n    certificate: %s/server.crt\n    key: %s/server.key\n",
                  test_dir(), test_dir());
+    } else if (options->certificate) {
+        str_addf(&conf, "  tls:\n    certificate: %s\n    key: %s\n", options->certificate,
+                 options->key);
     }
     if (options->user)
         add_htpasswd(options, name, &conf);

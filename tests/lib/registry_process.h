@@ -18,6 +18,8 @@ struct registry_process_options {
     const char *password;
     const char *token_realm; /* token authentication by this service, which signs with token.key */
     bool has_tls;            /* a server certificate from the test's own authority, ca.crt */
+    const char *certificate; /* or with this one and its key */
+    const char *key;
     bool allows_delete;
     const char *name; /* of its files in the scratch directory; NULL: "registry" */
 };

@@ -526,12 +526,14 @@ TEST(credentials, parallel_logins_lose_no_entry)
 TEST(credentials, a_file_of_somebody_else_is_left_alone)
 {
     struct credentials *c;
-    auto_credential struct credential who = {.user = mem_strdup("a"), .secret = mem_strdup("b")};
+    auto_credential struct credential who = {0};
     auto_free char *where = NULL;
     auto_free char *link = NULL;
     bool is_plain_text;
 
     test_need("user", geteuid() != 0, "runs as root, to whom no file is foreign");
+    who.user = mem_strdup("a");
+    who.secret = mem_strdup("b");
     clean_environment();
     write_file("home/.docker/x", "", 0600);
     link = str_format("%s/home/.docker/config.json", test_dir());
