@@ -1,14 +1,13 @@
 /* acl.c - keeping mode bits and access control lists in step; not for checking permissions. */
-#include "fs/acl.h"
-
 #include <endian.h>
 #include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
+#include "fs/acl.h"
 
 #include "fs/base/banned.h"
 
@@ -139,8 +138,7 @@ static mode_t list_restrict(uint8_t *list, size_t size, mode_t mode)
     return mode;
 }
 
-int acl_inherit(struct view *v, uint64_t dir, mode_t umask, mode_t *mode,
-                struct acl_inherited *out)
+int acl_inherit(struct view *v, uint64_t dir, mode_t umask, mode_t *mode, struct acl_inherited *out)
 {
     ssize_t size = union_getxattr(v, dir, ACL_DEFAULT_NAME, NULL, 0);
     uint8_t *access;

@@ -6,14 +6,11 @@
  */
 #pragma once
 
-#define FUSE_USE_VERSION 314
-
+#include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
-
-#include <linux/fuse.h>
 
 #include "fs/base/error.h"
 #include "fs/union.h"
@@ -21,12 +18,12 @@
 struct fuse_session;
 struct view;
 
-#define FUSE_TRANSFER_MAX (1u << 20)                   /* bytes of one READ or WRITE */
-#define FUSE_REQUEST_MAX (FUSE_TRANSFER_MAX + 4096u)   /* with its headers */
-#define FUSE_OPCODE_COUNT 64u                          /* opcodes that are counted one by one */
-#define FUSE_FOREVER_S 1000000000u                     /* the kernel's caches never time out */
-#define FUSE_OPCODE_STATX 52u                          /* since protocol 7.39 */
-#define FUSE_FEATURE_KILLPRIV_V2 (1u << 28)            /* INIT flag; since protocol 7.33 */
+#define FUSE_TRANSFER_MAX (1u << 20)                 /* bytes of one READ or WRITE */
+#define FUSE_REQUEST_MAX (FUSE_TRANSFER_MAX + 4096u) /* with its headers */
+#define FUSE_OPCODE_COUNT 64u                        /* opcodes that are counted one by one */
+#define FUSE_FOREVER_S 1000000000u                   /* the kernel's caches never time out */
+#define FUSE_OPCODE_STATX 52u                        /* since protocol 7.39 */
+#define FUSE_FEATURE_KILLPRIV_V2 (1u << 28)          /* INIT flag; since protocol 7.33 */
 
 struct fuse_face {
     struct view *view; /* borrowed */

@@ -7,6 +7,8 @@
  * names, misses and attributes are cached for ever; files and directories have no handles (OPEN and
  * OPENDIR are answered ENOSYS once, and then never asked again), so READ and WRITE go by inode.
  */
+#define FUSE_USE_VERSION 314 /* of libfuse's interface */
+
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -19,13 +21,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "fs/fuse_internal.h"
-
 #include <fuse_lowlevel.h>
 
 #include "fs/acl.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
+#include "fs/fuse_internal.h"
 
 #include "fs/base/banned.h"
 
@@ -270,7 +271,12 @@ static int make_node(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         r = union_mknod(v, parent, name, mode, major(rdev), minor(rdev), cred_of(req), attr);
     if (r < 0)
         return r;
-    return acl_apply(v, attr->ino, mode, &acl);
+    r = acl_apply(v, attr->ino, mode, &acl);
+    if (r < 0) { /* there is no file without its list */
+        (void)(S_ISDIR(mode) ? union_rmdir(v, parent, name) : union_unlink(v, parent, name));
+        union_forget(v, attr->ino, 1);
+    }
+    return r;
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -380,6 +386,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
         (void)fuse_reply_write(req, (size_t)count);
 }
 
+/* NOLINTBEGIN(readability-function-size): the parameters are libfuse's. */
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
                                struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
                                struct fuse_file_info *to_fi, size_t size, int flags)
@@ -392,13 +399,14 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offse
     if (size > INT_MAX - 4095)
         size = INT_MAX - 4095;
     if (from_offset >= 0 && to_offset >= 0 && flags == 0)
-        count = union_copy_range(view_of(req), from, (uint64_t)from_offset, to,
-                                 (uint64_t)to_offset, size);
+        count = union_copy_range(view_of(req), from, (uint64_t)from_offset, to, (uint64_t)to_offset,
+                                 size);
     if (count < 0)
         reply_status(req, (int)count);
     else
         (void)fuse_reply_write(req, (size_t)count);
 }
+/* NOLINTEND(readability-function-size) */
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi)
@@ -431,6 +439,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
         (void)fuse_reply_lseek(req, found);
 }
 
+/* NOLINTBEGIN(readability-function-size): the parameters are libfuse's. */
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *argument,
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)
@@ -445,6 +454,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg
     (void)out_size;
     (void)fuse_reply_err(req, ENOTTY);
 }
+/* NOLINTEND(readability-function-size) */
 
 struct listing {
     fuse_req_t req;

@@ -21,8 +21,14 @@ struct request_shape {
     uint16_t size;
 };
 
-#define SHAPE(type, names) {1, (names), sizeof(type)}
-#define SHAPE_NAMES(names) {1, (names), 0}
+#define SHAPE(type, names)                                                                         \
+    {                                                                                              \
+        1, (names), sizeof(type)                                                                   \
+    }
+#define SHAPE_NAMES(names)                                                                         \
+    {                                                                                              \
+        1, (names), 0                                                                              \
+    }
 
 static const struct request_shape shapes[FUSE_OPCODE_COUNT] = {
     [FUSE_LOOKUP] = SHAPE_NAMES(1),
@@ -192,9 +198,13 @@ static void answer_tmpfile(struct fuse_face *f, int fd)
     r = acl_inherit(f->view, header->nodeid, in->umask, &mode, &acl);
     if (r == 0)
         r = union_tmpfile(f->view, header->nodeid, mode, cred, &attr);
-    if (r == 0)
-        r = acl_apply(f->view, attr.ino, mode, &acl);
+    if (r != 0) {
+        reply(f, fd, fuse_shim_errno(-r), NULL, 0);
+        return;
+    }
+    r = acl_apply(f->view, attr.ino, mode, &acl);
     if (r < 0) {
+        union_forget(f->view, attr.ino, 1);
         reply(f, fd, fuse_shim_errno(-r), NULL, 0);
         return;
     }
@@ -214,6 +224,8 @@ bool fuse_shim_answer(struct fuse_face *f, int fd)
         return true;
     case FUSE_SYNCFS: /* durable is what a sealed layer is; inside a step nothing has to be */
         reply(f, fd, 0, NULL, 0);
+        return true;
+    case FUSE_NOTIFY_REPLY: /* nothing was retrieved, so this answers nothing */
         return true;
     case FUSE_INTERRUPT: /* requests are answered one by one, so the one meant is answered */
         return true;

@@ -3,7 +3,7 @@
  * One thread serves at a time; which of two it is, serve_sched.c decides. The second is started
  * when it is first needed. Not for what a request means: see fuse_ops.c.
  */
-#include "fs/mount.h"
+#define FUSE_USE_VERSION 314 /* of libfuse's interface */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <fuse_lowlevel.h>
+
 #include "fs/base/log.h"
 #include "fs/fuse_internal.h"
+#include "fs/mount.h"
 #include "fs/serve_sched.h"
 #include "fs/view.h"
-
-#include <fuse_lowlevel.h>
 
 #include "fs/base/banned.h"
 

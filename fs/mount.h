@@ -17,9 +17,9 @@ struct mount;
 
 struct mount_options {
     bool writeback; /* kernel write-back cache */
-    bool host;      /* mounted in the caller's own namespace: no default_permissions; caller reads all */
-    bool writable;  /* of a host mount only: not "ro"; the view takes the changes */
-    bool plain;     /* one thread of the normal class, see serve_sched.h; for tests and comparisons */
+    bool host; /* mounted in the caller's own namespace: no default_permissions; caller reads all */
+    bool writable; /* of a host mount only: not "ro"; the view takes the changes */
+    bool plain; /* one thread of the normal class, see serve_sched.h; for tests and comparisons */
 };
 
 /* Option text for mount(2) of type "fuse" with this /dev/fuse descriptor number. Not for a host

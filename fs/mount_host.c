@@ -108,8 +108,12 @@ int mount_host(const char *directory, const struct mount_options *options, int *
 {
     char read_only[] = "ro,nosuid,nodev,fsname=img,subtype=img";
     char writable[] = "nosuid,nodev,fsname=img,subtype=img";
-    char *argv[] = {(char[]){HELPER}, (char[]){"-o"}, options->writable ? writable : read_only,
-                    (char[]){"--"}, (char *)(uintptr_t)directory, NULL};
+    char *argv[] = {(char[]){HELPER},
+                    (char[]){"-o"},
+                    options->writable ? writable : read_only,
+                    (char[]){"--"},
+                    (char *)(uintptr_t)directory,
+                    NULL};
     char said[SAID_MAX];
     auto_close int ours = -1;
     auto_close int theirs = -1;
@@ -134,8 +138,8 @@ int mount_host(const char *directory, const struct mount_options *options, int *
 
 int mount_host_undo(const char *directory, struct error *err)
 {
-    char *argv[] = {(char[]){HELPER}, (char[]){"-u"}, (char[]){"--"},
-                    (char *)(uintptr_t)directory, NULL};
+    char *argv[] = {(char[]){HELPER}, (char[]){"-u"}, (char[]){"--"}, (char *)(uintptr_t)directory,
+                    NULL};
     char said[SAID_MAX];
     int r = run_helper(argv, -1, said, sizeof(said), err);
 

@@ -1,6 +1,4 @@
 /* serve_sched.c - watches the run delay of the serving thread; see the header for why. */
-#include "fs/serve_sched.h"
-
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -10,21 +8,22 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/io.h"
+#include "fs/serve_sched.h"
 
 #include "fs/base/banned.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define LOOK_PLAIN 64u                /* requests between two looks */
-#define LOOK_IDLE 16u                 /* so that little harmless waiting is behind a late request */
-#define FOLLOW 64u                    /* requests between two looks at the client's CPU */
-#define LOOK_FIRST 2u                 /* a short step shall not spend itself on the slow way */
-#define LATE_NS (1 * NS_PER_MS)       /* a request that comes later than this may have waited */
+#define LOOK_PLAIN 64u          /* requests between two looks */
+#define LOOK_IDLE 16u           /* so that little harmless waiting is behind a late request */
+#define FOLLOW 64u              /* requests between two looks at the client's CPU */
+#define LOOK_FIRST 2u           /* a short step shall not spend itself on the slow way */
+#define LATE_NS (1 * NS_PER_MS) /* a request that comes later than this may have waited */
 #define PERIOD_NS (32 * NS_PER_MS)
-#define CALM_PART 16u                 /* waited for less than 1/16 of the time: go idle */
-#define STARVED_PART 6u               /* late for more than 1/6 of the period: go plain */
+#define CALM_PART 16u   /* waited for less than 1/16 of the time: go idle */
+#define STARVED_PART 6u /* late for more than 1/6 of the period: go plain */
 #define HOLD_MIN_NS (50 * NS_PER_MS)
 #define HOLD_MAX_NS (2000 * NS_PER_MS)
-#define STAT_CPU_FIELD 39             /* proc(5), /proc/pid/stat: "processor" */
+#define STAT_CPU_FIELD 39 /* proc(5), /proc/pid/stat: "processor" */
 
 void serve_sched_init(struct serve_sched *s, bool off)
 {
@@ -72,7 +71,7 @@ static int cpu_of(pid_t pid)
     at = strrchr(text, ')'); /* the second field, a name that may hold spaces, ends here */
     for (int field = 2; at && field < STAT_CPU_FIELD; field++)
         at = strchr(at + 1, ' ');
-    return at ? atoi(at + 1) : -1;
+    return at ? (int)strtol(at + 1, NULL, 10) : -1;
 }
 
 /* False when the client is not visible, its CPU not known or not ours to use. */

@@ -1,6 +1,4 @@
 /* battery.c - what the cases of the battery share. */
-#include "tests/mount/battery.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/mount/battery.h"
 
 long battery_report(const char *expression, long value)
 {

@@ -34,12 +34,12 @@ void battery_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Helpers that print nothing and stop the battery when they cannot do their work. */
 void make_file(const char *path, const char *content); /* 0644 whatever the umask */
-long size_of(const char *path);                         /* lstat; -1 with errno */
-long mode_of(const char *path);                         /* 07777 bits */
+long size_of(const char *path);                        /* lstat; -1 with errno */
+long mode_of(const char *path);                        /* 07777 bits */
 long links_of(const char *path);
 bool same_inode(const char *a, const char *b);
 void say_mode(const char *path);
-void say_content(const char *path); /* the first bytes, zeros as dots */
+void say_content(const char *path);    /* the first bytes, zeros as dots */
 void say_names(const char *directory); /* sorted, with their types */
 /* Runs `fn` in a child that is user and group `id`, without capabilities. */
 void as_user(unsigned id, void (*fn)(void));

@@ -77,8 +77,8 @@ static void say_times(const char *path)
     struct stat st;
 
     if (lstat(path, &st) == 0)
-        battery_say("%s: %ld.%09ld %ld.%09ld", path, (long)st.st_atim.tv_sec,
-                    st.st_atim.tv_nsec, (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        battery_say("%s: %ld.%09ld %ld.%09ld", path, (long)st.st_atim.tv_sec, st.st_atim.tv_nsec,
+                    (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 static void case_times_set(void)

@@ -1,6 +1,8 @@
 /* battery_data.c - bytes: write, truncate, holes, mapping, copying, locks, executing. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,9 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/falloc.h>
-#include <linux/fs.h>
-
 #include "tests/mount/battery.h"
 
 #define MIB (1L << 20)
@@ -26,7 +25,7 @@
 
 static void case_writing(void)
 {
-    struct iovec parts[2] = {{(void *)(uintptr_t)"one", 3}, {(void *)(uintptr_t)"two", 3}};
+    struct iovec parts[2] = {{(void *)(uintptr_t) "one", 3}, {(void *)(uintptr_t) "two", 3}};
     char bytes[16] = {0};
     int fd = TRY_FD(open("f", O_CREAT | O_RDWR, 0644));
     int end = TRY_FD(open("f", O_WRONLY | O_APPEND));

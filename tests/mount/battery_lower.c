@@ -30,9 +30,9 @@ void battery_make_lower(void)
         make_file("d/sub/deep/leaf", "leaf");
         make_file("hard1", "linked");
         make_file("script", "#!/bin/sh\necho lower\n");
-        if (link("hard1", "hard2") < 0 || link("hard1", "d/hard3") < 0 ||
-            symlink("f", "s") < 0 || symlink("d", "to-d") < 0 || mkfifo("p", 0600) < 0 ||
-            chmod("script", 0755) < 0 || setxattr("f", "user.a", "one", 3, 0) < 0 || chdir("..") < 0)
+        if (link("hard1", "hard2") < 0 || link("hard1", "d/hard3") < 0 || symlink("f", "s") < 0 ||
+            symlink("d", "to-d") < 0 || mkfifo("p", 0600) < 0 || chmod("script", 0755) < 0 ||
+            setxattr("f", "user.a", "one", 3, 0) < 0 || chdir("..") < 0)
             _exit(1);
     }
 }

@@ -36,7 +36,8 @@ static void case_long_names(void)
 
 static void case_odd_names(void)
 {
-    static const char *const names[] = {" ", "\n", "\xff\xfe", "-rf", "a\tb", "...", "\xc3\xa9", "*"};
+    static const char *const names[] = {" ",    "\n",  "\xff\xfe", "-rf",
+                                        "a\tb", "...", "\xc3\xa9", "*"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         TRY(mkdir(names[i], 0700));

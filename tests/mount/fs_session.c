@@ -73,6 +73,11 @@ static int run_command(const void *argument)
     return 127;
 }
 
+static double seconds(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
 static void report(const struct mount *m)
 {
     uint64_t counts[OPCODES];
@@ -88,10 +93,10 @@ static void report(const struct mount *m)
         comma = ", ";
     }
     (void)getrusage(RUSAGE_SELF, &usage);
-    fprintf(stderr, "}, \"server_cpu_s\": %.3f, \"server_rss_kib\": %ld}\n",
-            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
-            usage.ru_maxrss);
+    fprintf(stderr,
+            "}, \"user_s\": %.3f, \"system_s\": %.3f, \"rss_kib\": %ld, \"switches\": %ld}\n",
+            seconds(usage.ru_utime), seconds(usage.ru_stime), usage.ru_maxrss,
+            usage.ru_nvcsw + usage.ru_nivcsw);
 }
 
 static int run(struct error *err)

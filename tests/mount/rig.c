@@ -1,10 +1,10 @@
 /* rig.c - see rig.h. */
-#include "tests/mount/rig.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "tests/mount/rig.h"
 
 struct rig *rig_new(void)
 {

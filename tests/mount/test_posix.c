@@ -15,7 +15,7 @@
 
 static const struct {
     const char *name;
-    const char *line; /* how ours begins */
+    const char *line;  /* how ours begins */
     bool is_writeback; /* only with the write-back cache */
     const char *reason;
 } reviewed[] = {
@@ -114,8 +114,8 @@ static void run_both(struct rig *r, const char *reference, battery_table *table,
         check_int(mountns_run(r->ns, run_case, &order, sizeof(order), &ours), 0);
         (void)snprintf(order.directory, sizeof(order.directory), "%s", reference);
         check_int(mountns_run(r->ns, run_case, &order, sizeof(order), &theirs), 0);
-        difference_count += compare(table()[i].name, str_text(&ours), str_text(&theirs),
-                                    is_writeback);
+        difference_count +=
+            compare(table()[i].name, str_text(&ours), str_text(&theirs), is_writeback);
     }
     check_int(view_fault(r->view, &test_err), 0);
     check_int(difference_count, 0);
@@ -158,8 +158,9 @@ TEST(posix, the_writeback_cache_changes_no_answer)
 {
     struct mount_options options = {.writeback = true};
 
-    run_tables((battery_table *[]){battery_data_cases, battery_attr_cases, battery_xattr_cases, NULL},
-               &options);
+    run_tables(
+        (battery_table *[]){battery_data_cases, battery_attr_cases, battery_xattr_cases, NULL},
+        &options);
 }
 
 /* What a layer holds behaves as what was just written. */

@@ -4,13 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#include <linux/fuse.h>
 
 #include "tests/mount/rig.h"
 
@@ -82,9 +81,9 @@ IN_MOUNT(settle)
     int dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || dir < 0 || close(open("known", O_RDONLY | O_CLOEXEC)) < 0 ||
-        write(fd, "0123456789", 10) != 10 || pread(fd, bytes, 4, 0) != 4 ||
-        fsync(fd) < 0 || close(fd) < 0 || fsync(dir) < 0 || close(dir) < 0 ||
-        mkdir("d", 0755) < 0 || mkdir("e", 0755) < 0 || symlink("known", "s") < 0 ||
+        write(fd, "0123456789", 10) != 10 || pread(fd, bytes, 4, 0) != 4 || fsync(fd) < 0 ||
+        close(fd) < 0 || fsync(dir) < 0 || close(dir) < 0 || mkdir("d", 0755) < 0 ||
+        mkdir("e", 0755) < 0 || symlink("known", "s") < 0 ||
         readlink("s", bytes, sizeof(bytes)) < 0 || stat("absent", &st) == 0 ||
         stat("e/absent", &st) == 0 || access("known", R_OK) < 0)
         return 1;
@@ -130,8 +129,7 @@ IN_MOUNT(create_two)
 }
 /* Once a directory has changed, the kernel asks for its mode again before it allows the next
  * change (default_permissions). */
-COSTS(the_next_one_costs_five, create_two,
-      "LOOKUP 2, GETATTR 1, WRITE 2, GETXATTR 2, CREATE 2")
+COSTS(the_next_one_costs_five, create_two, "LOOKUP 2, GETATTR 1, WRITE 2, GETXATTR 2, CREATE 2")
 
 IN_MOUNT(make_empty)
 {

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,8 +18,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <linux/fuse.h>
 
 #include "tests/mount/rig.h"
 
@@ -185,8 +184,7 @@ TEST(serve, options_of_the_mount_check_permissions)
     char text[256];
 
     mount_option_text(7, &options, text, sizeof(text));
-    check_text(text,
-               "fd=7,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions");
+    check_text(text, "fd=7,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions");
 }
 
 /* -- requests -- */

@@ -5,12 +5,11 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
 
 #include "fs/acl.h"
 #include "tests/lib/scene.h"
@@ -80,13 +79,13 @@ static const char *list_text(struct scene *s, uint64_t ino, const char *name)
 
         if (has_id)
             (void)snprintf(id, sizeof(id), "%u", le32toh(list.entries[i].e_id));
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%c:%s:%c%c%c", i ? " " : "",
-                               tag == ACL_OTHER  ? 'o'
-                               : tag == ACL_MASK ? 'm'
-                               : has_id          ? (tag == ACL_USER ? 'u' : 'g')
-                                                 : letters[tag],
-                               id, perm & 4 ? 'r' : '-', perm & 2 ? 'w' : '-',
-                               perm & 1 ? 'x' : '-');
+        at +=
+            (size_t)snprintf(text + at, sizeof(text) - at, "%s%c:%s:%c%c%c", i ? " " : "",
+                             tag == ACL_OTHER  ? 'o'
+                             : tag == ACL_MASK ? 'm'
+                             : has_id          ? (tag == ACL_USER ? 'u' : 'g')
+                                               : letters[tag],
+                             id, perm & 4 ? 'r' : '-', perm & 2 ? 'w' : '-', perm & 1 ? 'x' : '-');
     }
     return text;
 }
