@@ -189,6 +189,7 @@ struct mirror *mirror_serve(const char *directory, int fuse_fd)
 
     m->root_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     m->fuse = fuse_new(&args, &operations, sizeof(operations), m);
+    fuse_opt_free_args(&args);
     (void)snprintf(where, sizeof(where), "/dev/fd/%d", fuse_fd);
     if (!m->fuse || fuse_mount(m->fuse, where) < 0)
         abort();
