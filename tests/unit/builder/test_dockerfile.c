@@ -197,6 +197,17 @@ TEST(dockerfile, the_caret_finds_its_line_inside_a_continuation)
                            "--------------------\n");
 }
 
+TEST(dockerfile, the_caret_finds_a_word_at_the_start_of_a_line)
+{
+    struct dockerfile *df = NULL;
+    struct error err = {0};
+    const char *text = "FROM a\nENV x=1 \\\nz\n";
+
+    check_fails(dockerfile_parse(text, strlen(text), NULL, &df, &err), EINVAL);
+    check_true(strstr(err.detail, "   3 | >>> z\n"
+                                  "     |     ^\n") != NULL);
+}
+
 TEST(dockerfile, a_later_error_gets_the_excerpt_of_its_instruction_once)
 {
     auto_dockerfile struct dockerfile *df = parse("FROM a\nCOPY x /\n");

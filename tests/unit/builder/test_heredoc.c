@@ -115,6 +115,15 @@ TEST(heredoc, what_only_looks_like_one_is_left_to_the_shell)
     check_int(at(df, 4)->kind, INSTRUCTION_USER);
 }
 
+/* A line the splitter cannot make sense of has no heredocs, and their words are paths. */
+TEST(heredoc, behind_an_open_quote_it_is_a_path)
+{
+    auto_dockerfile struct dockerfile *df = body("COPY <<E it's /x\n");
+
+    check_int(at(df, 0)->copy.content_count, 0);
+    check_words(&at(df, 0)->copy.sources, "<<E|it's");
+}
+
 TEST(heredoc, it_cannot_be_a_destination)
 {
     refuse("FROM a\nCOPY a <<E\nx\nE\n",

@@ -165,6 +165,8 @@ TEST(instruction, an_array_of_anything_but_strings_is_refused)
     refuse_plainly("COPY [null, \"b\"]", sentence);
     refuse_plainly("VOLUME [true]", sentence);
     refuse_plainly("HEALTHCHECK CMD [{}]", sentence);
+    refuse_plainly("SHELL [1]", sentence);
+    refuse_plainly("ENTRYPOINT [false]", sentence);
 }
 
 TEST(instruction, shell_takes_the_json_form_alone)
@@ -269,7 +271,7 @@ TEST(instruction, copy_flags_are_read)
         body("COPY --from=\"build\" --chmod=u+x --link=false --parents --exclude=*.o "
              "--exclude='b c' a b\n"
              "ADD --checksum=sha256:1 --keep-git-dir=true --unpack=FALSE --link a b\n"
-             "COPY a b");
+             "COPY --from= --chown= --exclude= a b");
     const struct copy *copy = &at(df, 0)->copy;
     const struct copy *add = &at(df, 1)->copy;
     const struct copy *none = &at(df, 2)->copy;
@@ -287,6 +289,7 @@ TEST(instruction, copy_flags_are_read)
     check_text(none->chown.text, NULL);
     check_int(none->link, TOGGLE_UNSET);
     check_int(none->unpack, TOGGLE_UNSET);
+    check_int(none->excludes.count, 0);
 }
 
 TEST(instruction, copy_is_expanded_in_words_and_flags_but_not_in_from)
@@ -405,7 +408,8 @@ TEST(instruction, healthcheck_takes_a_command_with_durations)
              "--start-interval=100ms --retries=3 cmd curl -f x || exit 1\n"
              "HEALTHCHECK CMD [\"a\", \"b\"]\n"
              "HEALTHCHECK none\n"
-             "HEALTHCHECK --interval=0 --retries=0 CMD x");
+             "HEALTHCHECK --interval=0 --retries=0 CMD x\n"
+             "HEALTHCHECK --interval=1ms CMD x");
     const struct healthcheck *full = &at(df, 0)->health;
 
     check_int(full->interval_ns, INT64_C(300000000000));
@@ -419,6 +423,7 @@ TEST(instruction, healthcheck_takes_a_command_with_durations)
     check_strv(&at(df, 1)->health.command.words, "a|b");
     check_true(at(df, 2)->health.is_none);
     check_int(at(df, 3)->health.interval_ns, 0);
+    check_int(at(df, 4)->health.interval_ns, 1000000);
 }
 
 TEST(instruction, healthcheck_refuses_what_it_does_not_know)

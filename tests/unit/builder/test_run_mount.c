@@ -78,8 +78,8 @@ TEST(run_mount, tmpfs_takes_a_size_in_binary_units)
     static const struct {
         const char *text;
         uint64_t size;
-    } sizes[] = {{"1024", 1024},    {"64m", 64 << 20}, {"1G", 1 << 30}, {"1.5k", 1536},
-                 {"2MiB", 2 << 20}, {"3kb", 3 << 10},  {"7b", 7},       {"1T", UINT64_C(1) << 40}};
+    } sizes[] = {{"1024", 1024},     {"64m", 64 << 20}, {"1G", 1 << 30}, {"1.5k", 1536},
+                 {"2 MiB", 2 << 20}, {"3kb", 3 << 10},  {"7b", 7},       {"1T", UINT64_C(1) << 40}};
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         auto_free char *text = str_format("type=tmpfs,target=/x,size=%s", sizes[i].text);
