@@ -28,6 +28,7 @@ struct build_flags {
     struct strv add_hosts;
     struct strv allow;
     struct strv insecure;
+    struct strv secrets;
     const char *file;
     const char *target;
     const char *platform;
@@ -124,6 +125,10 @@ static const struct option options[] = {
     {.name = "rewrite-timestamp",
      FIELD(rewrite_timestamp),
      .help = "no file of a new layer is newer than SOURCE_DATE_EPOCH"},
+    {.name = "secret",
+     LIST(secrets),
+     .argument = "id=ID[,src=FILE|env=NAME]",
+     .help = "a secret for RUN --mount=type=secret"},
     {.name = "single-id",
      FIELD(single_id),
      .help = "run with one mapped id, for accounts without subordinate ids"},
@@ -367,6 +372,89 @@ static int set_numbers(const struct build_flags *f, const struct strv *args,
     return 0;
 }
 
+/* The secrets given, read now: a missing one is an error before anything is built. */
+struct secrets {
+    struct build_secret *items;
+    size_t count;
+    struct str *bytes; /* one per item */
+    struct strv ids;
+};
+
+static void secrets_release(struct secrets *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->bytes[i].data != NULL)
+            explicit_bzero(s->bytes[i].data, s->bytes[i].size);
+        str_release(&s->bytes[i]);
+    }
+    free(s->bytes);
+    free(s->items);
+    strv_release(&s->ids);
+}
+DEFINE_CLEANUP_VALUE(secrets_release, struct secrets)
+
+#define SECRET_SIZE_MAX (500u << 10) /* as peers limit it */
+
+static int read_secret(const char *id, const char *file, const char *name, struct str *out,
+                       struct error *err)
+{
+    const char *value = getenv(name != NULL ? name : id);
+
+    if (file == NULL && value != NULL) {
+        str_add(out, value);
+        return 0;
+    }
+    if (file == NULL && name != NULL)
+        return error_set(err, ENOENT, "secret '%s': the variable '%s' is not set", id, name);
+    if (file == NULL)
+        file = id;
+    if (io_read_file(AT_FDCWD, file, SECRET_SIZE_MAX, out, err) < 0)
+        return error_wrap(err, "secret '%s'", id);
+    return 0;
+}
+
+/* "id=ID,src=FILE" or "id=ID,env=NAME"; with the id alone a variable or file of that name. */
+static int parse_secret(const char *text, struct secrets *s, struct error *err)
+{
+    auto_free char *copy = mem_strdup(text);
+    const char *id = NULL;
+    const char *file = NULL;
+    const char *name = NULL;
+    char *save = NULL;
+
+    for (char *field = strtok_r(copy, ",", &save); field != NULL;
+         field = strtok_r(NULL, ",", &save)) {
+        if (text_starts(field, "id="))
+            id = field + 3;
+        else if (text_starts(field, "src="))
+            file = field + 4;
+        else if (text_starts(field, "source="))
+            file = field + 7;
+        else if (text_starts(field, "env="))
+            name = field + 4;
+        else if (strcmp(field, "type=file") != 0 && strcmp(field, "type=env") != 0)
+            return error_set(err, EINVAL, "invalid secret '%s': unknown field '%s'", text, field);
+    }
+    if (id == NULL || id[0] == '\0')
+        return error_set(err, EINVAL, "invalid secret '%s': it has no id", text);
+    strv_add(&s->ids, id);
+    return read_secret(id, file, name, &s->bytes[s->count++], err);
+}
+
+static int collect_secrets(const struct strv *given, struct secrets *s, struct error *err)
+{
+    int r = 0;
+
+    s->bytes = mem_alloc((given->count + 1) * sizeof(*s->bytes));
+    s->items = mem_alloc((given->count + 1) * sizeof(*s->items));
+    for (size_t i = 0; r == 0 && i < given->count; i++)
+        r = parse_secret(given->items[i], s, err);
+    for (size_t i = 0; r == 0 && i < s->count; i++)
+        s->items[i] = (struct build_secret){
+            .id = s->ids.items[i], .bytes = str_text(&s->bytes[i]), .size = s->bytes[i].size};
+    return r;
+}
+
 static void show_warnings(const struct build_result *result)
 {
     const struct checks *c = &result->checks;
@@ -438,6 +526,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     auto_platform struct platform platform = {0};
     auto_strv struct strv args = {0};
     auto_strv struct strv tags = {0};
+    __attribute__((cleanup(cleanup_secrets_release))) struct secrets secrets = {0};
     auto_build_result struct build_result result = {0};
     auto_progress struct progress *progress = NULL;
     struct build_options o = {.cancel_fd = -1};
@@ -448,6 +537,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
         r = set_numbers(f, &args, &o, err);
     if (r == 0)
         r = collect_tags(&f->tags, &tags, err);
+    if (r == 0)
+        r = collect_secrets(&f->secrets, &secrets, err);
     if (r == 0 && f->platform != NULL) {
         r = platform_parse(f->platform, &platform, err);
         o.platform = &platform;
@@ -480,6 +571,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     o.tags = &tags;
     o.no_cache_stages = &f->no_cache_filter;
     o.extra_hosts = &f->add_hosts;
+    o.secrets = secrets.items;
+    o.secret_count = secrets.count;
     o.no_cache = f->no_cache;
     o.single_id = f->single_id;
     o.no_new_privileges = f->no_new_privileges;
