@@ -397,12 +397,15 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
         r = sandbox_start(sp, &spec, &box, err);
     if (r == 0)
         r = mount_serve(v, sandbox_take_tree_fd(box, 0), &mount_options, &mount, err);
+    if (r == 0)
+        r = step_mounts_serve(&s->mounts, box, err);
     if (r < 0)
         return r;
     follow(s, box);
     r = sandbox_wait(box, result, err);
     warn(s, sandbox_warning(box));
-    return r;
+    mount_stop(STEAL(&mount));
+    return r < 0 ? r : step_mounts_finish(&s->mounts, err);
 }
 
 /* With one mapped id the kernel must see every file as root's; the true owners stay data. */
