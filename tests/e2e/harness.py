@@ -159,7 +159,7 @@ class Image:
                 self.remove(path)
             content = layer.extractfile(e).read() if e.isreg() else None
             if e.islnk():
-                content = self.tree[e.linkname.strip("/")][1]
+                content = self.tree[e.linkname.strip("/").removeprefix("./")][1]
             self.tree[path] = (e, content)
 
     def remove_below(self, path):

@@ -247,11 +247,12 @@ def test_run_mounts_are_seen_and_not_recorded():
             "RUN --mount=type=bind,target=/ctx --mount=type=bind,from=src,source=/data,target=/st/data "
             "--mount=type=tmpfs,target=/t --mount=type=secret,id=s --mount=type=cache,target=/cache "
             "cat /ctx/file /st/data /run/secrets/s > /dev/null && touch /t/x && echo more >> /cache/log && "
-            "wc -l < /cache/log && test \"$(cat /run/secrets/s)\" = hunter2\n")
+            "wc -l < /cache/log && sha256sum /run/secrets/s | "
+            f"grep -q {hashlib.sha256(b'hunter2').hexdigest()}\n")
     context = make_context(text, {"file": "f"})
     state.ok("build", "--progress=plain", "--secret", f"id=s,src={secret}", "-t", "a", context)
     image = Image(state, "a")
-    check_equal(image.last_layer(), [])
+    check_equal(len(image.layers), 1)
     second = state.ok("build", "--progress=plain", "--no-cache", "--secret", f"id=s,src={secret}", context)
     check_in(" 2\n", second.err)
     found = subprocess.run(["grep", "-rl", "hunter2", state.path], capture_output=True).stdout
