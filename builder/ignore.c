@@ -139,7 +139,7 @@ static size_t deciding_rule(const struct ignore *ignore, const char *path)
 
         if (rule->is_negated == (decided == 0)) /* it could not change anything */
             continue;
-        if (wildcard_match(rule->pattern, path) >= WILDCARD_PARENT)
+        if (wildcard_covers(rule->pattern, path))
             decided = rule->is_negated ? 0 : i + 1;
     }
     return decided;

@@ -41,6 +41,7 @@ struct op {
 struct wildcard {
     char *plain; /* the path meant by a pattern without wildcards, else NULL */
     size_t plain_size;
+    char *needle; /* the longest plain piece: what matches holds it */
     struct op *items;
     size_t count;
     size_t capacity;
@@ -51,9 +52,11 @@ struct wildcard {
     } ranges;
 };
 
+/* Sets of states; nearly every pattern has less than 64 of them, which is one word. */
 struct states {
-    uint64_t words[STATES_MAX / WORD_BITS + 1];
-    size_t used; /* words in use */
+    uint64_t *now;
+    uint64_t *next;
+    size_t count; /* words of each */
 };
 
 void wildcard_free(struct wildcard *w)
@@ -61,6 +64,7 @@ void wildcard_free(struct wildcard *w)
     if (!w)
         return;
     free(w->plain);
+    free(w->needle);
     free(w->items);
     free(w->ranges.items);
     free(w);
@@ -181,6 +185,44 @@ static bool compile(struct wildcard *w, const char *pattern, bool deep)
     return ok;
 }
 
+/* Appends the bytes of a code point, or the byte that was none. */
+static void add_utf8(struct str *out, uint32_t c)
+{
+    if (c > 0x10FFFF)
+        str_add_char(out, (char)(c - 0x110000));
+    else if (c < 0x80)
+        str_add_char(out, (char)c);
+    else if (c < 0x800)
+        str_addf(out, "%c%c", (char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F)));
+    else if (c < 0x10000)
+        str_addf(out, "%c%c%c", (char)(0xE0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3F)),
+                 (char)(0x80 | (c & 0x3F)));
+    else
+        str_addf(out, "%c%c%c%c", (char)(0xF0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3F)),
+                 (char)(0x80 | (c >> 6 & 0x3F)), (char)(0x80 | (c & 0x3F)));
+}
+
+/* Keeps the longest run of characters that stand for themselves. */
+static char *find_needle(const struct wildcard *w)
+{
+    struct str longest = {0};
+    struct str run = {0};
+
+    for (size_t i = 0; i <= w->count; i++) {
+        if (i < w->count && w->items[i].kind == OP_CHARACTER) {
+            add_utf8(&run, w->items[i].character);
+            continue;
+        }
+        if (run.size > longest.size) {
+            str_truncate(&longest, 0);
+            str_add_bytes(&longest, run.data, run.size);
+        }
+        str_truncate(&run, 0);
+    }
+    str_release(&run);
+    return str_take(&longest);
+}
+
 int wildcard_new(const char *pattern, bool deep, struct wildcard **out, struct error *err)
 {
     auto_wildcard struct wildcard *w = mem_new(struct wildcard);
@@ -193,25 +235,26 @@ int wildcard_new(const char *pattern, bool deep, struct wildcard **out, struct e
     } else if (!compile(w, pattern, deep)) {
         return error_set(err, EINVAL, "syntax error in pattern");
     }
+    w->needle = find_needle(w);
     *out = STEAL(&w);
     return 0;
 }
 
-static void set(struct states *s, size_t state)
+static void set(uint64_t *states, size_t state)
 {
-    s->words[state / WORD_BITS] |= UINT64_C(1) << (state % WORD_BITS);
+    states[state / WORD_BITS] |= UINT64_C(1) << (state % WORD_BITS);
 }
 
-static bool has(const struct states *s, size_t state)
+static bool is_satisfied(const struct wildcard *w, const struct states *s)
 {
-    return s->words[state / WORD_BITS] >> (state % WORD_BITS) & 1;
+    return s->now[w->count / WORD_BITS] >> (w->count % WORD_BITS) & 1;
 }
 
 /* Enters a state, and the ones behind operations that may match nothing. */
-static void enter(const struct wildcard *w, struct states *s, size_t state)
+static void enter(const struct wildcard *w, uint64_t *states, size_t state)
 {
     for (;; state++) {
-        set(s, state);
+        set(states, state);
         if (state == w->count || w->items[state].kind < OP_STAR)
             return;
     }
@@ -228,7 +271,7 @@ static bool is_in_class(const struct wildcard *w, const struct op *op, uint32_t 
     return op->is_negated;
 }
 
-static void advance(const struct wildcard *w, size_t state, uint32_t c, struct states *next)
+static void advance(const struct wildcard *w, size_t state, uint32_t c, uint64_t *next)
 {
     const struct op *op = &w->items[state];
 
@@ -263,22 +306,24 @@ static void advance(const struct wildcard *w, size_t state, uint32_t c, struct s
 /* Reads `c` in all states; false when none is left. */
 static bool step(const struct wildcard *w, struct states *s, uint32_t c)
 {
-    struct states next = {.used = s->used};
-    bool any = false;
+    uint64_t *read = s->now;
+    uint64_t any = 0;
 
-    for (size_t i = 0; i < s->used; i++) {
-        for (uint64_t left = s->words[i]; left; left &= left - 1) {
+    for (size_t i = 0; i < s->count; i++)
+        s->next[i] = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        for (uint64_t left = read[i]; left; left &= left - 1) {
             size_t state = i * WORD_BITS + (size_t)__builtin_ctzll(left);
 
             if (state < w->count)
-                advance(w, state, c, &next);
+                advance(w, state, c, s->next);
         }
     }
-    for (size_t i = 0; i < s->used; i++) {
-        s->words[i] = next.words[i];
-        any = any || next.words[i] != 0;
-    }
-    return any;
+    for (size_t i = 0; i < s->count; i++)
+        any |= s->next[i];
+    s->now = s->next;
+    s->next = read;
+    return any != 0;
 }
 
 static enum wildcard_result match_plain(const struct wildcard *w, const char *path)
@@ -297,26 +342,50 @@ static enum wildcard_result match_plain(const struct wildcard *w, const char *pa
     return WILDCARD_NO;
 }
 
-enum wildcard_result wildcard_match(const struct wildcard *w, const char *path)
+static enum wildcard_result follow(const struct wildcard *w, const char *path, struct states *s)
 {
-    struct states s;
     bool has_parent = false;
     bool any = true;
+
+    enter(w, s->now, 0);
+    while (any && *path) {
+        has_parent = has_parent || (*path == '/' && is_satisfied(w, s));
+        any = step(w, s, take(&path));
+    }
+    if (any && is_satisfied(w, s))
+        return WILDCARD_YES;
+    if (has_parent)
+        return WILDCARD_PARENT;
+    return any && step(w, s, '/') ? WILDCARD_BELOW : WILDCARD_NO;
+}
+
+/* Apart from the ordinary case, which is spared the large arrays. */
+static __attribute__((noinline)) enum wildcard_result follow_many(const struct wildcard *w,
+                                                                  const char *path)
+{
+    uint64_t now[STATES_MAX / WORD_BITS + 1] = {0};
+    uint64_t next[STATES_MAX / WORD_BITS + 1] = {0};
+    struct states s = {now, next, w->count / WORD_BITS + 1};
+
+    return follow(w, path, &s);
+}
+
+enum wildcard_result wildcard_match(const struct wildcard *w, const char *path)
+{
+    uint64_t now = 0;
+    uint64_t next = 0;
+    struct states s = {&now, &next, 1};
 
     if (*path == '\0')
         return WILDCARD_BELOW;
     if (w->plain)
         return match_plain(w, path);
-    s.used = w->count / WORD_BITS + 1;
-    memset(s.words, 0, s.used * sizeof(s.words[0]));
-    enter(w, &s, 0);
-    while (any && *path) {
-        has_parent = has_parent || (*path == '/' && has(&s, w->count));
-        any = step(w, &s, take(&path));
-    }
-    if (any && has(&s, w->count))
-        return WILDCARD_YES;
-    if (has_parent)
-        return WILDCARD_PARENT;
-    return any && step(w, &s, '/') ? WILDCARD_BELOW : WILDCARD_NO;
+    return w->count < WORD_BITS ? follow(w, path, &s) : follow_many(w, path);
+}
+
+bool wildcard_covers(const struct wildcard *w, const char *path)
+{
+    if (!w->plain && !strstr(path, w->needle))
+        return false;
+    return wildcard_match(w, path) >= WILDCARD_PARENT;
 }

@@ -32,3 +32,5 @@ enum wildcard_result {
 };
 /* `path` is relative and clean, without a leading or trailing slash; "" is the root. */
 enum wildcard_result wildcard_match(const struct wildcard *w, const char *path);
+/* Whether the path or a directory above it matches; quicker than asking for the whole answer. */
+bool wildcard_covers(const struct wildcard *w, const char *path);

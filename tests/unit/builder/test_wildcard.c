@@ -192,6 +192,34 @@ TEST(wildcard, deep_patterns_mean_what_their_definition_says)
     }
 }
 
+/* The quick answer is the same as the long one, for characters of one to four bytes, bytes that are
+ * no character, and escapes. */
+TEST(wildcard, the_quick_answer_agrees)
+{
+    static const char *const pieces[] = {
+        "a",    "/",   "*",    "?", "**", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80",
+        "\xFF", "\\*", "[ab]", "b"};
+    static const char *const parts[] = {
+        "a", "/", "b", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xFF", "*"};
+
+    srandom(19);
+    for (int i = 0; i < 50000; i++) {
+        auto_str struct str pattern = {0};
+        auto_str struct str raw = {0};
+        auto_free char *path = NULL;
+        auto_wildcard struct wildcard *w = NULL;
+
+        for (long n = random() % 5 + 1; n > 0; n--)
+            str_add(&pattern, pieces[random() % 12]);
+        for (long n = random() % 7 + 1; n > 0; n--)
+            str_add(&raw, parts[random() % 8]);
+        path = path_clean(str_text(&raw));
+        check_ok(wildcard_new(str_text(&pattern), true, &w, &test_err));
+        if (wildcard_covers(w, path) != (wildcard_match(w, path) >= WILDCARD_PARENT))
+            check_fail("'%s' and '%s': the answers differ", str_text(&pattern), path);
+    }
+}
+
 /* A walk that prunes by WILDCARD_NO must not lose anything. */
 TEST(wildcard, nothing_matches_below_a_no)
 {
