@@ -186,6 +186,7 @@ static int prepare(struct copying *c, struct error *err)
         .destination = c->destination,
         .several = copy->sources.count + copy->content_count > 1,
         .with_parents = copy->parents == TOGGLE_ON,
+        .unpack = c->in->kind == INSTRUCTION_ADD && copy->unpack != TOGGLE_OFF,
         .now_ns = c->stage->build->now_ns,
     };
     if (copy->chmod.text != NULL && copy->chmod.text[0] != '\0') {

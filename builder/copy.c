@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include "builder/copy.h"
+#include "builder/extract.h"
 #include "builder/tree.h"
+#include "fs/archive.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/union.h"
@@ -280,6 +282,29 @@ static char *target_of(struct copier *c, const char *source, bool is_dir)
     return path_clean(destination);
 }
 
+/* 1 when the source was an archive and is extracted, 0 when it is an ordinary file. */
+static int unpack_leaf(struct copier *c, const struct selected *s, struct error *err)
+{
+    auto_reader struct reader *from = NULL;
+    struct copy_options options = *c->options;
+    auto_free char *destination = path_clean(c->options->destination);
+    int fd;
+    int r;
+
+    if (!c->options->unpack || s->node.meta.type != ENTRY_FILE || !tree_is_host(c->from))
+        return 0;
+    fd = tree_open_file(c->from, &s->node, err);
+    if (fd < 0)
+        return fd;
+    from = fd_reader_new(fd, s->node.path);
+    r = archive_sniff(fd);
+    if (r <= 0)
+        return r < 0 ? error_set(err, -r, "cannot read '%s': %s", s->node.path, strerror(-r)) : 0;
+    options.destination = destination;
+    r = extract_archive(c->to, from, s->node.path, &options, err);
+    return r < 0 ? r : 1;
+}
+
 int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
                const struct copy_options *options, struct copied_files *files, struct error *err)
 {
@@ -297,7 +322,15 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
 
         if (s->count == 0)
             continue;
-        target = target_of(c, s->path, s->is_dir);
+        r = s->is_dir ? 0 : unpack_leaf(c, &s->items[0], err);
+        if (r == 1)
+            r = 0;
+        else if (r < 0)
+            return r;
+        else
+            target = target_of(c, s->path, s->is_dir);
+        if (target == NULL)
+            continue;
         r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
     }
     return r;

@@ -27,6 +27,7 @@ struct copy_options {
     uint32_t gid;
     const struct chmod *chmod; /* or NULL */
     int64_t now_ns;            /* time of directories made on the way */
+    bool unpack;               /* a source file that is a tar, packed or not, is extracted (ADD) */
     bool keep_owner;           /* false: 0:0 unless set_owner (sources from the context) */
 };
 

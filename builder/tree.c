@@ -63,6 +63,13 @@ int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to
     return t->ops->copy_content(t, n, to, ino, err);
 }
 
+int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err)
+{
+    if (t->ops->open_file == NULL)
+        return error_set(err, EINVAL, "'%s' is no file of the host", n->path);
+    return t->ops->open_file(t, n, err);
+}
+
 int tree_each_xattr(struct tree *t, const struct tree_node *n,
                     void (*fn)(void *context, const char *name, const void *value, size_t size),
                     void *context, struct error *err)

@@ -70,6 +70,8 @@ bool tree_digest_known(struct tree *t, const struct tree_node *n, struct digest 
 /* Gives the file `ino` of `to` the content of n: shared extents between views, else written. */
 int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                       struct error *err);
+/* A host file, opened for reading, as it was seen; -EINVAL for other trees. The caller closes it. */
+int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err);
 /* Extended attributes worth carrying (views only; those of the host stay there). */
 int tree_copy_xattrs(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                      struct error *err);

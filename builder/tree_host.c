@@ -318,12 +318,18 @@ static void host_close(struct tree *t)
     free(h);
 }
 
+static int host_open_file(struct tree *t, const struct tree_node *n, struct error *err)
+{
+    return open_file(host_of(t), n, err);
+}
+
 static const struct tree_ops host_ops = {
     .stat = host_stat,
     .list = host_list,
     .digest = host_digest,
     .digest_known = host_digest_known,
     .copy_content = host_copy_content,
+    .open_file = host_open_file,
     .read = host_read,
     .close = host_close,
 };

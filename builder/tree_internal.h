@@ -11,6 +11,7 @@ struct tree_ops {
                          struct digest *out); /* NULL: never */
     int (*copy_content)(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                         struct error *err);
+    int (*open_file)(struct tree *t, const struct tree_node *n, struct error *err); /* or NULL */
     int (*each_xattr)(struct tree *t, const struct tree_node *n,
                       void (*fn)(void *context, const char *name, const void *value, size_t size),
                       void *context, struct error *err); /* NULL: there are none */

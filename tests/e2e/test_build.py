@@ -147,6 +147,28 @@ def test_copy_rules_for_destinations():
     check_equal(image.line("owned"), "file 0640 1000:50")
 
 
+def test_add_extracts_local_archives_by_content():
+    """Dockerfile reference, "ADD": by content, not by name; owners are kept; COPY never extracts."""
+    state = State()
+    tree = directory("add")
+    write(os.path.join(tree, "d/f"), "in the tar")
+    os.symlink("f", os.path.join(tree, "d/l"))
+    os.link(os.path.join(tree, "d/f"), os.path.join(tree, "d/h"))
+    context = make_context(f"FROM {busybox()}\n" + "".join(f"ADD a.{n} /{n}\n" for n in ("0", "1", "2", "3", "4"))
+                           + "ADD --unpack=false a.0 /raw/\nCOPY a.0 /copied\n", {})
+    for name, option in enumerate(("", "--gzip", "--bzip2", "--xz", "--zstd")):
+        subprocess.run(["tar", "-C", tree, "--owner=12", "--group=34", *([option] if option else []), "-cf",
+                        os.path.join(context, f"a.{name}"), "d"], check=True)
+    state.ok("build", "-t", "a", context)
+    image = Image(state, "a")
+    for name in range(5):
+        check_equal(image.text(f"{name}/d/f"), "in the tar")
+        check_equal(image.line(f"{name}/d/f"), "file 0644 12:34")
+        check_equal(image.entry(f"{name}/d/l").linkname, "f")
+        check_equal(image.text(f"{name}/d/h"), "in the tar")
+    check(image.entry("raw/a.0").isreg() and image.entry("copied").isreg(), "not extracted")
+
+
 def test_dockerignore_hides_and_takes_back():
     state = State()
     state.built(f"FROM {busybox()}\nCOPY . /c\n", "-t", "a",
