@@ -173,6 +173,28 @@ static int apply_settings(struct store *store, struct error *err)
     return r;
 }
 
+static int run_script(struct store *store, const char *text, struct error *err)
+{
+    int rc = sqlite3_exec(store->db, text, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : sql_fail(store, rc, err);
+}
+
+/* All of one moment: another process may be filling the database right now. */
+static int read_version(struct store *store, struct str *application, struct str *version,
+                        struct str *tables, struct error *err)
+{
+    int r = run_script(store, "BEGIN", err);
+
+    if (r == 0)
+        r = query_text(store, "SELECT count(*) FROM sqlite_schema", tables, err);
+    if (r == 0)
+        r = query_text(store, "PRAGMA application_id", application, err);
+    if (r == 0)
+        r = query_text(store, "PRAGMA user_version", version, err);
+    return r < 0 ? r : run_script(store, "COMMIT", err); /* closing ends it otherwise */
+}
+
 /* 1 when nothing was ever put into the database, 0 when it is of this version. */
 static int check_version(struct store *store, struct error *err)
 {
@@ -180,12 +202,8 @@ static int check_version(struct store *store, struct error *err)
     auto_str struct str version = {0};
     auto_str struct str tables = {0};
     uint64_t number;
-    int r = query_text(store, "PRAGMA application_id", &application, err);
+    int r = read_version(store, &application, &version, &tables, err);
 
-    if (r == 0)
-        r = query_text(store, "PRAGMA user_version", &version, err);
-    if (r == 0)
-        r = query_text(store, "SELECT count(*) FROM sqlite_schema", &tables, err);
     if (r < 0)
         return r;
     if (text_equal(str_text(&application), "0") && text_equal(str_text(&version), "0") &&
@@ -240,13 +258,6 @@ static int quick_check(struct store *store, struct error *err)
         r = error_hint(err, "img fsck --repair");
     }
     return r;
-}
-
-static int run_script(struct store *store, const char *text, struct error *err)
-{
-    int rc = sqlite3_exec(store->db, text, NULL, NULL, NULL);
-
-    return rc == SQLITE_OK ? 0 : sql_fail(store, rc, err);
 }
 
 static int create_tables(struct store *store, struct error *err)

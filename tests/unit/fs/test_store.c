@@ -353,7 +353,7 @@ TEST(store, a_damaged_page_is_met_with_a_sentence)
     struct digest key = state_digest("k");
 
     make_and_close();
-    damage_table("cache");
+    damage_table("sqlite_autoindex_cache_1");
     store = state_open(); /* the schema is on other pages */
     check_fails(store_cache_get(store, &key, &row, &test_err), EUCLEAN);
     check_hint(&test_err, "img fsck --repair");
