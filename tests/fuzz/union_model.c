@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/layer.h"
 #include "fs/store.h"
 #include "tests/fuzz/union_model.h"
 
@@ -587,6 +588,30 @@ static void open_view(struct run *r)
         run_fail(r, "open: %s", err.text);
 }
 
+/* The layer as tar, taken in again as if it had been pulled. */
+static int64_t round_trip(struct run *r, int64_t layer)
+{
+    struct layer_ingest_options options = {
+        .what = "round trip", .format = CODEC_NONE, .blob_size_bytes = UINT64_MAX};
+    auto_reader struct reader *tar = NULL;
+    auto_layer_ingest struct layer_ingest *in = NULL;
+    struct error err = {0};
+    int64_t taken = 0;
+    char buf[32768];
+    ssize_t n = 0;
+    int result = layer_tar_open(r->store, layer, &tar, &err);
+
+    if (result == 0)
+        result = layer_ingest_open(r->store, &options, &in, &err);
+    while (result == 0 && (n = reader_read(tar, buf, sizeof(buf), &err)) > 0)
+        result = layer_ingest_write(in, buf, (size_t)n, &err);
+    if (result == 0 && n == 0)
+        result = layer_ingest_commit(STEAL(&in), &taken, &err);
+    if (result < 0 || n < 0)
+        run_fail(r, "round trip by tar: %s", err.text);
+    return taken;
+}
+
 static void do_seal(struct run *r)
 {
     auto_change_list struct change_list changes = {0};
@@ -601,6 +626,8 @@ static void do_seal(struct run *r)
     if (view_seal(r->view, NULL, &sealed, &err) < 0)
         run_fail(r, "%s", err.text);
     if (sealed.layer != 0) {
+        if (r->step & 1)
+            sealed.layer = round_trip(r, sealed.layer);
         r->layers[r->layer_count++] = sealed.layer;
         run_note_sum(r, r->layer_count - 1);
     }

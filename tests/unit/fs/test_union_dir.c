@@ -163,7 +163,8 @@ TEST(dir, half_a_million_names_are_listed_found_and_removed)
     }
     check_int(scene_seal(&s), count + 1);
     dir = scene_ino(&s, "d");
-    check_ok(union_readdir(s.view, dir, 0, false, take, &(struct reading){.left = 1}));
+    check_text(list(&s, "d", &l, 1), ".");
+    l.cookie = 0;
     for (unsigned i = 0; i < count; i += 1) {
         (void)snprintf(name, sizeof(name), "file-%u", i);
         check_ok(union_unlink(s.view, dir, name));
