@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/lib/fault.h"
+#include "tests/lib/test.h"
 
 enum fault_effect { FAULT_NOTHING, FAULT_ERROR, FAULT_SHORT, FAULT_KILL };
 
@@ -28,6 +29,7 @@ static void set(enum fault_effect effect, enum fault_call call, uint64_t nth, in
                 bool is_lasting)
 {
     fault_clear();
+    test_at_end(fault_clear);
     fault.effect = effect;
     fault.call = call;
     fault.nth = nth;

@@ -2,7 +2,8 @@
  *
  * The linker directs the calls named below to this library (--wrap), in the executable alone: link
  * with fault_dep. Calls made inside shared libraries are not seen. Counting starts at
- * fault_clear and goes over all threads; a child made by fork goes on counting for itself.
+ * fault_clear and goes over all threads; a child made by fork goes on counting for itself. What is
+ * set is forgotten when the test ends.
  *
  *     for (uint64_t nth = 1; ; nth++) {
  *         fault_fail(FAULT_WRITE, nth, ENOSPC);

@@ -23,6 +23,7 @@ static size_t ran_count;
 static size_t skipped_count;
 static char dir_path[4096];
 static int dir_fd = -1;
+static void (*at_end)(void);
 
 struct error test_err;
 
@@ -34,9 +35,19 @@ static int before(void **state)
     return 0;
 }
 
+void test_at_end(void (*fn)(void))
+{
+    at_end = fn;
+}
+
 static int after(void **state)
 {
+    void (*fn)(void) = at_end;
+
     (void)state;
+    at_end = NULL;
+    if (fn)
+        fn();
     if (dir_fd < 0)
         return 0;
     cleanup_close_fd(&dir_fd);

@@ -56,6 +56,10 @@ extern struct error test_err;
 const char *test_dir(void);
 int test_dir_fd(void);
 
+/* Calls `fn` when the running test ends, however it ends, before its scratch directory goes. One
+ * function; a second call replaces the first. */
+void test_at_end(void (*fn)(void));
+
 /* Where a check stands and what it looks at, in the words of the source. */
 struct test_at {
     const char *text;
