@@ -4,7 +4,7 @@
 
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
-#include "fs/layer_internal.h"
+#include "fs/layer_entry.h"
 
 #include "fs/base/banned.h"
 

@@ -16,7 +16,7 @@
 #include "fs/base/io.h"
 #include "fs/blob.h"
 #include "fs/layer.h"
-#include "fs/layer_internal.h"
+#include "fs/layer_entry.h"
 #include "fs/pack.h"
 #include "fs/ring.h"
 #include "fs/store.h"

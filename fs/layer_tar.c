@@ -14,6 +14,7 @@
 #include "fs/base/stream.h"
 #include "fs/layer_internal.h"
 #include "fs/pack.h"
+#include "fs/tar.h"
 
 #include "fs/base/banned.h"
 
