@@ -81,20 +81,22 @@ static void detach(void)
 
 static int serve(struct program *p, const char *name, const char *directory, bool rw, int report_fd)
 {
-    const struct mount_options options = {.host = true};
+    const struct mount_options options = {.host = true, .writable = rw};
     auto_view struct view *view = NULL;
     struct error err = {0};
-    int fuse_fd = -1;
+    struct mount_host host;
     int r = open_image(p, name, rw, &view, &err);
 
     if (r == 0)
-        r = mount_host(directory, &options, &fuse_fd, &err);
+        r = mount_host(directory, &options, &host, &err);
     tell(report_fd, r, &err);
     close(report_fd);
     if (r < 0)
         return 1;
     detach();
-    return mount_serve_here(view, fuse_fd, &options, &err) < 0;
+    r = mount_serve_here(view, host.fuse_fd, &options, &err);
+    mount_host_release(&host);
+    return r < 0;
 }
 
 static int wait_ready(int fd, pid_t child, struct error *err)

@@ -46,10 +46,17 @@ DEFINE_CLEANUP(mount_stop, struct mount *)
 void mount_counts(const struct mount *m, uint64_t *counts, unsigned count);
 const char *mount_opcode_name(unsigned opcode); /* "LOOKUP", or NULL */
 
-/* Mounts on a host directory through fusermount3 and gives the descriptor to serve, with
- * options->host. Errors: -ENOENT the host has no fusermount3; -EPERM it refuses, the sentence says
- * why; -EPROTO. */
-int mount_host(const char *directory, const struct mount_options *options, int *fuse_fd,
+/* A mount on a host directory, made through fusermount3. */
+struct mount_host {
+    int fuse_fd;  /* to be served with options->host, which takes it over */
+    int guard_fd; /* while it is open, somebody waits for the end of its holders, to unmount then */
+};
+
+/* `directory` is absolute. The process that serves has to be the one that calls this, and call
+ * mount_host_release when serving ended by itself; if it dies before, the mount goes with it.
+ * Errors: -ENOENT the host has no fusermount3; -EPERM it refuses, the sentence says why; -EPROTO. */
+int mount_host(const char *directory, const struct mount_options *options, struct mount_host *out,
                struct error *err);
+void mount_host_release(struct mount_host *host); /* the mount is gone, nobody needs to wait */
 /* Unmounts it; the server then ends by itself. -EBUSY when refused, in use for instance. */
 int mount_host_undo(const char *directory, struct error *err);

@@ -2,7 +2,8 @@
  * fusermount3. Builds never come here: they mount in a namespace of their own (SECURITY R25).
  *
  * The protocol is fusermount3's: a socket whose number is in _FUSE_COMMFD, over which one byte with
- * the mounted descriptor comes back.
+ * the mounted descriptor comes back. Beside the server a shell waits for its end, because a server
+ * that is killed cannot unmount.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/base/log.h"
 #include "fs/base/str.h"
 #include "fs/mount.h"
 
@@ -20,22 +22,23 @@
 
 #define HELPER "fusermount3"
 #define HELPER_SOCKET 3 /* its descriptor in the helper */
+/* Waits for a line, or for the end of the one who would write it. fusermount3 has an option for
+ * that, but as of 3.14 it works for root alone. */
+#define GUARD "read -r line || exec " HELPER " -u -q -z -- \"$1\""
 #define SAID_MAX 512
 
 extern char **environ;
 
-/* Runs the helper to its end; what it said on standard error, without the line's end, is in `said`.
- * Returns its exit status, or -errno. */
-static int run_helper(char *const *argv, int socket_fd, char *said, size_t said_size,
-                      struct error *err)
+struct helper {
+    pid_t pid;
+    int said_fd; /* its standard error */
+};
+
+static int helper_start(char *const *argv, int socket_fd, struct helper *out, struct error *err)
 {
     auto_strv struct strv env = {0};
     posix_spawn_file_actions_t actions;
     int pipe_fds[2];
-    size_t size = 0;
-    ssize_t count;
-    int status;
-    pid_t pid;
     int r;
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -48,31 +51,46 @@ static int run_helper(char *const *argv, int socket_fd, char *said, size_t said_
     (void)posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO);
     if (socket_fd >= 0)
         (void)posix_spawn_file_actions_adddup2(&actions, socket_fd, HELPER_SOCKET);
-    r = posix_spawnp(&pid, HELPER, &actions, NULL, argv, strv_argv(&env));
+    r = posix_spawnp(&out->pid, HELPER, &actions, NULL, argv, strv_argv(&env));
     (void)posix_spawn_file_actions_destroy(&actions);
     cleanup_close_fd(&pipe_fds[1]);
-    while (r == 0 && size + 1 < said_size &&
-           (count = read(pipe_fds[0], said + size, said_size - 1 - size)) != 0) {
-        if (count > 0)
-            size += (size_t)count;
-        else if (errno != EINTR)
+    if (r == 0) {
+        out->said_fd = pipe_fds[0];
+        return 0;
+    }
+    cleanup_close_fd(&pipe_fds[0]);
+    if (r != ENOENT)
+        return error_set(err, r, "cannot start '" HELPER "': %s", strerror(r));
+    (void)error_set(err, ENOENT, "'" HELPER "' is not installed");
+    return error_hint(err, "install the package fuse3, or look inside with 'img shell'");
+}
+
+/* Waits for its end. Its exit status, or -errno; in `said` the first line of what it said, without
+ * its name. */
+static int helper_finish(struct helper *h, char *said, size_t said_size, struct error *err)
+{
+    size_t size = 0;
+    ssize_t count = 1;
+    int status;
+
+    while (size + 1 < said_size && count != 0) {
+        count = read(h->said_fd, said + size, said_size - 1 - size);
+        if (count < 0 && errno != EINTR)
             break;
+        size += count > 0 ? (size_t)count : 0;
     }
     said[size] = '\0';
     said[strcspn(said, "\n")] = '\0';
-    cleanup_close_fd(&pipe_fds[0]);
-    if (r == ENOENT) {
-        (void)error_set(err, ENOENT, "'" HELPER "' is not installed");
-        return error_hint(err, "install the package fuse3, or look inside with 'img shell'");
-    }
-    if (r != 0)
-        return error_set(err, r, "cannot start '" HELPER "': %s", strerror(r));
-    while (waitpid(pid, &status, 0) < 0)
+    if (text_starts(said, HELPER ": "))
+        memmove(said, said + sizeof(HELPER ": ") - 1, strlen(said) + 2 - sizeof(HELPER ": "));
+    cleanup_close_fd(&h->said_fd);
+    while (waitpid(h->pid, &status, 0) < 0)
         if (errno != EINTR)
             return error_errno(err, "cannot wait for '" HELPER "'");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
+/* Waits for the message; -EPROTO when the helper ended without one. */
 static int receive_fd(int socket_fd, int *fd)
 {
     char byte;
@@ -84,26 +102,56 @@ static int receive_fd(int socket_fd, int *fd)
         .msg_control = control,
         .msg_controllen = sizeof(control),
     };
-    struct cmsghdr *part_fd;
+    struct cmsghdr *item;
     ssize_t size;
 
     do
-        size = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        size = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
     while (size < 0 && errno == EINTR);
-    part_fd = size < 0 ? NULL : CMSG_FIRSTHDR(&message);
-    if (!part_fd || part_fd->cmsg_level != SOL_SOCKET || part_fd->cmsg_type != SCM_RIGHTS ||
-        part_fd->cmsg_len != CMSG_LEN(sizeof(int)))
+    item = size <= 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (!item || item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS ||
+        item->cmsg_len != CMSG_LEN(sizeof(int)))
         return -EPROTO;
-    memcpy(fd, CMSG_DATA(part_fd), sizeof(*fd));
+    memcpy(fd, CMSG_DATA(item), sizeof(*fd));
     return 0;
 }
 
-static const char *without_name(const char *said)
+/* Starts the guard of a mount and gives the descriptor that keeps it waiting, or -1. */
+static int guard_start(const char *directory)
 {
-    return text_starts(said, HELPER ": ") ? said + sizeof(HELPER ": ") - 1 : said;
+    char *argv[] = {(char[]){"sh"},
+                    (char[]){"-c"},
+                    (char[]){GUARD},
+                    (char[]){"img-mount-guard"},
+                    (char *)(uintptr_t)directory,
+                    NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int sockets[2]; /* a pipe would kill who writes to a guard that is gone */
+    pid_t pid;
+    int r;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+        return -1;
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, sockets[0], STDIN_FILENO);
+    (void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    (void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    (void)posix_spawn_file_actions_addchdir_np(&actions, "/");
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID); /* no ^C for it */
+    r = posix_spawnp(&pid, "sh", &actions, &attributes, argv, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    cleanup_close_fd(&sockets[0]);
+    if (r == 0)
+        return sockets[1];
+    log_debug("nobody guards the mount on '%s': %s", directory, strerror(r));
+    cleanup_close_fd(&sockets[1]);
+    return -1;
 }
 
-int mount_host(const char *directory, const struct mount_options *options, int *fuse_fd,
+int mount_host(const char *directory, const struct mount_options *options, struct mount_host *out,
                struct error *err)
 {
     char read_only[] = "ro,nosuid,nodev,fsname=img,subtype=img";
@@ -116,24 +164,37 @@ int mount_host(const char *directory, const struct mount_options *options, int *
                     NULL};
     char said[SAID_MAX];
     auto_close int ours = -1;
-    auto_close int theirs = -1;
+    struct helper helper;
     int sockets[2];
+    int fd = -1;
     int r;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
         return error_errno(err, "cannot make a socket");
     ours = sockets[0];
-    theirs = sockets[1];
-    r = run_helper(argv, theirs, said, sizeof(said), err);
+    r = helper_start(argv, sockets[1], &helper, err);
+    cleanup_close_fd(&sockets[1]);
     if (r < 0)
         return r;
-    if (r > 0)
-        return error_set(err, EPERM, "cannot mount on '%s': %s", directory, without_name(said));
-    r = receive_fd(ours, fuse_fd);
+    (void)receive_fd(ours, &fd); /* without one, the helper says why */
+    r = helper_finish(&helper, said, sizeof(said), err);
+    if (r == 0 && fd >= 0) {
+        *out = (struct mount_host){.fuse_fd = fd, .guard_fd = guard_start(directory)};
+        return 0;
+    }
+    cleanup_close_fd(&fd);
     if (r < 0)
-        return error_set(err, -r, "cannot mount on '%s': '" HELPER "' gave no descriptor",
-                         directory);
-    return 0;
+        return r;
+    return error_set(err, r > 0 ? EPERM : EPROTO, "cannot mount on '%s': %s", directory,
+                     said[0] ? said : "'" HELPER "' gave no descriptor");
+}
+
+void mount_host_release(struct mount_host *host)
+{
+    /* A guard that is gone already has nothing to do either. */
+    if (host->guard_fd >= 0)
+        (void)!send(host->guard_fd, "\n", 1, MSG_NOSIGNAL);
+    cleanup_close_fd(&host->guard_fd);
 }
 
 int mount_host_undo(const char *directory, struct error *err)
@@ -141,9 +202,12 @@ int mount_host_undo(const char *directory, struct error *err)
     char *argv[] = {(char[]){HELPER}, (char[]){"-u"}, (char[]){"--"}, (char *)(uintptr_t)directory,
                     NULL};
     char said[SAID_MAX];
-    int r = run_helper(argv, -1, said, sizeof(said), err);
+    struct helper helper;
+    int r = helper_start(argv, -1, &helper, err);
 
+    if (r == 0)
+        r = helper_finish(&helper, said, sizeof(said), err);
     if (r > 0)
-        return error_set(err, EBUSY, "cannot unmount '%s': %s", directory, without_name(said));
+        return error_set(err, EBUSY, "cannot unmount '%s': %s", directory, said);
     return r;
 }

@@ -1,6 +1,8 @@
 /* test_host.c - a view shown in the caller's own namespace, through fusermount3: `img mount`. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,25 +36,34 @@ static int64_t made_layer(struct rig *r)
 static pid_t serve_host(struct rig *r, const int64_t *layer, const struct mount_options *options,
                         const char *directory)
 {
+    struct error mount_err = {0};
     pid_t server;
-    int fd = -1;
-    int status = mount_host(directory, options, &fd, &test_err);
+    int fds[2];
 
-    test_need("fusermount3", status != -ENOENT && status != -EPERM, test_err.text);
-    check_ok(status);
     store_close(STEAL(&r->store)); /* not to be used across fork */
+    check_int(pipe2(fds, O_CLOEXEC), 0);
     server = fork();
     if (server == 0) {
         struct view_options view_options = {.label = "the image", .read_only = !options->writable};
         auto_free char *state = str_format("%s/state", test_dir());
+        struct mount_host host;
         struct view *view;
+        int status;
 
-        if (store_open(state, NULL, &r->store, &test_err) < 0 ||
+        (void)mount_host(directory, options, &host, &mount_err);
+        if (write(fds[1], &mount_err, sizeof(mount_err)) != sizeof(mount_err) ||
+            mount_err.code != 0 || store_open(state, NULL, &r->store, &test_err) < 0 ||
             view_open(r->store, layer, 1, &view_options, &view, &test_err) < 0)
             _exit(1);
-        _exit(mount_serve_here(view, fd, options, &test_err) == 0 ? 42 : 1);
+        status = mount_serve_here(view, host.fuse_fd, options, &test_err);
+        mount_host_release(&host);
+        _exit(status == 0 ? 42 : 1);
     }
-    cleanup_close_fd(&fd);
+    cleanup_close_fd(&fds[1]);
+    check_int(read(fds[0], &mount_err, sizeof(mount_err)), sizeof(mount_err));
+    cleanup_close_fd(&fds[0]);
+    test_need("fusermount3", mount_err.code != ENOENT && mount_err.code != EPERM, mount_err.text);
+    check_text(mount_err.text, "");
     return server;
 }
 
@@ -121,6 +132,23 @@ TEST(host, a_writable_mount_takes_changes)
     check_ended(server);
 }
 
+/* Nothing is left behind: the guard sees the end of the server and unmounts. */
+TEST(host, a_killed_server_leaves_no_mount)
+{
+    auto_rig struct rig *r = rig_new();
+    auto_free char *directory = made_directory();
+    struct mount_options options = {.host = true};
+    int64_t layer = made_layer(r);
+    pid_t server = serve_host(r, &layer, &options, directory);
+
+    check_ok(try_to_open(directory, "etc/shadow", O_RDONLY));
+    check_int(kill(server, SIGKILL), 0);
+    check_int(waitpid(server, NULL, 0), server);
+    while (try_to_open(directory, "etc/shadow", O_RDONLY) != -ENOENT) /* ENOTCONN until then */
+        (void)sched_yield();
+    check_int(rmdir(directory), 0);
+}
+
 TEST(host, a_mount_in_use_is_not_undone)
 {
     auto_rig struct rig *r = rig_new();
@@ -143,14 +171,13 @@ TEST(host, a_missing_directory_is_named)
 {
     struct mount_options options = {.host = true};
     auto_free char *directory = str_format("%s/missing", test_dir());
-    int fd = -1;
-    int status = mount_host(directory, &options, &fd, &test_err);
+    struct mount_host host;
+    int status = mount_host(directory, &options, &host, &test_err);
 
     test_need("fusermount3", status != -ENOENT, test_err.text);
     check_fails(status, EPERM);
     check_true(strstr(test_err.text, directory) != NULL);
     check_true(strstr(test_err.text, "No such file or directory") != NULL);
-    check_int(fd, -1);
 }
 
 TEST(host, what_is_not_mounted_is_not_undone)
@@ -167,11 +194,11 @@ TEST(host, without_fusermount3_the_way_out_is_named)
     struct mount_options options = {.host = true};
     auto_free char *directory = made_directory();
     auto_free char *path = mem_strdup(getenv("PATH"));
+    struct mount_host host;
     int status;
-    int fd;
 
     check_int(setenv("PATH", "/nonexistent", 1), 0);
-    status = mount_host(directory, &options, &fd, &test_err);
+    status = mount_host(directory, &options, &host, &test_err);
     check_int(setenv("PATH", path, 1), 0);
     check_fails(status, ENOENT);
     check_error(&test_err, ENOENT, "'fusermount3' is not installed");
