@@ -41,7 +41,8 @@ void user_release(struct user *user);
 DEFINE_CLEANUP_VALUE(user_release, struct user)
 #define auto_user CLEANUP(user_release)
 
-/* `spec` is --chown's: as above, but a user without a group gives a gid equal to the uid. */
+/* `spec` is --chown's: as above, but a number without a group gives a gid of the same number, listed
+ * or not; a name without one gives the primary group of passwd, as BuildKit and buildah do. */
 int owner_resolve(const struct users_files *files, const char *spec, uint32_t *uid, uint32_t *gid,
                   struct error *err);
 /* Whether `spec` can be resolved without the image's files (numbers alone). */

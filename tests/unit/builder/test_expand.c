@@ -42,6 +42,7 @@ TEST(expand, a_variable_is_replaced_with_or_without_braces)
     check_expansion("$ a", "", "$ a");
     check_expansion("$1a", "", "a");
     check_expansion("${a_B9}", "a_B9=1", "1");
+    check_expansion("a$?b$-c${#}d", "", "abcd"); /* special parameters are never set */
 }
 
 TEST(expand, an_escaped_dollar_is_a_dollar)

@@ -222,12 +222,15 @@ TEST(instruction, run_takes_devices_by_name)
 TEST(instruction, flags_end_at_the_first_word_that_is_none)
 {
     auto_dockerfile struct dockerfile *df = body("COPY -- --link /x\n"
-                                                 "COPY --link --chown=\"a b\":c x\\ y z");
+                                                 "COPY --link --chown=\"a b\":c x\\ y z\n"
+                                                 "COPY --chown=a\\ b\\\" c d");
 
     check_words(&at(df, 0)->copy.sources, "--link");
     check_int(at(df, 1)->copy.link, TOGGLE_ON);
     check_text(at(df, 1)->copy.chown.text, "\"a b\":c");
     check_words(&at(df, 1)->copy.sources, "x\\|y");
+    check_text(at(df, 2)->copy.chown.text, "a\\ b\\\"");
+    check_words(&at(df, 2)->copy.sources, "c");
 }
 
 TEST(instruction, flags_are_known_by_their_instruction)
@@ -323,10 +326,10 @@ TEST(instruction, an_error_of_expansion_points_at_its_word)
 TEST(instruction, expose_gives_sorted_ports_with_protocols)
 {
     auto_instruction struct instruction *in =
-        expanded("EXPOSE 80/TCP 8000-8002/udp $p 443 80", "p=9/sctp");
+        expanded("EXPOSE 80/TCP 8000-8002/udp $p 443 80 7-7", "p=9/sctp");
 
-    check_strv(&in->expose.ports, "9/sctp|80/tcp|443/tcp|8000/udp|8001/udp|8002/udp");
-    check_words(&in->expose.specs, "9/sctp|443|80|80/TCP|8000-8002/udp");
+    check_strv(&in->expose.ports, "7/tcp|9/sctp|80/tcp|443/tcp|8000/udp|8001/udp|8002/udp");
+    check_words(&in->expose.specs, "9/sctp|443|7-7|80|80/TCP|8000-8002/udp");
     refuse_body("EXPOSE", "EXPOSE requires at least one argument");
 }
 

@@ -129,6 +129,7 @@ TEST(run_mount, ssh_has_its_defaults)
 TEST(run_mount, unknown_keys_and_types_get_a_suggestion)
 {
     refuse_mount("x=y", "unexpected key 'x' in 'x=y'");
+    refuse_mount("\"x\"=\"y\"", "unexpected key '\"x\"' in '\"x\"=\"y\"'");
     refuse_mount("type=cache,traget=/x",
                  "unexpected key 'traget' in 'traget=/x' (did you mean target?)");
     refuse_mount("type=cahce", "unsupported mount type \"cahce\" (did you mean cache?)");
