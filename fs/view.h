@@ -92,7 +92,8 @@ struct seal_options {
     int (*with_row)(void *context, int64_t layer, struct error *err);
     void *context;
 };
-/* Freezes what the journal recorded: index written, segment adopted as the layer's pack, both
+/* Freezes what the journal recorded, and describes the directories above each change, for the layer
+ * may be unpacked alone: index written, segment adopted as the layer's pack, both
  * durable (fsync), one row inserted in the caller's transaction when there is one, else its own.
  * The view must not be served any more; afterwards it can only be closed. The diff_id is not
  * computed here: see layer_digest. Errors: -ENOSPC, -EIO. */

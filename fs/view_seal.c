@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
@@ -167,16 +168,52 @@ static int add_entry(struct seal *s, size_t at, struct error *err)
     return add_inode(s, c, i, err);
 }
 
+static bool is_at_or_below(const char *path, const char *dir, size_t dir_size)
+{
+    return strncmp(path, dir, dir_size) == 0 && (path[dir_size] == '/' || path[dir_size] == '\0');
+}
+
+/* Describes the directories above a change. Whoever unpacks this layer alone (Docker's overlay2) makes
+ * those that it does not describe himself, as 0755 of root, and those would show: /root, /tmp. Changes
+ * are sorted, so what lies above the one before is described already. */
+static int add_parents(struct seal *s, const char *path, const char *before, struct error *err)
+{
+    for (const char *end = strchr(path, '/'); end; end = strchr(end + 1, '/')) {
+        size_t size = (size_t)(end - path);
+        auto_free char *dir = NULL;
+        struct union_attr attr;
+        int r;
+
+        if (is_at_or_below(before, path, size))
+            continue;
+        dir = mem_strndup(path, size);
+        r = view_resolve(s->v, dir, false, &attr);
+        if (r < 0)
+            return view_error(s->v, r, err);
+        r = add_inode(s, &(struct change){.kind = CHANGE_MODIFY, .path = dir, .ino = attr.ino},
+                      inode_at(s->v, (uint32_t)attr.ino), err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int add_entries(struct seal *s, struct error *err)
 {
     const struct seal_options *o = s->options;
+    const char *before = "";
     int r = 0;
 
     for (size_t at = 0; r == 0 && at < s->changes.count; at++) {
-        if (o && o->keep && !o->keep(o->context, s->changes.items[at].path))
+        const char *path = s->changes.items[at].path;
+
+        if (o && o->keep && !o->keep(o->context, path))
             continue;
         s->kept_count++;
-        r = add_entry(s, at, err);
+        r = add_parents(s, path, before, err);
+        if (r == 0)
+            r = add_entry(s, at, err);
+        before = path;
     }
     for (size_t at = 0; at < s->changes.count; at++)
         if (s->changes.items[at].kind != CHANGE_DELETE)

@@ -133,6 +133,30 @@ TEST(layer, holes_and_pieces_become_plain_content)
     check_bytes((char *)memmem(tar.data, tar.size, "start", 5) + 5, 50000 - 5, zeros, 50000 - 5);
 }
 
+/* Docker unpacks a layer into an empty directory: a parent that the layer does not describe would
+ * become 0755 of root there, and hide the real one. */
+TEST(layer, the_directories_above_a_change_are_described_as_they_are)
+{
+    auto_scene struct scene s = scene_new("root/        dir  0700 uid=1 gid=2 mtime=5000000000\n"
+                                          "root/a/      dir  0711\n"
+                                          "root/a/f     file 0644 \"x\"\n"
+                                          "root/a/g     file 0644 \"x\"\n"
+                                          "tmp/         dir  1777\n"
+                                          "tmp/x        file 0644 \"x\"\n");
+
+    check_ok(scene_chmod(&s, "root/a/f", 0600));
+    check_ok(scene_chmod(&s, "root/a/g", 0600));
+    check_ok(scene_chmod(&s, "tmp/x", 0600));
+    check_int(scene_seal(&s), 3);
+    check_tar(s.store, s.layers[1],
+              "root dir 0700 1:2 5\n"
+              "root/a dir 0711 0:0 0\n"
+              "root/a/f file 0600 0:0 0 1\n"
+              "root/a/g file 0600 0:0 0 1\n"
+              "tmp dir 1777 0:0 0\n"
+              "tmp/x file 0600 0:0 0 1\n");
+}
+
 /* A hard link to a file of a lower layer that changed nothing keeps its target's path. */
 TEST(layer, a_link_to_a_file_below_stays_a_link)
 {

@@ -383,9 +383,9 @@ TEST(seal, a_filter_leaves_names_out_and_links_find_another)
     check_ok(scene_chmod(&s, "b/2", 0600));
     check_ok(view_seal(s.view, &options, &sealed, &test_err));
     check_int(sealed.change_count, 2);
-    check_text(scene_dump_layer(&s, sealed.layer), "b/ implicit -\n"
+    check_text(scene_dump_layer(&s, sealed.layer), "b/ dir 0755\n"
                                                    "b/2 file 0600 links=2 size=4 extents=1\n"
-                                                   "c/ implicit -\n"
+                                                   "c/ dir 0755\n"
                                                    "c/3 file 0600 links=2 size=4 extents=1\n");
 }
 
