@@ -4,6 +4,8 @@
 #include "cli/main.h"
 
 extern const struct subcommand cmd_build;
+extern const struct subcommand cmd_completion;
+extern const struct subcommand cmd_doctor;
 extern const struct subcommand cmd_du;
 extern const struct subcommand cmd_fsck;
 extern const struct subcommand cmd_help;

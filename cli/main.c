@@ -50,6 +50,12 @@ static const struct option root_options[] = {
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+const struct option *global_option_table(size_t *count)
+{
+    *count = COUNT(global_options);
+    return global_options;
+}
+
 static int cancel_write_fd = -1;
 
 static void on_signal(int number)

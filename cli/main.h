@@ -26,6 +26,9 @@ struct registries *program_registries(struct program *p, const struct registries
 /* From now on signals only make *fd readable, once; a second one ends the process. */
 int program_cancel_fd(struct program *p, int *fd, struct error *err);
 
+/* The options every command has. */
+const struct option *global_option_table(size_t *count);
+
 /* All commands, in the order help lists them; NULL at the end. */
 extern const struct subcommand *const commands[];
 const struct subcommand *command_find(const char *name);

@@ -203,7 +203,7 @@ void options_release(const struct option_set *set)
             strv_release(field(set, &set->options[i]));
 }
 
-static void help_option(const struct option *o, struct str *out)
+void options_help_line(const struct option *o, struct str *out)
 {
     auto_str struct str left = {0};
 
@@ -231,5 +231,5 @@ void options_help(const struct subcommand *c, struct str *out)
     str_add(out, "\nOptions:\n");
     for (size_t i = 0; i < c->option_count; i++)
         if (c->options[i].help != NULL)
-            help_option(&c->options[i], out);
+            options_help_line(&c->options[i], out);
 }

@@ -63,3 +63,4 @@ int options_parse(const char *command, const struct option_set *sets, size_t set
                   struct error *err);
 void options_release(const struct option_set *set); /* frees the lists */
 void options_help(const struct subcommand *c, struct str *out);
+void options_help_line(const struct option *o, struct str *out);

@@ -1,0 +1,353 @@
+/* cmd_manual.c - the manual page and the shell completions, written from the option tables.
+ *
+ * Both come out of the program itself (`img completion bash`, `img help --man`), so that they cannot
+ * say anything else than the parser does; the build installs what it prints.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+#include "fs/base/banned.h"
+
+/* ---- the manual, in man(7) ---- */
+
+/* Text with what roff would read as a request or an escape made harmless. */
+static void roff(struct str *out, const char *text)
+{
+    if (text[0] == '.' || text[0] == '\'')
+        str_add(out, "\\&");
+    for (; *text != '\0'; text++) {
+        if (*text == '\\')
+            str_add(out, "\\e");
+        else if (*text == '-')
+            str_add(out, "\\-");
+        else
+            str_add_char(out, *text);
+    }
+}
+
+static void roff_option(struct str *out, const struct option *o)
+{
+    str_add(out, ".TP\n.B ");
+    if (o->letter != 0)
+        str_addf(out, "\\-%c, ", o->letter);
+    str_add(out, "\\-\\-");
+    roff(out, o->name);
+    if (o->argument != NULL) {
+        str_add(out, o->fallback != NULL ? "[=\\fI" : " \\fI");
+        roff(out, o->argument);
+        str_add(out, o->fallback != NULL ? "\\fP]" : "\\fP");
+    }
+    str_add_char(out, '\n');
+    roff(out, o->help);
+    str_add_char(out, '\n');
+}
+
+static void roff_command(struct str *out, const struct subcommand *c)
+{
+    str_addf(out, ".SS img %s", c->name);
+    str_add_char(out, '\n');
+    str_add(out, ".B img ");
+    roff(out, c->name);
+    if (c->option_count > 0)
+        str_add(out, "\n[\\fIOPTIONS\\fP]\n");
+    if (c->operands[0] != '\0') {
+        str_add(out, "\n\\fI");
+        roff(out, c->operands);
+        str_add(out, "\\fP\n");
+    }
+    str_add(out, "\n.PP\n");
+    roff(out, c->summary);
+    str_add_char(out, '\n');
+    if (c->details != NULL) {
+        str_add(out, ".PP\n");
+        roff(out, c->details);
+        str_add_char(out, '\n');
+    }
+    if (c->aliases != NULL) {
+        str_add(out, ".PP\nAliases: ");
+        roff(out, c->aliases);
+        str_add(out, ".\n");
+    }
+    for (size_t i = 0; i < c->option_count; i++)
+        if (c->options[i].help != NULL)
+            roff_option(out, &c->options[i]);
+}
+
+static const char manual_head[] =
+    ".TH IMG 1 \"\" \"img " IMG_VERSION "\" \"User Commands\"\n"
+    ".SH NAME\nimg \\- build, pull, push and look into container images without root or a daemon\n"
+    ".SH SYNOPSIS\n.B img\n[\\fB\\-s\\fP \\fIDIR\\fP] [\\fB\\-d\\fP] \\fICOMMAND\\fP "
+    "[\\fIOPTIONS\\fP] ...\n"
+    ".SH DESCRIPTION\n"
+    "img keeps images and build caches in a state directory of the caller and shows\nthem to build\n"
+    "steps as a union filesystem of its own, served from user space inside the caller's user and\n"
+    "mount namespaces. It needs no root, no daemon and no setuid program but newuidmap and newgidmap.\n"
+    ".SH OPTIONS\n";
+
+static const char manual_tail[] =
+    ".SH ENVIRONMENT\n"
+    ".TP\n.B IMG_STATE\nThe state directory; \\fB\\-\\-state\\fP overrides it. Default: img below the\n"
+    "first element of XDG_DATA_HOME, else ~/.local/share/img.\n"
+    ".TP\n.B BUILDKIT_PROGRESS\nDefault of \\fB\\-\\-progress\\fP.\n"
+    ".TP\n.B BUILDKIT_TTY_LOG_LINES\nLog lines shown of a running step on a terminal (6).\n"
+    ".TP\n.B SOURCE_DATE_EPOCH\nTime of the image, in seconds, instead of the present.\n"
+    ".TP\n.B NO_COLOR\nNo colour on a terminal.\n"
+    ".TP\n.B DOCKER_CONFIG, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG\nWhere credentials are looked for.\n"
+    ".TP\n.B HTTP_PROXY, HTTPS_PROXY, NO_PROXY, ALL_PROXY\nProxies of the registry client, in upper or\n"
+    "lower case.\n"
+    ".SH FILES\n"
+    ".TP\n.I ~/.docker/config.json\nCredentials, as docker keeps them.\n"
+    ".TP\n.I /etc/subuid, /etc/subgid\nThe caller's subordinate ids; a build step's root is the first "
+    "of them.\n"
+    ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted.\n"
+    ".SH EXAMPLES\n.nf\n"
+    "img pull debian:12\n"
+    "img build \\-t registry.example/me/app:1 .\n"
+    "img mount registry.example/me/app:1 /tmp/look; ls /tmp/look; img umount /tmp/look\n"
+    "img push registry.example/me/app:1\n.fi\n"
+    ".SH SEE ALSO\nnewuidmap(1), subuid(5), fusermount3(1), user_namespaces(7)\n";
+
+static void write_manual(struct str *out)
+{
+    size_t count;
+    const struct option *global = global_option_table(&count);
+
+    str_add(out, manual_head);
+    for (size_t i = 0; i < count; i++)
+        roff_option(out, &global[i]);
+    str_add(out, ".SH COMMANDS\n");
+    for (size_t i = 0; commands[i] != NULL; i++)
+        roff_command(out, commands[i]);
+    str_add(out, manual_tail);
+}
+
+/* ---- completions ---- */
+
+static void bash_words(struct str *out, const struct subcommand *c)
+{
+    for (size_t i = 0; i < c->option_count; i++)
+        if (c->options[i].help != NULL)
+            str_addf(out, " --%s", c->options[i].name);
+    str_add(out, " --help");
+}
+
+static bool takes_image(const struct subcommand *c)
+{
+    return strstr(c->operands, "IMAGE") != NULL || strstr(c->operands, "SOURCE") != NULL ||
+           strstr(c->operands, "NAME") != NULL;
+}
+
+static void write_bash(struct str *out)
+{
+    str_add(out, "# bash completion for img\n_img()\n{\n"
+                 "    local cur=${COMP_WORDS[COMP_CWORD]} command= i\n"
+                 "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                 "        case ${COMP_WORDS[i]} in\n"
+                 "        -s | --state | -b | --backend) ((i++)) ;;\n"
+                 "        -*) ;;\n"
+                 "        *) command=${COMP_WORDS[i]}; break ;;\n"
+                 "        esac\n"
+                 "    done\n"
+                 "    local words= images=\n"
+                 "    case $command in\n    '') words='");
+    for (size_t i = 0; commands[i] != NULL; i++)
+        str_addf(out, "%s%s", i == 0 ? "" : " ", commands[i]->name);
+    str_add(out, " --state --debug --version --help' ;;\n");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct subcommand *c = commands[i];
+        const char *alias = c->aliases;
+
+        str_addf(out, "    %s", c->name);
+        while (alias != NULL && *alias != '\0') {
+            size_t size = strcspn(alias, " ");
+
+            str_addf(out, " | %.*s", (int)size, alias);
+            alias += size + strspn(alias + size, " ");
+        }
+        str_add(out, ") words='");
+        bash_words(out, c);
+        str_addf(out, "'%s ;;\n", takes_image(c) ? " images=1" : "");
+    }
+    str_add(out,
+            "    esac\n"
+            "    if [[ $cur == -* || -z $command ]]; then\n"
+            "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+            "    elif [[ -n $images ]]; then\n"
+            "        COMPREPLY=($(compgen -W \"$(img ls 2>/dev/null | awk 'NR > 1 { print $1 }')\" "
+            "-- \"$cur\"))\n"
+            "        __ltrim_colon_completions \"$cur\" 2>/dev/null\n"
+            "    else\n"
+            "        COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+            "    fi\n}\ncomplete -o filenames -F _img img\n");
+}
+
+/* Single quotes inside a single-quoted shell word. */
+static void quoted(struct str *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\'')
+            str_add(out, "'\\''");
+        else if (*text == '[' || *text == ']' || *text == ':')
+            str_addf(out, "\\%c", *text);
+        else
+            str_add_char(out, *text);
+    }
+}
+
+static void write_zsh(struct str *out)
+{
+    str_add(out, "#compdef img\n_img_images()\n{\n"
+                 "    compadd -- ${(f)\"$(img ls 2>/dev/null | awk 'NR > 1 { print $1 }')\"}\n}\n"
+                 "_img()\n{\n    local line state\n"
+                 "    _arguments -C '1:command:->command' '*::argument:->argument'\n"
+                 "    case $state in\n    command)\n        local -a list=(\n");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        str_addf(out, "            '%s:", commands[i]->name);
+        quoted(out, commands[i]->summary);
+        str_add(out, "'\n");
+    }
+    str_add(out, "        )\n        _describe command list ;;\n    argument)\n"
+                 "        case $line[1] in\n");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct subcommand *c = commands[i];
+
+        str_addf(out, "        %s) _arguments", c->name);
+        for (size_t k = 0; k < c->option_count; k++) {
+            const struct option *o = &c->options[k];
+
+            if (o->help == NULL)
+                continue;
+            str_addf(out, " \\\n            '--%s%s[", o->name, o->argument != NULL ? "=" : "");
+            quoted(out, o->help);
+            str_add(out, o->argument != NULL ? "]:value:_files'" : "]'");
+        }
+        str_addf(out, " \\\n            '*:operand:%s' ;;\n",
+                 takes_image(c) ? "_img_images" : "_files");
+    }
+    str_add(out, "        esac ;;\n    esac\n}\n_img \"$@\"\n");
+}
+
+static void write_fish(struct str *out)
+{
+    str_add(out, "# fish completion for img\ncomplete -c img -f\n");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct subcommand *c = commands[i];
+
+        str_addf(out, "complete -c img -n __fish_use_subcommand -a %s -d '", c->name);
+        quoted(out, c->summary);
+        str_add(out, "'\n");
+        if (takes_image(c))
+            str_addf(out,
+                     "complete -c img -n '__fish_seen_subcommand_from %s' -a "
+                     "'(img ls 2>/dev/null | awk \"NR > 1 { print \\$1 }\")'\n",
+                     c->name);
+        else
+            str_addf(out, "complete -c img -F -n '__fish_seen_subcommand_from %s'\n", c->name);
+        for (size_t k = 0; k < c->option_count; k++) {
+            const struct option *o = &c->options[k];
+
+            if (o->help == NULL)
+                continue;
+            str_addf(out, "complete -c img -n '__fish_seen_subcommand_from %s' -l %s", c->name,
+                     o->name);
+            if (o->letter != 0)
+                str_addf(out, " -s %c", o->letter);
+            str_addf(out, "%s -d '", o->argument != NULL ? " -r" : "");
+            quoted(out, o->help);
+            str_add(out, "'\n");
+        }
+    }
+}
+
+static int run_completion(struct program *p, const void *values, const struct strv *operands,
+                          struct error *err)
+{
+    static const struct {
+        const char *shell;
+        void (*write)(struct str *out);
+    } shells[] = {{"bash", write_bash}, {"zsh", write_zsh}, {"fish", write_fish}};
+    auto_str struct str text = {0};
+
+    (void)p, (void)values; /* no options, no state */
+    for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
+        if (strcmp(shells[i].shell, operands->items[0]) == 0) {
+            shells[i].write(&text);
+            fputs(str_text(&text), stdout);
+            return 0;
+        }
+    return error_set(err, EINVAL, "unknown shell '%s': bash, zsh or fish", operands->items[0]);
+}
+
+const struct subcommand cmd_completion = {
+    .name = "completion",
+    .operands = "bash|zsh|fish",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Print the completion script of a shell.",
+    .run = run_completion,
+};
+
+/* ---- help ---- */
+
+struct help_flags {
+    bool man;
+};
+
+static const struct option help_options[] = {
+    {.name = "man",
+     .offset = offsetof(struct help_flags, man),
+     .help = "print the manual page, for man -l -"},
+};
+
+static void write_overview(struct str *out)
+{
+    size_t count;
+    const struct option *global = global_option_table(&count);
+
+    str_add(out,
+            "img - build, pull, push and look into container images, without root or a daemon\n\n"
+            "Usage: img [-s DIR] [-d] COMMAND [OPTIONS] ...\n\nCommands:\n");
+    for (size_t i = 0; commands[i] != NULL; i++)
+        str_addf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    str_add(out, "\nOptions of every command:\n");
+    for (size_t i = 0; i < count; i++)
+        options_help_line(&global[i], out);
+    str_add(out, "\n`img COMMAND --help` shows the options of a command.\n");
+}
+
+static int run_help(struct program *p, const void *values, const struct strv *operands,
+                    struct error *err)
+{
+    const struct help_flags *f = values;
+    const struct subcommand *c = NULL;
+    auto_str struct str text = {0};
+
+    (void)p; /* needs no state */
+    if (operands->count == 1) {
+        c = command_find(operands->items[0]);
+        if (c == NULL)
+            return error_set(err, EINVAL, "unknown command '%s'", operands->items[0]);
+    }
+    if (f->man)
+        write_manual(&text);
+    else if (c != NULL)
+        options_help(c, &text);
+    else
+        write_overview(&text);
+    fputs(str_text(&text), stdout);
+    return 0;
+}
+
+const struct subcommand cmd_help = {
+    .name = "help",
+    .operands = "[COMMAND]",
+    .operands_max = 1,
+    .summary = "Show help.",
+    .options = help_options,
+    .option_count = sizeof(help_options) / sizeof(help_options[0]),
+    .options_size = sizeof(struct help_flags),
+    .run = run_help,
+};
