@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/base/str.h"
 #include "fs/journal.h"
 #include "fs/union_internal.h"
 
@@ -67,21 +66,30 @@ DEFINE_CLEANUP_VALUE(fold_release, struct fold)
 
 /* -- paths -- */
 
-/* The path of a name; false when it is in a directory that was removed. */
-static bool add_path(const struct view *v, uint32_t name, struct str *out)
+/* The path of a name: 0, -ENOENT when it is in a directory that was removed, -ENAMETOOLONG. */
+static int make_path(const struct view *v, uint32_t name, char **out)
 {
-    const struct name *n = name_at(v, name);
-    const struct inode *parent = inode_at(v, n->parent);
+    char text[LIMIT_PATH_SIZE];
+    size_t at = sizeof(text);
 
-    if (!inode_is_alive(parent))
-        return false;
-    if (parent->number != UNION_ROOT) {
-        if (!add_path(v, parent->first_name, out))
-            return false;
-        str_add_char(out, '/');
+    for (;;) {
+        const struct name *n = name_at(v, name);
+        const struct inode *parent = inode_at(v, n->parent);
+
+        if (!inode_is_alive(parent))
+            return -ENOENT;
+        if (at < n->size + 1u)
+            return -ENAMETOOLONG;
+        if (at < sizeof(text))
+            text[--at] = '/';
+        at -= n->size;
+        memcpy(&text[at], n->text, n->size);
+        if (parent->number == UNION_ROOT)
+            break;
+        name = parent->first_name;
     }
-    str_add_bytes(out, n->text, n->size);
-    return true;
+    *out = mem_strndup(&text[at], sizeof(text) - at);
+    return 0;
 }
 
 /* Directory by directory: a slash sorts before every byte of a name, the end before the slash. */
@@ -118,13 +126,33 @@ static bool is_below(const char *path, const char *dir)
 
 /* -- collecting -- */
 
-static void add_record(struct record_list *l, const struct view *v, uint32_t name)
+/* Names in removed directories are passed over. */
+static int add_record(struct record_list *l, const struct view *v, uint32_t name)
 {
-    auto_str struct str path = {0};
+    char *path = NULL;
+    int r = name == NONE ? 0 : make_path(v, name, &path);
 
-    if (name != NONE && !add_path(v, name, &path))
-        return;
-    *array_add(l) = (struct record){.path = str_take(&path), .name = name};
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    *array_add(l) = (struct record){.path = path ? path : mem_strdup(""), .name = name};
+    return 0;
+}
+
+/* A name in a directory that is listed whole. */
+static int add_fresh(struct record_list *l, const struct view *v, const char *dir, uint32_t name)
+{
+    const struct name *n = name_at(v, name);
+    size_t size = strlen(dir);
+    char *path;
+
+    if (size + 1 + n->size >= LIMIT_PATH_SIZE)
+        return -ENAMETOOLONG;
+    path = mem_alloc(size + 1 + n->size + 1);
+    memcpy(path, dir, size);
+    path[size] = '/';
+    memcpy(path + size + 1, n->text, n->size);
+    *array_add(l) = (struct record){.path = path, .name = name, .is_fresh = true};
+    return 0;
 }
 
 static void add_group(struct fold *f, struct inode *i)
@@ -142,16 +170,21 @@ static struct inode *record_inode(const struct fold *f, const struct record *r)
     return number == NONE ? NULL : inode_at(f->v, number);
 }
 
-static void collect_noted(const struct view *v, struct record_list *out)
+static int collect_noted(const struct view *v, struct record_list *out)
 {
-    for (uint32_t n = v->journal.first_name; n != NONE; n = name_at(v, n)->dirty_next)
-        add_record(out, v, n);
-    for (uint32_t i = v->journal.first_inode; i != NONE; i = inode_at(v, i)->dirty_next) {
+    int r = 0;
+
+    for (uint32_t n = v->journal.first_name; r == 0 && n != NONE; n = name_at(v, n)->dirty_next)
+        r = add_record(out, v, n);
+    for (uint32_t i = v->journal.first_inode; r == 0 && i != NONE; i = inode_at(v, i)->dirty_next) {
+        uint32_t n = inode_at(v, i)->first_name;
+
         if (i == UNION_ROOT)
-            add_record(out, v, NONE);
-        for (uint32_t n = inode_at(v, i)->first_name; n != NONE; n = name_at(v, n)->next)
-            add_record(out, v, n);
+            r = add_record(out, v, NONE);
+        for (; r == 0 && n != NONE; n = name_at(v, n)->next)
+            r = add_record(out, v, n);
     }
+    return r;
 }
 
 static void sort_records(struct record_list *l)
@@ -212,19 +245,16 @@ static int look_below(struct fold *f, struct record *r)
     return result == -ENOENT ? 0 : result;
 }
 
-static int collect_dir(struct fold *f, struct inode *dir)
+static int collect_dir(struct fold *f, struct inode *dir, const char *path)
 {
     struct view *v = f->v;
     struct dir_walk walk = {0};
     uint32_t name;
     int r = dir_complete(v, dir);
 
-    while (r == 0 && (name = dir_walk_next(dir, &walk)) != NONE) {
-        if (inode_at(v, name_at(v, name)->inode)->flags & INODE_MOUNTPOINT)
-            continue;
-        add_record(&f->records, v, name);
-        f->records.items[f->records.count - 1].is_fresh = true;
-    }
+    while (r == 0 && (name = dir_walk_next(dir, &walk)) != NONE)
+        if (!(inode_at(v, name_at(v, name)->inode)->flags & INODE_MOUNTPOINT))
+            r = add_fresh(&f->records, v, path, name);
     return r;
 }
 
@@ -238,7 +268,7 @@ static int collect_tree(struct fold *f)
 
         add_group(f, i);
         if (S_ISDIR(i->mode))
-            r = collect_dir(f, i);
+            r = collect_dir(f, i, f->records.items[at].path);
     }
     return r;
 }
@@ -280,8 +310,8 @@ static int collect_group_names(struct fold *f, const struct inode *i)
     for (uint32_t name = i->first_name; r == 0 && name != NONE; name = name_at(f->v, name)->next) {
         size_t before = f->records.count;
 
-        add_record(&f->records, f->v, name);
-        if (f->records.count > before)
+        r = add_record(&f->records, f->v, name);
+        if (r == 0 && f->records.count > before)
             r = look_below(f, &f->records.items[before]);
     }
     return r;
@@ -291,11 +321,11 @@ static int collect_group_names(struct fold *f, const struct inode *i)
 static int collect(struct fold *f)
 {
     struct record_list noted = {0};
-    int r;
+    int r = collect_noted(f->v, &noted);
 
-    collect_noted(f->v, &noted);
     sort_records(&noted);
-    r = collect_changed(f, &noted);
+    if (r == 0)
+        r = collect_changed(f, &noted);
     record_list_release(&noted);
     for (size_t g = 0; r == 0 && g < f->groups.count; g++)
         r = collect_group_names(f, inode_at(f->v, f->groups.items[g].inode));
@@ -537,12 +567,15 @@ int view_changes(struct view *v, struct change_list *out, struct error *err)
         if (r > 0)
             add_change(&f, record, i, &changes);
     }
-    if (r < 0) {
-        if (view_fault(v, err) == 0)
-            return error_set(err, -r, "cannot tell what '%s' changed: %s", v->label,
-                             strerrordesc_np(-r));
+    if (r == -ENAMETOOLONG)
+        return error_set(err, ENAMETOOLONG,
+                         "'%s' made a path of more than %u bytes, which no layer can hold",
+                         v->label, LIMIT_PATH_SIZE - 1);
+    if (r < 0 && view_fault(v, err) == 0)
+        return error_set(err, -r, "cannot tell what '%s' changed: %s", v->label,
+                         strerrordesc_np(-r));
+    if (r < 0)
         return -err->code;
-    }
     *out = changes;
     changes = (struct change_list){0};
     return 0;

@@ -144,10 +144,24 @@ int union_readlink(struct view *v, uint64_t ino, const char **target)
     return 0;
 }
 
+/* What the view may still write, where that is less than what the disk has. */
+static void limit_space(const struct view *v, struct statvfs *out)
+{
+    uint64_t limit = v->options.segment_size_max;
+    uint64_t left = limit > v->segment.end_bytes ? limit - v->segment.end_bytes : 0;
+
+    if (limit == 0 || out->f_frsize == 0)
+        return;
+    left /= out->f_frsize;
+    out->f_bfree = out->f_bfree < left ? out->f_bfree : left;
+    out->f_bavail = out->f_bavail < left ? out->f_bavail : left;
+}
+
 int union_statfs(struct view *v, struct statvfs *out)
 {
     if (fstatvfs(store_dir(v->store, STORE_TMP), out) < 0)
         return -errno;
     out->f_namemax = LIMIT_NAME_SIZE;
+    limit_space(v, out);
     return 0;
 }

@@ -152,7 +152,11 @@ static int find_place(struct view *v, uint64_t parent, const char *name, struct 
     r = name_find(v, out->dir, name, out->size, &out->whiteout);
     if (r == 0)
         return -EEXIST;
-    return r == -ENOENT ? name_allowed(name, out->size) : r;
+    if (r != -ENOENT)
+        return r;
+    if (v->name_count >= NAME_COUNT_MAX)
+        return view_set_fault(v, ENOSPC, "'%s' has more than %u names", v->label, NAME_COUNT_MAX);
+    return name_allowed(name, out->size);
 }
 
 /* chmod(2), "S_ISGID": what is made in such a directory gets its group, directories the bit too. */

@@ -280,6 +280,25 @@ TEST(seal, changes_are_sorted_directory_by_directory)
     check_text(scene_dump_changes(&s), "add /a\nadd /a/z\nadd /a-b\nadd /a.b\nadd /\xff\n");
 }
 
+/* mkdir and chdir in turn make paths longer than any tar may hold, and than a stack may be deep. */
+TEST(seal, a_tree_too_deep_for_a_layer_is_refused_in_a_sentence)
+{
+    auto_scene struct scene s = scene_new(BASE);
+    uint64_t dir = UNION_ROOT;
+    struct union_attr a;
+
+    for (unsigned depth = 0; depth < 100000; depth++) {
+        check_ok(union_mkdir(s.view, dir, "deep", 0755, (struct union_cred){0}, &a));
+        union_forget(s.view, a.ino, 1);
+        dir = a.ino;
+    }
+    check_fails(view_changes(s.view, &(struct change_list){0}, &test_err), ENAMETOOLONG);
+    check_error(&test_err, ENAMETOOLONG,
+                "'the scene' made a path of more than 4095 bytes, which no layer can hold");
+    check_ok(view_remove_tree(s.view, UNION_ROOT, "deep"));
+    check_text(scene_dump_changes(&s), "");
+}
+
 /* -- content -- */
 
 TEST(seal, sparse_files_stay_sparse_and_parts_keep_their_packs)

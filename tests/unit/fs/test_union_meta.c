@@ -165,6 +165,11 @@ TEST(meta, the_space_that_is_told_is_that_of_the_state)
     check_int(mine.f_blocks, host.f_blocks);
     check_int(mine.f_bsize, host.f_bsize);
     check_int(mine.f_namemax, 255);
+    s.options.segment_size_max = 3 * mine.f_frsize;
+    scene_open_view(&s);
+    check_ok(scene_make(&s, "new", "x"));
+    check_ok(union_statfs(s.view, &mine));
+    check_int(mine.f_bavail, 2); /* whole blocks of what is left to it */
 }
 
 /* -- extended attributes -- */
