@@ -340,7 +340,7 @@ int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_li
 
 int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *err)
 {
-    const struct mount_options options = {.writeback = true};
+    const struct mount_options options = {0};
     size_t tree = 0;
     int r = 0;
 

@@ -378,7 +378,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     };
     auto_sandbox struct sandbox *box = NULL;
     auto_mount struct mount *mount = NULL;
-    const struct mount_options mount_options = {.writeback = true};
+    const struct mount_options mount_options = {0};
     int r;
 
     if (sp == NULL)

@@ -84,7 +84,7 @@ static int serve(struct program *p, const char *name, const char *directory, boo
     const struct mount_options options = {.host = true, .writable = rw};
     auto_view struct view *view = NULL;
     struct error err = {0};
-    struct mount_host host;
+    struct mount_host host = {.fuse_fd = -1, .guard_fd = -1};
     int r = open_image(p, name, rw, &view, &err);
 
     if (r == 0)

@@ -164,7 +164,7 @@ int mount_host(const char *directory, const struct mount_options *options, struc
                     NULL};
     char said[SAID_MAX];
     auto_close int ours = -1;
-    struct helper helper;
+    struct helper helper = {.said_fd = -1};
     int sockets[2];
     int fd = -1;
     int r;
@@ -202,7 +202,7 @@ int mount_host_undo(const char *directory, struct error *err)
     char *argv[] = {(char[]){HELPER}, (char[]){"-u"}, (char[]){"--"}, (char *)(uintptr_t)directory,
                     NULL};
     char said[SAID_MAX];
-    struct helper helper;
+    struct helper helper = {.said_fd = -1};
     int r = helper_start(argv, -1, &helper, err);
 
     if (r == 0)
