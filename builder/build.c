@@ -10,6 +10,7 @@
 #include "builder/build_internal.h"
 #include "builder/image.h"
 #include "fs/base/io.h"
+#include "fs/base/pool.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 #include "fs/view.h"
@@ -38,6 +39,51 @@ static int put_row(void *context, int64_t layer, struct error *err)
     return c->entry == NULL ? 0 : build_cache_put(c->stage, c->entry, layer, err);
 }
 
+/* ---- digests of new layers, while later steps run ---- */
+
+struct hash_job {
+    struct store *store;
+    int64_t layer;
+    struct hash_job *next;
+};
+
+static int hash_layer(void *arg, struct error *err)
+{
+    const struct hash_job *job = arg;
+    struct digest diff_id;
+    uint64_t tar_size;
+
+    return layer_digest(job->store, job->layer, &diff_id, &tar_size, err);
+}
+
+static void hash_later(struct build *b, int64_t layer)
+{
+    struct hash_job *job = mem_new(struct hash_job);
+
+    job->store = b->options->store;
+    job->layer = layer;
+    pthread_mutex_lock(&b->lock);
+    if (b->hashers == NULL)
+        b->hashers = pool_new(1);
+    job->next = b->hash_jobs;
+    b->hash_jobs = job;
+    pool_submit(b->hashers, hash_layer, job);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void hashers_release(struct build *b)
+{
+    if (b->hashers != NULL)
+        pool_cancel(b->hashers);
+    pool_free(b->hashers);
+    while (b->hash_jobs != NULL) {
+        struct hash_job *next = b->hash_jobs->next;
+
+        free(b->hash_jobs);
+        b->hash_jobs = next;
+    }
+}
+
 int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
                       struct view_sealed *out, struct error *err)
 {
@@ -49,7 +95,11 @@ int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_
         .context = &context,
     };
 
-    return view_seal(v, &options, out, err);
+    int r = view_seal(v, &options, out, err);
+
+    if (r == 0 && out->layer != 0 && s->is_exported)
+        hash_later(s->build, out->layer);
+    return r;
 }
 
 int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err)
@@ -218,8 +268,10 @@ static int export_image(struct build *b, struct build_result *out, struct error 
     progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
     set_labels(b, state->config);
     config_set_created(state->config, state->time_ns);
-    r = image_commit(b->options->store, state->config, state->layers, state->layer_count, &options,
-                     &out->manifest, err);
+    r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
+    if (r == 0)
+        r = image_commit(b->options->store, state->config, state->layers, state->layer_count,
+                         &options, &out->manifest, err);
     if (r == 0)
         r = image_load(b->options->store, &out->manifest, &image, err);
     if (r == 0) {
@@ -267,6 +319,7 @@ static void stage_release(struct build_stage *s)
 static void build_release(struct build *b)
 {
     spawner_close(b->spawner);
+    hashers_release(b);
     for (size_t i = 0; i < b->stage_count; i++)
         stage_release(&b->stages[i]);
     free(b->stages);

@@ -197,6 +197,8 @@ static bool is_forced(const struct build_stage *s)
 static void mark_needed(struct build *b)
 {
     b->stages[b->target].is_needed = true;
+    for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
+        b->stages[i].is_exported = true;
     for (size_t i = b->target + 1; i > 0; i--) {
         const struct build_stage *s = &b->stages[i - 1];
 
