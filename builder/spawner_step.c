@@ -23,10 +23,12 @@
 #include "builder/spawner_internal.h"
 #include "fs/base/io.h"
 #include "fs/base/str.h"
+#include "fs/mount.h"
 
 #include "fs/base/banned.h"
 
 #define SOCKET_BACKLOG 16
+#define TREE_OPTIONS_MAX 12
 
 /* Everything a step needs until its init runs. */
 struct step {
@@ -149,25 +151,40 @@ static int take_devices(struct spawner_state *state, struct step *step, struct e
 
 /* ---- trees ---- */
 
+/* "fd=7,rootmode=40000,allow_other" as the new mount calls want it; `text` is cut into pieces. */
+static size_t split_options(char *text, struct mounts_option *out, size_t room)
+{
+    size_t count = 0;
+    char *save = NULL;
+
+    for (char *word = strtok_r(text, ",", &save); word && count < room;
+         word = strtok_r(NULL, ",", &save)) {
+        char *equals = strchr(word, '=');
+
+        if (equals)
+            *equals = '\0';
+        out[count++] = (struct mounts_option){.key = word, .value = equals ? equals + 1 : NULL};
+    }
+    return count;
+}
+
 /* The device is opened here, in the user namespace that mounts, or the kernel refuses the mount;
- * and outside the step's pid namespace, so that the server sees process ids it can use. nodev and
- * allow_other: SECURITY R25, R26. */
+ * and outside the step's pid namespace, so that the server sees process ids it can use. nodev:
+ * SECURITY R26. */
 static int make_tree(struct step *step, size_t index)
 {
+    const struct mount_options mount_options = {0};
     auto_close int fuse_fd = open(TEMPLATE_FUSE, O_RDWR | O_CLOEXEC);
-    char number[16];
-    const struct mounts_option options[] = {
-        {"source", "img"},      {"fd", number},          {"rootmode", "40000"},
-        {"user_id", "0"},       {"group_id", "0"},       {"allow_other", NULL},
-        {"default_permissions", NULL},
-    };
+    struct mounts_option options[TREE_OPTIONS_MAX] = {{"source", "img"}};
+    char text[256];
+    size_t count;
     int mount_fd;
 
     if (fuse_fd < 0)
         return -errno;
-    (void)snprintf(number, sizeof(number), "%d", fuse_fd); /* always fits */
-    mount_fd = mounts_create("fuse", options, sizeof(options) / sizeof(options[0]),
-                             MOUNT_ATTR_NODEV);
+    mount_option_text(fuse_fd, &mount_options, text, sizeof(text));
+    count = 1 + split_options(text, options + 1, TREE_OPTIONS_MAX - 1);
+    mount_fd = mounts_create("fuse", options, count, MOUNT_ATTR_NODEV);
     if (mount_fd < 0)
         return mount_fd;
     step->plan.tree_fds[index] = mount_fd;
