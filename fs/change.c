@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/str.h"
 #include "fs/journal.h"
 #include "fs/union_internal.h"
 
@@ -142,16 +143,14 @@ static int add_record(struct record_list *l, const struct view *v, uint32_t name
 static int add_fresh(struct record_list *l, const struct view *v, const char *dir, uint32_t name)
 {
     const struct name *n = name_at(v, name);
-    size_t size = strlen(dir);
-    char *path;
+    struct str path = {0};
 
-    if (size + 1 + n->size >= LIMIT_PATH_SIZE)
+    if (strlen(dir) + 1 + n->size >= LIMIT_PATH_SIZE)
         return -ENAMETOOLONG;
-    path = mem_alloc(size + 1 + n->size + 1);
-    memcpy(path, dir, size);
-    path[size] = '/';
-    memcpy(path + size + 1, n->text, n->size);
-    *array_add(l) = (struct record){.path = path, .name = name, .is_fresh = true};
+    str_add(&path, dir);
+    str_add_char(&path, '/');
+    str_add_bytes(&path, n->text, n->size);
+    *array_add(l) = (struct record){.path = str_take(&path), .name = name, .is_fresh = true};
     return 0;
 }
 

@@ -108,11 +108,9 @@ ssize_t content_read(struct view *v, const struct content *c, uint64_t size, uin
     if (offset >= size)
         return 0;
     count = smaller(size - offset, count);
-    for (p = content_seek(c, offset, &at); done < count; p = content_next(c, &at)) {
+    for (p = content_seek(c, offset, &at); p && done < count; p = content_next(c, &at)) {
         uint64_t here = offset + done;
-        size_t hole = !p                ? count - done
-                      : p->start > here ? smaller(p->start - here, count - done)
-                                        : 0;
+        size_t hole = p->start > here ? smaller(p->start - here, count - done) : 0;
         size_t part;
         int r = 0;
 
@@ -130,6 +128,7 @@ ssize_t content_read(struct view *v, const struct content *c, uint64_t size, uin
             return done > 0 ? (ssize_t)done : r;
         done += part;
     }
+    memset(to + done, 0, count - done);
     return (ssize_t)count;
 }
 

@@ -191,6 +191,7 @@ static void insert_at(struct content_map *m, struct content_cursor *at, const st
     if (m->count == 0)
         leaf_insert(m, 0, leaf_new(4));
     leaf = m->items[at->leaf].leaf;
+    assert(leaf);
     if (leaf->count == leaf->capacity) {
         make_room(m, at);
         leaf = m->items[at->leaf].leaf;

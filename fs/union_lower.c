@@ -106,19 +106,24 @@ static bool take_dir(struct lower_entry *out, struct dir_run *runs, struct dir_r
     return !*is_closed || !*has_meta;
 }
 
-static int find_in_runs(struct view *v, const struct dir_run *dirs, uint32_t dir_count,
-                        const char *text, size_t size, struct dir_run *runs,
-                        struct lower_entry *out)
+struct run_list {
+    const struct dir_run *items;
+    uint32_t count;
+};
+
+/* `runs` has room for one of each layer; out->runs is there. */
+static int find_in_runs(struct view *v, struct run_list dirs, const char *text, size_t size,
+                        struct dir_run *runs, struct lower_entry *out)
 {
     bool has_meta = false;
     bool is_closed = false; /* only metadata is looked for from here on */
 
     *out = (struct lower_entry){.runs = runs};
-    for (uint32_t i = 0; i < dir_count; i++) {
-        struct dir_run at = {.layer = dirs[i].layer};
+    for (uint32_t i = 0; i < dirs.count; i++) {
+        struct dir_run at = {.layer = dirs.items[i].layer};
         struct index_dirent d;
         struct index_inode found;
-        int r = index_lookup(v->layers[at.layer], dirs[i].inode, text, size, &d);
+        int r = index_lookup(v->layers[at.layer], dirs.items[i].inode, text, size, &d);
 
         if (r == -ENOENT)
             continue;
@@ -148,10 +153,10 @@ static int find_in_runs(struct view *v, const struct dir_run *dirs, uint32_t dir
 int lower_find(struct view *v, const struct inode *dir, const char *text, size_t size,
                struct lower_entry *out)
 {
-    uint32_t count;
-    const struct dir_run *dirs = inode_runs(dir, &count);
+    struct run_list dirs;
 
-    return find_in_runs(v, dirs, count, text, size, v->found_runs, out);
+    dirs.items = inode_runs(dir, &dirs.count);
+    return find_in_runs(v, dirs, text, size, v->found_runs, out);
 }
 
 /* The root as the layers below position `below` make it. */
@@ -218,9 +223,9 @@ static int find_dir(struct view *v, struct dir_run run, struct inode **out)
     }
     dir = inode_get(v, moved ? moved : UNION_ROOT);
     while (dir && inode_has_run(dir, run)) {
-        struct index_dirent d;
+        struct index_dirent d = {0};
         struct dir_run parent;
-        uint32_t name;
+        uint32_t name = NONE;
 
         if (depth == 0) {
             *out = dir;
@@ -244,9 +249,9 @@ static int adopt_names(struct view *v, struct dir_run at)
     int r = lower_get(v, at, &found);
 
     for (uint32_t i = 0; r == 0 && i < found.nlink; i++) {
-        struct index_dirent d;
-        struct dir_run dir_at;
-        struct inode *dir;
+        struct index_dirent d = {0};
+        struct dir_run dir_at = {0};
+        struct inode *dir = NULL;
         uint32_t name;
 
         r = run_name(v, at, i, &dir_at, &d);
@@ -359,7 +364,7 @@ static int file_inode(struct view *v, const struct lower_entry *entry, struct in
     r = lower_get(v, entry->origin, &found);
     if (r == 0)
         r = make_inode(v, entry, out);
-    if (r < 0 || (found.nlink < 2 && known == 0))
+    if (r < 0 || !*out || (found.nlink < 2 && known == 0))
         return r;
     (*out)->flags |= INODE_GROUP;
     id_map_put(&v->groups, key, (*out)->number);
@@ -389,56 +394,60 @@ int lower_materialise(struct view *v, struct inode *dir, const struct lower_entr
 
 /* -- hard links to lower layers -- */
 
-static int resolve_below(struct view *v, uint32_t below, const char *path, unsigned hops,
-                         struct dir_run *out);
+struct resolving {
+    struct view *v;
+    uint32_t below; /* only the layers below this position count */
+    unsigned hops;  /* symlinks followed so far */
+};
+
+static int resolve_below(struct resolving *w, const char *path, struct dir_run *out);
 
 /* `rest` follows a symlink found in directory `prefix`, which has no links in it. */
-static int follow_symlink(struct view *v, uint32_t below, struct dir_run link, const char *prefix,
-                          const char *rest, unsigned hops, struct dir_run *out)
+static int follow_symlink(struct resolving *w, struct dir_run link, const char *prefix,
+                          const char *rest, struct dir_run *out)
 {
     auto_str struct str path = {0};
     auto_free char *clean = NULL;
     const char *target;
     size_t size;
 
-    if (hops >= LIMIT_SYMLINKS)
+    if (++w->hops > LIMIT_SYMLINKS)
         return -ELOOP;
-    if (index_target(v->layers[link.layer], link.inode, &target, &size) < 0)
-        return lower_damaged(v, link.layer);
+    if (index_target(w->v->layers[link.layer], link.inode, &target, &size) < 0)
+        return lower_damaged(w->v, link.layer);
     if (target[0] != '/')
         str_addf(&path, "/%s/", prefix);
     str_addf(&path, "%s/%s", target, rest);
-    if (path.size > 4u * LIMIT_PATH_SIZE)
+    if (path.size > (size_t)LIMIT_PATH_SIZE * 4)
         return -ENAMETOOLONG;
     clean = path_clean(str_text(&path));
-    return resolve_below(v, below, clean, hops + 1, out);
+    return resolve_below(w, clean, out);
 }
 
-static int resolve_below(struct view *v, uint32_t below, const char *path, unsigned hops,
-                         struct dir_run *out)
+static int resolve_below(struct resolving *w, const char *path, struct dir_run *out)
 {
+    struct view *v = w->v;
     auto_free struct dir_run *here = mem_alloc(v->layer_count * sizeof(*here));
     auto_free struct dir_run *next = mem_alloc(v->layer_count * sizeof(*next));
     auto_str struct str prefix = {0};
     struct lower_entry entry;
-    int r = root_below(v, below, here, &entry);
+    int r = root_below(v, w->below, here, &entry);
 
     while (r == 0 && *(path += strspn(path, "/")) != '\0') {
         size_t size = strcspn(path, "/");
-        uint32_t count = entry.run_count;
-        struct index_inode found;
+        struct run_list dirs = {here, entry.run_count};
+        struct index_inode found = {0};
 
         if (!entry.is_dir || size > LIMIT_NAME_SIZE)
             return -ENOENT;
-        memmove(here, entry.runs, count * sizeof(*here)); /* the root's are there already */
-        r = find_in_runs(v, here, count, path, size, next, &entry);
+        memmove(here, entry.runs, dirs.count * sizeof(*here)); /* the root's are there already */
+        r = find_in_runs(v, dirs, path, size, next, &entry);
         if (r == 0)
             r = lower_get(v, entry.origin, &found);
         if (r < 0)
             return r;
         if (found.meta.type == ENTRY_SYMLINK && path[size] != '\0')
-            return follow_symlink(v, below, entry.origin, str_text(&prefix), path + size, hops,
-                                  out);
+            return follow_symlink(w, entry.origin, str_text(&prefix), path + size, out);
         str_addf(&prefix, "/%.*s", (int)size, path);
         path += size;
     }
@@ -458,6 +467,7 @@ static int add_externals(struct view *v, uint32_t layer, struct error *err)
     v->externals = mem_resize(v->externals, v->external_count + count, sizeof(*v->externals));
     for (size_t i = 0; i < count; i++) {
         struct external e = {.link = {.layer = layer}, .target = {.layer = NO_LAYER}};
+        struct resolving resolving = {.v = v, .below = layer};
         const char *path;
         size_t size;
         int r;
@@ -465,7 +475,7 @@ static int add_externals(struct view *v, uint32_t layer, struct error *err)
         if (index_external_at(x, i, &e.link.inode) < 0 ||
             index_target(x, e.link.inode, &path, &size) < 0)
             return error_set(err, EIO, "layer %u of '%s' is damaged", layer + 1, v->label);
-        r = resolve_below(v, layer, path, 0, &e.target);
+        r = resolve_below(&resolving, path, &e.target);
         if (r == -EIO)
             return view_fault(v, err);
         if (r == 0)

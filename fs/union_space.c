@@ -51,8 +51,8 @@ static void share(struct inode *from, uint64_t from_offset, struct inode *to, ui
 ssize_t union_copy_range(struct view *v, uint64_t from, uint64_t from_offset, uint64_t to,
                          uint64_t to_offset, uint64_t size)
 {
-    struct inode *source;
-    struct inode *target;
+    struct inode *source = NULL;
+    struct inode *target = NULL;
     int r = file_readable(v, from, &source);
 
     if (r == 0)

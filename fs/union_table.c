@@ -80,7 +80,7 @@ struct inode *inode_get(const struct view *v, uint64_t ino)
 static void inode_add_chunk(struct view *v)
 {
     v->inode_chunks =
-        mem_resize(v->inode_chunks, v->inode_chunk_count + 1u, sizeof(v->inode_chunks[0]));
+        mem_resize(v->inode_chunks, v->inode_chunk_count + 1u, sizeof(struct inode *));
     v->inode_chunks[v->inode_chunk_count++] = mem_alloc(CHUNK_SIZE * sizeof(struct inode));
 }
 
@@ -179,8 +179,7 @@ static void rehash(struct view *v)
 
 static void name_add_chunk(struct view *v)
 {
-    v->name_chunks =
-        mem_resize(v->name_chunks, v->name_chunk_count + 1u, sizeof(v->name_chunks[0]));
+    v->name_chunks = mem_resize(v->name_chunks, v->name_chunk_count + 1u, sizeof(struct name *));
     v->name_chunks[v->name_chunk_count++] = mem_alloc(CHUNK_SIZE * sizeof(struct name));
 }
 

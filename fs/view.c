@@ -40,7 +40,7 @@ int view_fault(const struct view *v, struct error *err)
 
 static int open_layers(struct view *v, const int64_t *layers, size_t count, struct error *err)
 {
-    v->layers = mem_alloc(count * sizeof(*v->layers));
+    v->layers = mem_alloc(count * sizeof(const struct index *));
     for (size_t i = 0; i < count; i++) {
         int r = store_index_get(v->store, layers[i], &v->layers[i], err);
 

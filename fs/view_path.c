@@ -9,10 +9,14 @@
 
 #include "fs/base/banned.h"
 
-/* Makes a name that is missing on the way; `is_last`: nothing follows it. */
-struct maker {
-    int (*make)(struct maker *m, struct view *v, struct inode *dir, const char *text, size_t size,
-                bool is_last, struct inode **out);
+struct missing { /* a name that is not there */
+    struct inode *dir;
+    const char *text;
+    size_t size;
+    bool is_last; /* nothing follows it in the path */
+};
+struct maker { /* makes what is missing on the way */
+    int (*make)(struct maker *m, struct view *v, const struct missing *missing, struct inode **out);
 };
 
 struct walk {
@@ -31,7 +35,7 @@ static int enter_link(struct walk *w, const struct inode *link, const char *rest
     if (++w->hops > LIMIT_SYMLINKS)
         return -ELOOP;
     str_addf(&path, "%s%s", link->target, rest); /* `rest` is empty or begins with a slash */
-    if (path.size > 4u * LIMIT_PATH_SIZE) {
+    if (path.size > (size_t)LIMIT_PATH_SIZE * 4) {
         str_release(&path);
         return -ENAMETOOLONG;
     }
@@ -46,8 +50,9 @@ static int enter_link(struct walk *w, const struct inode *link, const char *rest
 static int step(struct walk *w, const char *text, size_t size, const char *rest, bool is_last)
 {
     struct view *v = w->v;
-    struct inode *i;
-    uint32_t name;
+    struct missing missing = {w->at, text, size, is_last};
+    struct inode *i = NULL;
+    uint32_t name = NONE;
     int r;
 
     if (!S_ISDIR(w->at->mode))
@@ -64,8 +69,8 @@ static int step(struct walk *w, const char *text, size_t size, const char *rest,
     if (r == 0)
         i = inode_at(v, name_at(v, name)->inode);
     else if (r == -ENOENT && w->maker)
-        r = w->maker->make(w->maker, v, w->at, text, size, is_last, &i);
-    if (r < 0)
+        r = w->maker->make(w->maker, v, &missing, &i);
+    if (r < 0 || !i)
         return r;
     if (S_ISLNK(i->mode) && (!is_last || w->follow_last))
         return enter_link(w, i, rest);
@@ -153,15 +158,15 @@ struct dir_maker {
     struct inode *newest; /* made last; its time must not change because something is put in it */
 };
 
-static int make_one_dir(struct maker *m, struct view *v, struct inode *dir, const char *text,
-                        size_t size, bool is_last, struct inode **out)
+static int make_one_dir(struct maker *m, struct view *v, const struct missing *missing,
+                        struct inode **out)
 {
     struct dir_maker *maker = (struct dir_maker *)m;
-    auto_free char *name = mem_strndup(text, size);
+    auto_free char *name = mem_strndup(missing->text, missing->size);
+    struct inode *dir = missing->dir;
     struct union_attr attr;
     int r = union_mkdir(v, dir->number, name, maker->mode, maker->cred, &attr);
 
-    (void)is_last;
     if (r < 0)
         return r;
     *out = inode_at(v, (uint32_t)attr.ino);
@@ -194,12 +199,13 @@ struct mountpoint_maker {
 };
 
 /* Like mkdir and mknod, but nobody is to know: no time changes, nothing is noted. */
-static int make_mountpoint(struct maker *m, struct view *v, struct inode *dir, const char *text,
-                           size_t size, bool is_last, struct inode **out)
+static int make_mountpoint(struct maker *m, struct view *v, const struct missing *missing,
+                           struct inode **out)
 {
     const struct mountpoint_maker *maker = (const struct mountpoint_maker *)m;
-    bool is_dir = maker->is_dir || !is_last;
-    uint32_t whiteout = name_lookup_known(v, dir->number, text, size);
+    struct inode *dir = missing->dir;
+    bool is_dir = maker->is_dir || !missing->is_last;
+    uint32_t whiteout = name_lookup_known(v, dir->number, missing->text, missing->size);
     bool was_dirty = whiteout != NONE && (name_at(v, whiteout)->flags & NAME_DIRTY);
     struct inode *i = inode_new(v, is_dir ? S_IFDIR | 0755 : S_IFREG | 0644, 0, 0);
 
@@ -209,7 +215,7 @@ static int make_mountpoint(struct maker *m, struct view *v, struct inode *dir, c
     i->flags |= INODE_MOUNTPOINT;
     if (is_dir)
         dir_of(i)->is_complete = true;
-    name_add(v, dir, text, size, whiteout, i);
+    name_add(v, dir, missing->text, missing->size, whiteout, i);
     if (!was_dirty)
         journal_drop_name(v, i->first_name);
     *out = i;

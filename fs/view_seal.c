@@ -290,7 +290,7 @@ static int insert_row(struct seal *s, uint64_t index, int64_t *layer, struct err
 static int write_layer(struct seal *s, int64_t *layer, struct error *err)
 {
     auto_close int fd = -1;
-    uint64_t index;
+    uint64_t index = 0;
     int r = adopt_segment(s, err);
 
     if (r == 0)
