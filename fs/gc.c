@@ -333,8 +333,8 @@ static int collect(struct collection *c, struct gc_report *report, struct error 
     return r;
 }
 
-int gc_run(struct store *store, const struct gc_options *options, struct gc_report *report,
-           struct error *err)
+static int collect_once(struct store *store, const struct gc_options *options,
+                        struct gc_report *report, struct error *err)
 {
     __attribute__((cleanup(cleanup_collection_release))) struct collection c = {
         .store = store,
@@ -342,16 +342,27 @@ int gc_run(struct store *store, const struct gc_options *options, struct gc_repo
         .now_ns = io_now_ns(),
     };
     auto_gc_report struct gc_report found = {0};
-    int r;
+    int r = collect(&c, &found, err);
 
-    r = store_lock_exclusive(store, options->wait_ms, options->waiting, options->context, err);
-    if (r < 0)
-        return r;
-    r = collect(&c, &found, err);
-    store_lock_shared(store);
     if (r < 0)
         return r;
     *report = found;
     found = (struct gc_report){0};
     return 0;
+}
+
+int gc_run(struct store *store, const struct gc_options *options, struct gc_report *report,
+           struct error *err)
+{
+    int r = store_lock_exclusive(store, options->wait_ms, options->waiting, options->context, err);
+
+    if (r < 0)
+        return r;
+    r = collect_once(store, options, report, err);
+    /* Deleting rows takes a journal: whoever collects because the disk is full must have room. */
+    if ((r == -ENOSPC || r == -EDQUOT) && store_reserve_release(store))
+        r = collect_once(store, options, report, err);
+    store_reserve_make(store);
+    store_lock_shared(store);
+    return r;
 }

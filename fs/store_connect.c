@@ -293,6 +293,7 @@ static int create(struct store *store, struct error *err)
     (void)flock(store->lock_fd, LOCK_UN); /* closing it would do as well */
     if (r < 0)
         return r;
+    store_reserve_make(store);
     if (fsync(store->dirs[STORE_ROOT]) < 0)
         return error_errno(err, "cannot make '%s' durable", store->path);
     return 0;

@@ -144,6 +144,9 @@ void pending_committed(struct store *store);
 void pending_inner_committed(struct store *store, unsigned depth);
 void pending_rolled_back(struct store *store, unsigned depth);
 int object_sync_dirs(struct store *store, struct error *err);
+/* A file that only takes space, given up for a collection when there is none left. */
+void store_reserve_make(struct store *store); /* if it is not there and there is space */
+bool store_reserve_release(struct store *store);
 /* Opens or makes a file that others may lock or remove at any time, and locks it with flock(2)'s
  * `operation`. Bare -errno, -EWOULDBLOCK with LOCK_NB. */
 int locked_file_open(int dir_fd, const char *name, int operation, int *out);

@@ -32,6 +32,8 @@ static const struct {
 };
 
 #define MARKER_SIZE 96
+#define RESERVE_NAME "reserve"
+#define RESERVE_SIZE (1 << 20)
 #define WORK_TRIES 100
 
 int object_dir(const struct store *store, enum object_kind kind)
@@ -211,6 +213,21 @@ int store_temp_file(struct store *store, int *fd, struct error *err)
         return error_errno(err, "cannot create a file in '%s/tmp'", store->path);
     *fd = made;
     return 0;
+}
+
+/* Blocks for the journal of a collection on a disk that is full to the last byte. */
+void store_reserve_make(struct store *store)
+{
+    auto_close int fd = openat(store->dirs[STORE_ROOT], RESERVE_NAME,
+                               O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_SIZE) < 0)
+        (void)unlinkat(store->dirs[STORE_ROOT], RESERVE_NAME, 0); /* another day, then */
+}
+
+bool store_reserve_release(struct store *store)
+{
+    return unlinkat(store->dirs[STORE_ROOT], RESERVE_NAME, 0) == 0;
 }
 
 int locked_file_open(int dir_fd, const char *name, int operation, int *out)

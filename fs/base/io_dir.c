@@ -61,6 +61,7 @@ static bool is_dir(const char *path)
 int io_make_dirs(const char *path, mode_t mode, struct error *err)
 {
     auto_free char *prefix = path_clean(path);
+    int code;
 
     for (char *end = prefix;; end++) {
         char kept = *end;
@@ -68,9 +69,9 @@ int io_make_dirs(const char *path, mode_t mode, struct error *err)
         if ((kept != '/' && kept != '\0') || end == prefix)
             continue;
         *end = '\0';
-        if (mkdir(prefix, mode) < 0 && !is_dir(prefix)) {
-            if (errno == EEXIST)
-                errno = ENOTDIR;
+        code = mkdir(prefix, mode) < 0 ? errno : 0; /* looking for it would change errno */
+        if (code != 0 && !is_dir(prefix)) {
+            errno = code == EEXIST ? ENOTDIR : code;
             return error_errno(err, "cannot create the directory '%s'", prefix);
         }
         *end = kept;

@@ -104,6 +104,14 @@ TEST(io_make_dirs, a_link_to_a_directory_is_one)
     check_true(is_there("real/c"));
 }
 
+/* mkdir(2) in sysfs is refused; that there is no such directory is not the reason. */
+TEST(io_make_dirs, the_reason_is_that_of_the_making)
+{
+    int r = io_make_dirs("/sys/img-test", 0755, &test_err);
+
+    check_true(r == -EPERM || r == -EACCES || r == -EROFS);
+}
+
 TEST(io_make_dirs, a_file_on_the_way_is_named)
 {
     struct error err = {0};

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,6 +46,18 @@ int fstatfs(int fd, struct statfs *st)
     if (r == 0 && fake_fs_type != 0)
         st->f_type = fake_fs_type;
     return r;
+}
+
+static int flock_errno; /* 0: do it */
+
+/* Likewise: a file system without locks. */
+int flock(int fd, int operation)
+{
+    if (flock_errno != 0) {
+        errno = flock_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_flock, fd, operation);
 }
 
 static int try_open(void)
@@ -243,6 +256,20 @@ TEST(store, a_network_file_system_is_refused_unless_allowed)
     fake_fs_type = 0xEF53; /* ext4 */
     check_ok(try_open());
     fake_fs_type = 0;
+}
+
+/* flock(2): ENOLCK, as NFS without its lock daemon gives. */
+TEST(store, a_file_system_without_locks_is_refused)
+{
+    auto_free char *sentence = NULL;
+
+    make_and_close();
+    flock_errno = ENOLCK;
+    check_fails(try_open(), ENOLCK);
+    flock_errno = 0;
+    sentence = str_format("cannot lock '%s/gc.lock': No locks available", state_path());
+    check_error(&test_err, ENOLCK, sentence);
+    check_hint(&test_err, "put the state on a local disk with --state or IMG_STATE");
 }
 
 /* -- the database -- */
