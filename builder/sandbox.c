@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -36,6 +37,7 @@ struct sandbox {
     char *program;
     char *cwd;
     struct strv targets;
+    struct strv limits;
     char *warning; /* or NULL */
 };
 
@@ -80,6 +82,22 @@ static int describe(const struct sandbox_spec *spec, struct error *err)
     return fd;
 }
 
+/* As --ulimit calls it. */
+static const char *limit_name(int resource)
+{
+    static const char *const names[] = {
+        [RLIMIT_CPU] = "cpu",           [RLIMIT_FSIZE] = "fsize",     [RLIMIT_DATA] = "data",
+        [RLIMIT_STACK] = "stack",       [RLIMIT_CORE] = "core",       [RLIMIT_RSS] = "rss",
+        [RLIMIT_NPROC] = "nproc",       [RLIMIT_NOFILE] = "nofile",   [RLIMIT_MEMLOCK] = "memlock",
+        [RLIMIT_AS] = "as",             [RLIMIT_LOCKS] = "locks",     [RLIMIT_NICE] = "nice",
+        [RLIMIT_SIGPENDING] = "sigpending", [RLIMIT_MSGQUEUE] = "msgqueue",
+        [RLIMIT_RTPRIO] = "rtprio",     [RLIMIT_RTTIME] = "rttime",
+    };
+    size_t count = sizeof(names) / sizeof(names[0]);
+
+    return resource >= 0 && (size_t)resource < count ? names[resource] : "unknown";
+}
+
 static struct sandbox *sandbox_new(const struct sandbox_spec *spec)
 {
     struct sandbox *box = mem_new(struct sandbox);
@@ -95,6 +113,8 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec)
     box->cwd = mem_strdup(spec->cwd ? spec->cwd : "/");
     for (size_t i = 0; i < spec->mount_count; i++)
         strv_add(&box->targets, spec->mounts[i].target);
+    for (size_t i = 0; i < spec->ulimit_count; i++)
+        strv_add(&box->limits, limit_name(spec->ulimits[i].resource));
     return box;
 }
 
@@ -242,9 +262,9 @@ static int explain_network(const struct packet *p, struct error *err)
     return error_hint(err, "build with --network=none or --network=host");
 }
 
-static const char *mount_target(const struct sandbox *box, uint32_t index)
+static const char *named(const struct strv *names, uint32_t index)
 {
-    return index < box->targets.count ? box->targets.items[index] : "?";
+    return index < names->count ? names->items[index] : "?";
 }
 
 static int explain_root(const struct packet *p, const char *what, struct error *err)
@@ -287,12 +307,12 @@ static int explain_stage(const struct sandbox *box, const struct packet *p, stru
         return error_set(err, p->code, "cannot mount tree %u of the step: %s", p->index, cause);
     case STAGE_TARGET:
         return error_set(err, p->code, "cannot use mount target '%s': %s",
-                         mount_target(box, p->index), cause);
+                         named(&box->targets, p->index), cause);
     case STAGE_SOURCE:
         return error_set(err, p->code, "cannot use the source of mount '%s': %s",
-                         mount_target(box, p->index), cause);
+                         named(&box->targets, p->index), cause);
     case STAGE_MOUNT:
-        return error_set(err, p->code, "cannot mount '%s': %s", mount_target(box, p->index),
+        return error_set(err, p->code, "cannot mount '%s': %s", named(&box->targets, p->index),
                          cause);
     case STAGE_PIVOT:
         return error_set(err, p->code, "cannot enter the step's root: %s", cause);
@@ -301,7 +321,8 @@ static int explain_stage(const struct sandbox *box, const struct packet *p, stru
     case STAGE_STDIO:
         return error_set(err, p->code, "cannot connect the step's input and output: %s", cause);
     case STAGE_LIMIT:
-        error_set(err, p->code, "cannot set limit %u of the step: %s", p->index + 1, cause);
+        error_set(err, p->code, "cannot set the limit '%s' of the step: %s",
+                  named(&box->limits, p->index), cause);
         return p->code == EPERM ? error_hint(err, "it is above the limit img itself was started "
                                                   "with (ulimit -H)")
                                 : -p->code;
@@ -401,5 +422,6 @@ void sandbox_free(struct sandbox *box)
     free(box->cwd);
     free(box->warning);
     strv_release(&box->targets);
+    strv_release(&box->limits);
     free(box);
 }

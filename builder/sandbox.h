@@ -137,7 +137,7 @@ struct sandbox_result {
 
 /* Readable (POLLIN) once every process of the step has ended and its mounts are gone. Borrowed. */
 int sandbox_poll_fd(const struct sandbox *box);
-/* Waits for that. 0 when the command ran, whatever its status; else a sentence saying what could
+/* Waits for that, once. 0 when the command ran, whatever its status; else a sentence saying what could
  * not be done and, where there is one, the way out:
  *     cannot start '/bin/sh': No such file or directory
  * Errors: -ENOENT, -EACCES, -ENOEXEC from exec; -ECANCELED after sandbox_kill; others by stage. */

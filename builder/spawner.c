@@ -93,7 +93,8 @@ static void select_environment(struct strv *out)
 
 /* In the vforked child: shares memory with the caller, so only system calls on its own descriptor
  * table. `result` is the way to tell what failed. */
-static _Noreturn void become_spawner(int exe_fd, int socket_fd, char *const *env, int *result)
+static _Noreturn void become_spawner(int exe_fd, int socket_fd, char *const *env,
+                                      volatile int *result)
 {
     char *argv[] = {(char *)(uintptr_t)SPAWNER_ARGV0, NULL};
     int null_fd = open("/dev/null", O_RDWR);
@@ -134,7 +135,7 @@ static int start_process(struct spawner *sp, int socket_fd, bool *is_sealed, str
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid = vfork();
     if (pid == 0)
-        become_spawner(exe_fd, socket_fd, strv_argv(&env), (int *)(uintptr_t)&result);
+        become_spawner(exe_fd, socket_fd, strv_argv(&env), &result);
     if (pid < 0)
         result = -errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -422,6 +422,22 @@ static void step_release(struct step *step)
 }
 DEFINE_CLEANUP_VALUE(step_release, struct step)
 
+/* The inside of the map is one run from 0 (idmap.c). */
+static int check_ids(const struct spawner_state *state, const struct sandbox_spec *spec,
+                     struct error *err)
+{
+    bool fits = spec->uid < state->id_count && spec->gid < state->id_count;
+
+    for (size_t i = 0; i < spec->group_count && fits; i++)
+        fits = spec->groups[i] < state->id_count;
+    if (fits)
+        return 0;
+    error_set(err, EINVAL, "user %u:%u or one of its groups is not among the ids mapped here, 0 to "
+                           "%ju",
+              spec->uid, spec->gid, (uintmax_t)state->id_count - 1);
+    return error_hint(err, "give the account a larger range in /etc/subuid and /etc/subgid");
+}
+
 static int join_network(struct spawner_state *state, struct step *step, struct error *err)
 {
     const struct sandbox_spec *spec = &step->spec.spec;
@@ -450,6 +466,8 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
     const struct sandbox_spec *spec = &step->spec.spec;
     int r = read_spec(step, spec_fd, err);
 
+    if (r == 0)
+        r = check_ids(state, spec, err);
     if (r < 0)
         return r;
     r = join_network(state, step, err);
@@ -465,14 +483,7 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
     r = make_pipe(spec, &step->stdout_read, &step->plan.stdout_fd);
     if (r == 0)
         r = make_pipe(spec, &step->stderr_read, &step->plan.stderr_fd);
-    if (r < 0) {
-        error_set(err, -r, "cannot make the output pipes for user %u:%u: %s", spec->uid, spec->gid,
-                  strerror(-r));
-        if (r == -EINVAL)
-            return error_hint(err, "steps can use the ids 0 to %ju here",
-                              (uintmax_t)state->id_count - 1);
-    }
-    return r;
+    return r < 0 ? error_set(err, -r, "cannot make the output pipes: %s", strerror(-r)) : 0;
 }
 
 /* fork(2) into the new namespaces. Not clone3: containers filter it. */

@@ -387,3 +387,63 @@ TEST(sandbox, processes_are_limited)
     check_true(strstr(str_text(&s.out), "fork") != NULL);
     check_true(s.result.status != 0);
 }
+
+TEST(sandbox, a_limit_above_our_own_is_named)
+{
+    const struct sandbox_ulimit limit = {.resource = RLIMIT_NOFILE, .soft = 4, .hard = 4};
+    auto_scene struct scene s = scene_new(NULL);
+    struct sandbox_ulimit more = limit;
+    struct rlimit now;
+
+    check_ok(getrlimit(RLIMIT_NOFILE, &now));
+    test_need("a hard limit", now.rlim_max != RLIM_INFINITY, "open files are not limited");
+    more.hard = now.rlim_max + 1;
+    check_fails(scene_run(&s, &(struct sandbox_spec){NONE, .ulimits = &more, .ulimit_count = 1},
+                          "true"),
+                EPERM);
+    check_error(&s.err, EPERM, "cannot set the limit 'nofile' of the step: Operation not permitted");
+    check_hint(&s.err, "it is above the limit img itself was started with (ulimit -H)");
+}
+
+/* ---- what the filter and the missing capabilities forbid, tried for real ---- */
+
+TEST(sandbox, forbidden_calls_fail_as_documented)
+{
+    auto_scene struct scene s = scene_new(NULL);
+
+    scene_expect(&s, NULL, "guest calls",
+                 "unshare Operation not permitted\nkeyctl Operation not permitted\n"
+                 "mknod Operation not permitted\n"
+                 "vsock Address family not supported by protocol\n"
+                 "fuse No such file or directory\nchroot worked\n");
+    scene_expect(&s, NULL, "guest sti", "");
+}
+
+/* R14: su and sudo work, unless they are asked not to. */
+TEST(sandbox, set_id_programs_change_the_user_unless_forbidden)
+{
+    const struct sandbox_spec user = {NONE, .uid = 1000, .gid = 1000};
+    struct sandbox_spec strict = user;
+    auto_free char *path = NULL;
+    auto_scene struct scene s = scene_new(NULL);
+
+    strict.security = SANDBOX_SECURITY_NO_NEW_PRIVILEGES;
+    path = str_format("%s/bin/guest", s.root);
+    scene_expect(&s, &user, "guest", "1000 1000\n");
+    check_ok(chmod(path, 04755));
+    scene_expect(&s, &user, "guest", "1000 0\n");
+    scene_expect(&s, &strict, "guest", "1000 1000\n");
+}
+
+/* Ids that were not mapped are refused before anything runs. */
+TEST(sandbox, a_user_without_an_id_here_is_explained)
+{
+    auto_scene struct scene s = scene_new(&(struct spawner_options){.single_id = true});
+
+    scene_expect(&s, NULL, "id -u", "0\n");
+    check_fails(scene_run(&s, &(struct sandbox_spec){NONE, .uid = 1000, .gid = 1000}, "true"),
+                EINVAL);
+    check_error(&s.err, EINVAL,
+                "user 1000:1000 or one of its groups is not among the ids mapped here, 0 to 0");
+    check_hint(&s.err, "give the account a larger range in /etc/subuid and /etc/subgid");
+}

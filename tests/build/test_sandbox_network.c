@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -217,4 +218,43 @@ TEST(sandbox_network, a_missing_tun_device_is_an_error_with_a_way_out_or_a_warni
     try_without(&s, covers, true, &out);
     check_int(out.result, 0);
     check_true(strstr(out.warning, "the network helper did not start: ") == out.warning);
+}
+
+struct parallel {
+    struct scene scene;
+    pthread_t thread;
+};
+
+static void *show_namespace(void *argument)
+{
+    struct parallel *p = argument;
+
+    (void)scene_run(&p->scene, &none, "readlink /proc/self/ns/net; sleep 1");
+    return NULL;
+}
+
+/* Two steps at once must not meet on a port or an abstract name; one after the other may. */
+TEST(sandbox_network, steps_at_the_same_time_have_different_networks)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    auto_free char *first = NULL;
+    struct parallel two[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        two[i] = (struct parallel){.scene = {.spawner = s.spawner, .root = s.root}};
+        check_int(pthread_create(&two[i].thread, NULL, show_namespace, &two[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        check_int(pthread_join(two[i].thread, NULL), 0);
+        check_int(two[i].scene.result.status, 0);
+    }
+    check_true(strncmp(str_text(&two[0].scene.out), "net:[", 5) == 0);
+    check_false(strcmp(str_text(&two[0].scene.out), str_text(&two[1].scene.out)) == 0);
+    check_ok(scene_run(&s, &none, "readlink /proc/self/ns/net"));
+    first = mem_strdup(str_text(&s.out));
+    scene_expect(&s, &none, "readlink /proc/self/ns/net", first);
+    for (size_t i = 0; i < 2; i++) {
+        str_release(&two[i].scene.out);
+        free(two[i].scene.warning);
+    }
 }
