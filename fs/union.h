@@ -120,7 +120,7 @@ ssize_t union_get_content(struct view *v, uint64_t ino, struct extent *extents, 
  * starts; "." and ".." are included) until fn returns false, which means that it did not take this entry (its buffer is full): no reference is taken
  * for it, and it is the first one of the next call. `next` is the cookie that continues after this
  * entry; it fits 31 bits, for the sake of 32-bit programs. Cookies stay valid while the directory
- * is modified, as POSIX wants. With `plus`, attr is complete and, for all but "." and "..", a
+ * is modified, as POSIX wants. `name` is not NUL-terminated. With `plus`, attr is complete and, for all but "." and "..", a
  * lookup reference is taken; without, only ino and mode's S_IFMT are set. */
 typedef bool union_dir_fn(void *context, const char *name, size_t name_size, uint64_t next,
                           const struct union_attr *attr);

@@ -3,7 +3,8 @@
  *     soak_union [operations [first seed]]
  *
  * Each run has its own seed, printed when it fails by the run itself and here on the way, so that
- * `soak_union 1 SEED` repeats it.
+ * `soak_union 1 SEED` repeats it; with SHOW_STEPS or SHOW_CHANGES in the environment it says more.
+ * TMPDIR on a memory filesystem makes it several times faster.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -33,7 +33,7 @@ struct run {
     const uint8_t *end;
     struct store *store;
     int64_t layers[RUN_LAYERS_MAX];
-    uint64_t sums[RUN_LAYERS_MAX]; /* of the bytes of each layer's index and pack */
+    uint64_t sums[RUN_LAYERS_MAX]; /* of the bytes of each layer's pack */
     size_t layer_count;
     struct view *view;
     struct model model;
