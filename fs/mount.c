@@ -40,7 +40,8 @@ struct mount {
     struct fuse_face face;
     struct fuse_session *session; /* owns the descriptor */
     int fd;
-    int stop_fd; /* eventfd; readable: stop serving */
+    int stop_fd;             /* eventfd; readable: stop serving, for a thread that waits */
+    atomic_bool is_stopping; /* the same, for one that is busy */
 
     struct serve_sched sched; /* of the thread that serves */
     struct mount_lane lanes[LANE_COUNT];
@@ -110,7 +111,7 @@ static void answer(struct mount *m)
 static enum serve_end serve(struct mount *m, enum serve_lane lane)
 {
     serve_sched_enter(&m->sched, lane);
-    while (receive(m)) {
+    while (!atomic_load_explicit(&m->is_stopping, memory_order_relaxed) && receive(m)) {
         if (!fuse_shim_is_sound(&m->face)) {
             log_warn("malformed request for '%s', ending its service", view_label(m->face.view));
             return SERVE_OVER;
@@ -281,6 +282,7 @@ void mount_stop(struct mount *m)
 
     if (!m)
         return;
+    atomic_store(&m->is_stopping, true);
     (void)!write(m->stop_fd, &one, sizeof(one)); /* cannot fail: the counter is far from full */
     lane_hurry(&m->lanes[SERVE_IDLE]);
     /* The plain lane may still be starting the idle one, never the other way round. */

@@ -17,6 +17,7 @@
 #define LOOK_IDLE 16u           /* so that little harmless waiting is behind a late request */
 #define FOLLOW 64u              /* requests between two looks at the client's CPU */
 #define LOOK_FIRST 2u           /* a short step shall not spend itself on the slow way */
+#define BLIND_MAX 8u            /* requests whose clients are not visible, before giving up */
 #define LATE_NS (1 * NS_PER_MS) /* a request that comes later than this may have waited */
 #define PERIOD_NS (32 * NS_PER_MS)
 #define CALM_PART 16u   /* waited for less than 1/16 of the time: go idle */
@@ -99,6 +100,7 @@ void serve_sched_enter(struct serve_sched *s, enum serve_lane lane)
     s->lane = lane;
     s->cpu = -1;
     s->count = 0;
+    s->blind_count = 0;
     if (s->off)
         return;
     cleanup_close_fd(&s->stat_fd);
@@ -170,8 +172,9 @@ static bool tick_idle(struct serve_sched *s, pid_t client)
     bool leave = is_starved(s, now_ns);
 
     s->seen_ns = now_ns;
-    if (!leave && client > 0 && (s->count == 1 || s->count % FOLLOW == 0))
-        leave = !follow(s, client);
+    /* A client may be gone by now; that none can be seen is another thing. */
+    if (!leave && client > 0 && (s->cpu < 0 || s->count % FOLLOW == 0))
+        leave = !follow(s, client) && s->cpu < 0 && ++s->blind_count == BLIND_MAX;
     if (!leave)
         return false;
     /* Starving that comes back soon makes the next attempt later. */

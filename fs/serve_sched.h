@@ -28,6 +28,7 @@ struct serve_sched {
     int stat_fd;           /* schedstat of the serving thread, or -1 */
     int cpu;               /* where the idle lane is kept, or -1 */
     unsigned count;        /* requests in this lane */
+    unsigned blind_count;  /* of those, while nobody could be followed */
     uint64_t entered_ns;   /* monotonic time, as all below: when this lane took over */
     uint64_t seen_ns;      /* last request */
     uint64_t looked_ns;    /* last look at the delay */

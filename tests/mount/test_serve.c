@@ -397,6 +397,38 @@ TEST(serve, stopping_early_cuts_busy_clients_off)
     check_int(client.status, 0);
 }
 
+static void *flood(void *context)
+{
+    const struct wire *w = context;
+    const struct fuse_in_header header = {
+        .len = sizeof(header), .opcode = FUSE_STATFS, .unique = 9, .nodeid = 1};
+
+    while (send(w->fd, &header, sizeof(header), MSG_NOSIGNAL) == (ssize_t)sizeof(header))
+        continue;
+    return NULL;
+}
+
+/* There is always a next request here: stopping may not wait for a pause. */
+TEST(serve, stopping_does_not_wait_for_the_last_request)
+{
+    struct mount_options options = {.plain = true};
+    uint64_t counts[64] = {0};
+    pthread_t threads[3];
+    struct wire w;
+
+    wire_open(&w, &options);
+    for (size_t i = 0; i < 3; i++)
+        check_int(pthread_create(&threads[i], NULL, flood, &w), 0);
+    while (counts[FUSE_STATFS] < 1000) {
+        (void)sched_yield();
+        mount_counts(w.mount, counts, 64);
+    }
+    mount_stop(STEAL(&w.mount));
+    for (size_t i = 0; i < 3; i++)
+        check_int(pthread_join(threads[i], NULL), 0);
+    wire_close(&w);
+}
+
 TEST(serve, stopping_an_idle_mount_cuts_later_clients_off)
 {
     auto_rig struct rig *r = rig_new();
