@@ -145,7 +145,7 @@ static void make_tree(void)
     check_ok(mkdirat(test_dir_fd(), "t/dir", 0700));
     make_file("t/dir/file", "content", 7, 0640);
     make_file("t/dir/suid", "x", 1, 06755);
-    make_file("t/empty", "", 0, 0);
+    make_file("t/empty", "", 0, 0400);
     make_file("t/\xc3\xa4", "y", 1, 0644);
     check_ok(symlinkat("../../../etc/passwd", test_dir_fd(), "t/link"));
     check_ok(linkat(test_dir_fd(), "t/dir/file", test_dir_fd(), "t/hard", 0));
@@ -157,7 +157,7 @@ static void make_tree(void)
     "t/dir dir 0700 7:8 1234567890\n"                                                              \
     "t/dir/file file 0640 7:8 1234567890 7\n"                                                      \
     "t/dir/suid file 6755 7:8 1234567890 1\n"                                                      \
-    "t/empty file 0000 7:8 1234567890 0\n"                                                         \
+    "t/empty file 0400 7:8 1234567890 0\n"                                                         \
     "t/fifo fifo 0600 7:8 1234567890\n"                                                            \
     "t/hard link 0640 7:8 1234567890 => t/dir/file\n"                                              \
     "t/link symlink 0777 7:8 1234567890 -> ../../../etc/passwd\n"                                  \
