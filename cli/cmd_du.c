@@ -344,19 +344,34 @@ static const struct option fsck_options[] = {
      .help = "forget what is damaged and all that depends on it"},
 };
 
+/* What a killed process leaves makes no store worse; the next command or a prune removes it. */
+static bool is_harmless(const struct fsck_problem *problem)
+{
+    return problem->kind == FSCK_LEFTOVER || problem->kind == FSCK_ORPHAN;
+}
+
 static void print_problem(void *context, const struct fsck_problem *problem)
 {
-    (void)context;
+    size_t *harmless_count = context;
+    bool is_to_stay = is_harmless(problem) && !problem->is_repaired;
+
+    *harmless_count += is_to_stay;
     printf("%s: %s: %s%s\n", fsck_kind_name(problem->kind), problem->object, problem->text,
-           problem->is_repaired ? " (repaired)" : "");
+           problem->is_repaired ? " (repaired)"
+           : is_to_stay         ? " (harmless)"
+                                : "");
 }
 
 static int run_fsck(struct program *p, const void *values, const struct strv *operands,
                     struct error *err)
 {
     const struct fsck_flags *f = values;
-    const struct fsck_options o = {
-        .quick = f->quick, .repair = f->repair, .report = print_problem, .wait_ms = WAIT_MS};
+    size_t harmless_count = 0;
+    const struct fsck_options o = {.quick = f->quick,
+                                   .repair = f->repair,
+                                   .report = print_problem,
+                                   .context = &harmless_count,
+                                   .wait_ms = WAIT_MS};
     auto_free char *path = NULL;
     struct fsck_result result;
     size_t left;
@@ -369,6 +384,7 @@ static int run_fsck(struct program *p, const void *values, const struct strv *op
         r = fsck_run(p->state != NULL ? p->state : path, &o, &result, err);
     if (r < 0)
         return r;
+    result.problem_count -= harmless_count;
     left = result.problem_count - result.repaired_count;
     printf("%zu objects checked, %zu problems, %zu repaired\n", result.object_count,
            result.problem_count, result.repaired_count);

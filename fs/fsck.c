@@ -113,19 +113,6 @@ static int rebuild(struct fsck *f, const char *why, struct error *err)
     return r;
 }
 
-static int check_database_pages(struct fsck *f, struct error *err)
-{
-    auto_strv struct strv findings = {0};
-    int r;
-
-    if (!f->store->db)
-        return rebuild(f, f->store->damage, err);
-    r = check_database(f->store, f->options->quick, &findings, err);
-    if (r < 0 || findings.count == 0)
-        return r;
-    return rebuild(f, findings.items[0], err);
-}
-
 /* -- names in a directory -- */
 
 typedef int name_fn(struct fsck *f, int dir_fd, const char *dir_name, const char *name,
@@ -149,6 +136,44 @@ static int each_name(struct fsck *f, int dir_fd, const char *dir_name, name_fn *
     (void)closedir(dir); /* it was only read */
     return r;
 }
+
+/* -- the database again -- */
+
+static int count_name(struct fsck *f, int dir_fd, const char *dir_name, const char *name,
+                      struct error *err)
+{
+    (void)dir_fd, (void)dir_name, (void)name, (void)err;
+    f->name_count++;
+    return 0;
+}
+
+/* As a process leaves it that was killed before it made the tables: opening makes them. */
+static bool is_not_begun(struct fsck *f)
+{
+    struct error ignored = {0}; /* what cannot be listed is not known to be empty */
+    int r = 0;
+
+    for (unsigned kind = 0; kind < OBJECT_KIND_COUNT && r == 0; kind++)
+        r = each_name(f, object_dir(f->store, kind), object_dir_name(kind), count_name, &ignored);
+    return f->store->is_blank && r == 0 && f->name_count == 0;
+}
+
+static int check_database_pages(struct fsck *f, struct error *err)
+{
+    auto_strv struct strv findings = {0};
+    int r;
+
+    if (!f->store->db && is_not_begun(f))
+        return 0;
+    if (!f->store->db)
+        return rebuild(f, f->store->damage, err);
+    r = check_database(f->store, f->options->quick, &findings, err);
+    if (r < 0 || findings.count == 0)
+        return r;
+    return rebuild(f, findings.items[0], err);
+}
+
+/* -- leftovers -- */
 
 /* What can be locked belongs to nobody alive. */
 static int find_leftover(struct fsck *f, int dir_fd, const char *dir_name, const char *name,

@@ -9,6 +9,7 @@ struct fsck {
     const struct fsck_options *options;
     struct fsck_result *result;
     struct strv leftovers; /* below the store */
+    size_t name_count;     /* objects, when there is no database */
 };
 
 /* Tells of a problem and counts it. */

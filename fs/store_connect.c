@@ -114,8 +114,10 @@ static int open_database(struct store *store, bool check_only, struct error *err
     if (r < 0)
         return r;
     r = fstatat(store->dirs[STORE_ROOT], "img.db", &st, AT_SYMLINK_NOFOLLOW);
-    if (r < 0 && errno == ENOENT)
+    if (r < 0 && errno == ENOENT) {
+        store->is_blank = true;
         return error_set(err, EUCLEAN, "'%s' is missing", name);
+    }
     if (r < 0)
         return error_errno(err, "cannot look at '%s'", name);
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
@@ -309,8 +311,10 @@ static int set_up(struct store *store, bool is_unclean, bool check_only, struct 
     if (r < 0)
         return r;
     is_empty = check_version(store, err);
-    if (is_empty > 0 && check_only)
+    if (is_empty > 0 && check_only) {
+        store->is_blank = true;
         return not_ours(store, "it is empty", err);
+    }
     r = is_empty < 0 ? is_empty : apply_settings(store, err);
     if (r == 0 && is_empty > 0)
         r = create(store, err);

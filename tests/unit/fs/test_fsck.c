@@ -540,6 +540,21 @@ TEST(fsck, without_a_database_blobs_are_known_again)
     check_true(blob_exists(store, &blob));
 }
 
+/* A process killed before it made the tables leaves this; opening makes them. */
+TEST(fsck, a_store_that_was_only_begun_is_clean_unless_it_has_objects)
+{
+    auto_str struct str out = {0};
+
+    store_close(state_open());
+    unlink_in_store("img.db");
+    check_clean();
+    state_write("img.db", "");
+    check_clean();
+    state_write("packs/0000000000000001", "x");
+    check_int(run_fsck(false, false, &out).problem_count, 1);
+    check_true(strstr(str_text(&out), "it is empty\n") != NULL);
+}
+
 TEST(fsck, junk_instead_of_a_database_is_moved_aside)
 {
     auto_free char *said = NULL;
