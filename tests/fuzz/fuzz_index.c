@@ -82,10 +82,29 @@ static size_t walk(const struct index *x, uint32_t dir, size_t left)
     return left;
 }
 
+static char directory[] = "/tmp/fuzz-index.XXXXXX";
+
+static void remove_directory(void)
+{
+    (void)io_remove_tree(AT_FDCWD, directory); /* left in /tmp then */
+}
+
+/* One for all inputs, with the file "index" in it. */
+static int scratch(void)
+{
+    static int dir_fd = -1;
+
+    if (dir_fd < 0) {
+        assert(mkdtemp(directory));
+        (void)atexit(remove_directory);
+        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return dir_fd;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char directory[] = "/tmp/fuzz-index.XXXXXX";
-    static int dir_fd = -1;
+    int dir_fd = scratch();
     auto_free uint8_t *file = NULL;
     auto_index struct index *x = NULL;
     auto_close int fd = -1;
@@ -93,10 +112,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < HEADER_SIZE)
         return 0;
-    if (dir_fd < 0) {
-        assert(mkdtemp(directory));
-        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    }
     file = mem_dup(data, size);
     fix_header(file, size);
     fd = openat(dir_fd, "index", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/index.h"
 #include "fs/layer_entry.h"
@@ -105,19 +106,34 @@ static int read_in_pieces(const uint8_t *tar, size_t size, size_t piece, struct 
     return e;
 }
 
+static char directory[] = "/tmp/fuzz-tar.XXXXXX";
+
+static void remove_directory(void)
+{
+    (void)io_remove_tree(AT_FDCWD, directory); /* left in /tmp then */
+}
+
+/* One for all inputs, with the file "index" in it. */
+static int scratch(void)
+{
+    static int dir_fd = -1;
+
+    if (dir_fd < 0) {
+        assert(mkdtemp(directory));
+        (void)atexit(remove_directory);
+        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return dir_fd;
+}
+
 /* Whatever was taken in can be written, opened, verified and walked. */
 static void check_index(struct index_builder *b)
 {
-    static char directory[] = "/tmp/fuzz-tar.XXXXXX";
-    static int dir_fd = -1;
+    int dir_fd = scratch();
     auto_index struct index *x = NULL;
     auto_close int fd = -1;
     struct error err = {0};
 
-    if (dir_fd < 0) {
-        assert(mkdtemp(directory));
-        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    }
     fd = openat(dir_fd, "index", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert(fd >= 0 && index_builder_write(b, fd, &err) == 0);
     assert(index_open(dir_fd, "index", true, &x, &err) == 0);
