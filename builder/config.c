@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "builder/config.h"
+#include "fs/base/hash.h"
 #include "fs/base/limits.h"
 
 #include "fs/base/banned.h"
@@ -18,7 +19,22 @@
 struct config {
     struct json *root;
     struct json *inner; /* borrowed: root["config"], always there */
+    struct table env;   /* NAME -> its first position in Env, + 1; thousands of ENVs stay cheap */
 };
+
+static void index_env(struct config *c)
+{
+    const struct json *env = json_get_array(c->inner, "Env");
+
+    for (size_t i = 0; i < json_count(env); i++) {
+        const char *pair = json_text(json_at(env, i));
+        const char *equals = pair == NULL ? NULL : strchr(pair, '=');
+        auto_free char *name = equals == NULL ? NULL : mem_strndup(pair, (size_t)(equals - pair));
+
+        if (name != NULL && !table_has(&c->env, name))
+            table_put(&c->env, name, (void *)(uintptr_t)(i + 1));
+    }
+}
 
 static struct config *config_from(struct json *root)
 {
@@ -28,6 +44,7 @@ static struct config *config_from(struct json *root)
     if (json_get_object(root, "config") == NULL)
         json_put(root, "config", json_new_object());
     c->inner = json_get_object(root, "config");
+    index_env(c);
     return c;
 }
 
@@ -75,6 +92,7 @@ void config_free(struct config *c)
     if (c == NULL)
         return;
     json_unref(c->root);
+    table_release(&c->env);
     free(c);
 }
 
@@ -146,43 +164,33 @@ void config_env(const struct config *c, struct strv *out)
     config_words(c, "Env", out);
 }
 
-/* Position of NAME in Env, or the count; its value in *value when given. */
-static size_t env_find(const struct json *env, const char *name, const char **value)
-{
-    size_t name_size = strlen(name);
-
-    for (size_t i = 0; i < json_count(env); i++) {
-        const char *pair = json_text(json_at(env, i));
-
-        if (pair == NULL || strncmp(pair, name, name_size) != 0 || pair[name_size] != '=')
-            continue;
-        if (value != NULL)
-            *value = pair + name_size + 1;
-        return i;
-    }
-    return json_count(env);
-}
-
 const char *config_env_get(const struct config *c, const char *name)
 {
-    const char *value = NULL;
+    size_t place = (size_t)(uintptr_t)table_get(&c->env, name);
+    const char *pair;
 
-    (void)env_find(json_get_array(c->inner, "Env"), name, &value); /* the value tells */
-    return value;
+    if (place == 0)
+        return NULL;
+    pair = json_text(json_at(json_get_array(c->inner, "Env"), place - 1));
+    return pair + strlen(name) + 1;
 }
 
 void config_env_put(struct config *c, const char *name, const char *value)
 {
-    const struct json *env = json_get_array(c->inner, "Env");
-    size_t position = env_find(env, name, NULL);
+    size_t place = (size_t)(uintptr_t)table_get(&c->env, name);
     auto_free char *pair = str_format("%s=%s", name, value);
-    struct json *changed = json_new_array();
+    struct json *env = json_get_array(c->inner, "Env");
 
-    for (size_t i = 0; i < json_count(env); i++)
-        json_push(changed, i == position ? json_new_text(pair) : json_ref(json_at(env, i)));
-    if (position == json_count(env))
-        json_push(changed, json_new_text(pair));
-    json_put(c->inner, "Env", changed);
+    if (place > 0) {
+        json_set_at(env, place - 1, json_new_text(pair));
+        return;
+    }
+    if (env == NULL) {
+        json_put(c->inner, "Env", json_new_array());
+        env = json_get_array(c->inner, "Env");
+    }
+    json_push(env, json_new_text(pair));
+    table_put(&c->env, name, (void *)(uintptr_t)json_count(env));
 }
 
 void config_shell(const struct config *c, struct strv *out)
@@ -363,7 +371,8 @@ int time_parse(const char *text, int64_t *time_ns)
     int64_t fraction;
     int64_t zone_s = 0;
 
-    if (rest == NULL)
+    /* Nanoseconds of 64 bits reach from 1677 to 2262; some tools write year 1 for "unknown". */
+    if (rest == NULL || tm.tm_year < 1678 - 1900 || tm.tm_year > 2261 - 1900)
         return -EINVAL;
     fraction = parse_fraction(&rest);
     if (*rest == '+' || *rest == '-') {

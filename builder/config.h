@@ -69,5 +69,5 @@ void config_write(const struct config *c, struct str *out);
 
 /* "2006-01-02T15:04:05.999999999Z", trailing zeros of the fraction dropped (RFC 3339). */
 void time_format(int64_t time_ns, struct str *out);
-/* -EINVAL when the text is no RFC 3339 time. */
+/* -EINVAL when the text is no RFC 3339 time, or one that 64 bits of nanoseconds do not hold. */
 int time_parse(const char *text, int64_t *time_ns);

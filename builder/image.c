@@ -249,6 +249,9 @@ int image_commit(struct store *store, struct config *config, const int64_t *laye
     }
     config_set_layers(config, diff_ids, layer_count);
     config_write(config, &config_bytes);
+    if (config_bytes.size > LIMIT_CONFIG_SIZE)
+        return error_set(err, E2BIG, "the image configuration has %zu bytes, more than %u MiB",
+                         config_bytes.size, LIMIT_CONFIG_SIZE >> 20);
     digest_of(str_text(&config_bytes), config_bytes.size, &row.config);
     manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
                    options->docker_types, &bytes);

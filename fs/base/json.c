@@ -331,6 +331,12 @@ void json_push(struct json *array, struct json *value)
         abort();
 }
 
+void json_set_at(struct json *array, size_t index, struct json *value)
+{
+    if (json_array_set_new(raw(array), index, raw(value)) < 0)
+        abort();
+}
+
 static int add_to_str(const char *bytes, size_t size, void *context)
 {
     struct str *out = (struct str *)context;
