@@ -115,6 +115,8 @@ static int share_or_write(struct copier *c, const struct selected *s, uint64_t i
         return r < 0 ? fail(c, n->path, r, err) : 0;
     }
     r = tree_copy_content(c->from, n, c->to, ino, err);
+    if (r == 0)
+        r = tree_check_content(c->from, n, &s->content, err);
     if (r == 0 && c->files != NULL)
         *array_add(c->files) = (struct copied_file){
             .digest = s->content, .size_bytes = n->meta.size_bytes, .ino = ino};
@@ -262,17 +264,18 @@ static int copy_leaf(struct copier *c, const struct selected *s, const char *tar
 }
 
 /* Where one source goes; caller frees. */
-static char *target_of(struct copier *c, const char *source, bool is_dir)
+static char *target_of(struct copier *c, const char *source, size_t pivot, bool is_dir)
 {
     const struct copy_options *o = c->options;
     const char *destination = o->destination;
     struct union_attr attr;
 
     if (o->with_parents) {
-        const char *pivot = strstr(source, "/./");
-        auto_free char *below = path_join("/", pivot == NULL ? source : pivot + 3);
-
-        return path_join(destination, below + 1);
+        for (; pivot > 0 && *source != '\0'; pivot--) {
+            source += strcspn(source, "/");
+            source += *source == '/';
+        }
+        return path_join(destination, source);
     }
     if (is_dir)
         return path_clean(destination);
@@ -302,6 +305,8 @@ static int unpack_leaf(struct copier *c, const struct selected *s, struct error 
         return r < 0 ? error_set(err, -r, "cannot read '%s': %s", s->node.path, strerror(-r)) : 0;
     options.destination = destination;
     r = extract_archive(c->to, from, s->node.path, &options, err);
+    if (r == 0)
+        r = tree_check_content(c->from, &s->node, &s->content, err);
     return r < 0 ? r : 1;
 }
 
@@ -328,7 +333,7 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
         else if (r < 0)
             return r;
         else
-            target = target_of(c, s->path, s->is_dir);
+            target = target_of(c, s->path, s->pivot, s->is_dir);
         if (target == NULL)
             continue;
         r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
@@ -343,7 +348,7 @@ int copy_text(struct view *to, const char *name, const char *data, size_t size,
     const struct entry_meta meta = {
         .type = ENTRY_FILE, .mode = 0644, .mtime_ns = options->now_ns, .size_bytes = size};
     struct union_cred owner = owner_of(options, NULL);
-    auto_free char *target = target_of(&c, name, false);
+    auto_free char *target = target_of(&c, name, 0, false);
     auto_free char *dir = path_join(target, "..");
     struct union_attr attr;
     ssize_t put;

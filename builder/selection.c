@@ -204,8 +204,21 @@ static int match_dir(struct match *m, const char *path, unsigned depth, struct e
     return r;
 }
 
-int selections_add(struct selections *s, struct tree *t, const struct selection_request *request,
-                   struct error *err)
+/* Components in front of the pattern's first "/./". */
+static size_t pivot_of(const char *pattern)
+{
+    const char *end = strstr(pattern, "/./");
+    auto_free char *head = end == NULL ? NULL : mem_strndup(pattern, (size_t)(end - pattern));
+    auto_free char *clean = head == NULL ? NULL : path_join("/", head);
+    size_t count = 0;
+
+    for (const char *at = clean; at != NULL && *at != '\0'; at++)
+        count += *at == '/' && at[1] != '\0';
+    return count;
+}
+
+static int add_pattern(struct selections *s, struct tree *t,
+                       const struct selection_request *request, struct error *err)
 {
     auto_free char *rooted = path_join("/", request->pattern); /* ".." ends at the root */
     const char *pattern = rooted + 1;
@@ -216,7 +229,7 @@ int selections_add(struct selections *s, struct tree *t, const struct selection_
     auto_str struct str real_pattern = {0};
     int r;
 
-    if (wildcard_is_plain(pattern))
+    if (request->literal || wildcard_is_plain(pattern))
         return add_match(s, t, request, pattern, err);
     prefix = plain_prefix(pattern);
     r = tree_resolve(t, prefix, &real, err);
@@ -237,6 +250,18 @@ int selections_add(struct selections *s, struct tree *t, const struct selection_
         error_clear(err);
         return 0;
     }
+    return r;
+}
+
+int selections_add(struct selections *s, struct tree *t, const struct selection_request *request,
+                   struct error *err)
+{
+    size_t before = s->count;
+    size_t pivot = request->deep ? pivot_of(request->pattern) : 0;
+    int r = add_pattern(s, t, request, err);
+
+    for (size_t i = before; i < s->count; i++)
+        s->items[i].pivot = pivot;
     return r;
 }
 
@@ -334,14 +359,11 @@ static void add_field(struct str *to, const void *bytes, size_t size)
     str_add_bytes(to, bytes, size);
 }
 
+/* Whatever is copied decides the result, so none is passed over. */
 static void add_xattr(void *context, const char *name, const void *value, size_t size)
 {
     struct str *to = context;
-    bool kept = strcmp(name, "security.capability") == 0 ||
-                (!text_starts(name, "security.") && !text_starts(name, "system."));
 
-    if (!kept)
-        return;
     add_field(to, name, strlen(name));
     add_field(to, value, size);
 }
@@ -387,6 +409,7 @@ int selections_key(struct selections *s, struct tree *t, const struct selection_
 
         add_field(&buffer, name, strlen(name));
         add_u64(&buffer, one->is_dir);
+        add_u64(&buffer, how->with_paths ? one->pivot : 0);
         add_u64(&buffer, one->count);
         for (size_t k = 0; k < one->count; k++) {
             int r = encode_entry(&one->items[k], t, how, &buffer, err);

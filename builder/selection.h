@@ -24,6 +24,7 @@ struct selected {
 struct selection {
     char *path;  /* of the source as matched, links not followed: for names and --parents */
     bool is_dir; /* its contents are copied, not itself */
+    size_t pivot; /* leading components of path that --parents leaves out: those before "/./" */
     struct selected *items;
     size_t count;
     size_t capacity;
@@ -43,7 +44,8 @@ struct selection_request {
     const char *pattern;          /* as in the Dockerfile, expanded */
     const struct ignore *ignore;  /* of the whole tree, or NULL */
     const struct ignore *exclude; /* relative to the source, or NULL */
-    bool deep;                    /* `**` is a wildcard too (--parents) */
+    bool deep;                    /* `**` is a wildcard too, and "/./" a pivot (--parents) */
+    bool literal;                 /* the pattern is a path, whatever characters it has (mounts) */
 };
 /* Adds the matches of one source argument. A plain path that is not there is -ENOENT `"/x": not
  * found`; a wildcard that matches nothing adds nothing. */

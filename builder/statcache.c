@@ -114,7 +114,7 @@ bool statcache_find(struct statcache *c, const struct statcache_key *key, struct
 }
 
 /* A change within the clock's grain after hashing would leave the times as they are. */
-static bool is_settled(const struct statcache_key *key, int64_t hashed_ns)
+bool statcache_is_settled(const struct statcache_key *key, int64_t hashed_ns)
 {
     int64_t newest = key->ctime_ns > key->mtime_ns ? key->ctime_ns : key->mtime_ns;
     bool coarse = key->ctime_ns % 1000000000 == 0 && key->mtime_ns % 1000000000 == 0;
@@ -127,7 +127,7 @@ void statcache_add(struct statcache *c, const struct statcache_key *key, const s
 {
     struct record *record;
 
-    if (!is_settled(key, hashed_ns))
+    if (!statcache_is_settled(key, hashed_ns))
         return;
     pthread_mutex_lock(&c->lock);
     record = array_add(&c->added);

@@ -34,6 +34,8 @@ bool statcache_find(struct statcache *c, const struct statcache_key *key, struct
 /* `hashed_ns`: the wall clock when reading began. */
 void statcache_add(struct statcache *c, const struct statcache_key *key, const struct digest *d,
                    int64_t hashed_ns);
+/* No change after `hashed_ns` can have left the file's times as they are. */
+bool statcache_is_settled(const struct statcache_key *key, int64_t hashed_ns);
 bool statcache_is_changed(const struct statcache *c);
 /* What to store: everything used this time, and the rest unless it is most of the cache. */
 void statcache_save(struct statcache *c, struct str *out);

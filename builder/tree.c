@@ -32,6 +32,18 @@ void tree_close(struct tree *t)
     t->ops->close(t);
 }
 
+void tree_set_stop(struct tree *t, const atomic_bool *stop)
+{
+    t->stop = stop;
+}
+
+int tree_check_stop(const struct tree *t, struct error *err)
+{
+    if (t->stop != NULL && atomic_load(t->stop))
+        return error_set(err, ECANCELED, "canceled");
+    return 0;
+}
+
 const char *tree_label(const struct tree *t)
 {
     return t->label;
@@ -44,12 +56,16 @@ int tree_stat(struct tree *t, const char *path, struct tree_node *out, struct er
 
 int tree_list(struct tree *t, const char *path, struct tree_nodes *out, struct error *err)
 {
-    return t->ops->list(t, path, out, err);
+    int r = tree_check_stop(t, err);
+
+    return r < 0 ? r : t->ops->list(t, path, out, err);
 }
 
 int tree_digest(struct tree *t, const struct tree_node *n, struct digest *out, struct error *err)
 {
-    return t->ops->digest(t, n, out, err);
+    int r = tree_check_stop(t, err);
+
+    return r < 0 ? r : t->ops->digest(t, n, out, err);
 }
 
 bool tree_digest_known(struct tree *t, const struct tree_node *n, struct digest *out)
@@ -60,7 +76,15 @@ bool tree_digest_known(struct tree *t, const struct tree_node *n, struct digest 
 int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                       struct error *err)
 {
-    return t->ops->copy_content(t, n, to, ino, err);
+    int r = tree_check_stop(t, err);
+
+    return r < 0 ? r : t->ops->copy_content(t, n, to, ino, err);
+}
+
+int tree_check_content(struct tree *t, const struct tree_node *n, const struct digest *content,
+                       struct error *err)
+{
+    return t->ops->check_content == NULL ? 0 : t->ops->check_content(t, n, content, err);
 }
 
 int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -52,6 +53,9 @@ void tree_close(struct tree *t);
 DEFINE_CLEANUP(tree_close, struct tree *)
 #define auto_tree CLEANUP(tree_close)
 
+/* Once *stop (borrowed) is true, reading ends with -ECANCELED. */
+void tree_set_stop(struct tree *t, const atomic_bool *stop);
+
 const char *tree_label(const struct tree *t);
 bool tree_is_host(const struct tree *t);
 
@@ -70,6 +74,10 @@ bool tree_digest_known(struct tree *t, const struct tree_node *n, struct digest 
 /* Gives the file `ino` of `to` the content of n: shared extents between views, else written. */
 int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                       struct error *err);
+/* That n still is what `content` digests, asked after it was copied. -EAGAIN when it changed, a
+ * change within one tick of the file system's clock included: those its times do not show. */
+int tree_check_content(struct tree *t, const struct tree_node *n, const struct digest *content,
+                       struct error *err);
 /* A host file, opened for reading, as it was seen; -EINVAL for other trees. The caller closes it. */
 int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err);
 /* Extended attributes worth carrying (views only; those of the host stay there). */

@@ -26,6 +26,7 @@ struct host_tree {
     struct tree tree;
     int fd;
     struct statcache *cache; /* borrowed, may be NULL */
+    int64_t opened_ns;       /* wall clock */
 };
 
 static struct host_tree *host_of(struct tree *t)
@@ -147,9 +148,11 @@ static int host_list(struct tree *t, const char *path, struct tree_nodes *out, s
         close(fd);
         return report(t, path, r, err);
     }
-    while (r == 0 && (d = readdir(dir)) != NULL)
+    for (errno = 0; r == 0 && (d = readdir(dir)) != NULL; errno = 0)
         if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
             r = add_child(&list, fd, path, d->d_name);
+    if (r == 0)
+        r = -errno; /* what could not be listed would be missing from key and image alike */
     closedir(dir);
     if (r < 0)
         return report(t, path, r, err);
@@ -213,6 +216,9 @@ static int hash_file(struct host_tree *h, const struct tree_node *n, struct dige
         if (got == 0)
             break;
         hasher_update(hasher, buffer, (size_t)got);
+        r = tree_check_stop(&h->tree, err);
+        if (r < 0)
+            return r;
     }
     r = check_unchanged(h, n, fd, err);
     if (r < 0)
@@ -261,6 +267,7 @@ static int host_copy_content(struct tree *t, const struct tree_node *n, struct v
     size_t size = tree_buffer_size(n->meta.size_bytes);
     auto_free char *buffer = mem_alloc(size);
     uint64_t offset = 0;
+    int r;
 
     if (fd < 0)
         return fd;
@@ -280,8 +287,31 @@ static int host_copy_content(struct tree *t, const struct tree_node *n, struct v
             return error_set(err, (int)-put, "cannot write '%s' into the layer: %s", n->path,
                              strerror((int)-put));
         offset += (uint64_t)got;
+        r = tree_check_stop(t, err);
+        if (r < 0)
+            return r;
     }
     return check_unchanged(h, n, fd, err);
+}
+
+/* Equal times prove equal bytes only for a file that was left alone for a tick before we came. */
+static int host_check_content(struct tree *t, const struct tree_node *n,
+                              const struct digest *content, struct error *err)
+{
+    struct host_tree *h = host_of(t);
+    const struct statcache_key key = cache_key(n);
+    auto_close int fd = open_file(h, n, err);
+    struct digest now;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    if (statcache_is_settled(&key, h->opened_ns))
+        return 0;
+    r = hash_file(h, n, &now, err);
+    if (r == 0 && !digest_equal(&now, content))
+        r = error_set(err, EAGAIN, "'%s' in %s changed while it was read", n->path, t->label);
+    return r;
 }
 
 static int host_read(struct tree *t, const char *path, uint64_t size_max, struct str *out,
@@ -329,6 +359,7 @@ static const struct tree_ops host_ops = {
     .digest = host_digest,
     .digest_known = host_digest_known,
     .copy_content = host_copy_content,
+    .check_content = host_check_content,
     .open_file = host_open_file,
     .read = host_read,
     .close = host_close,
@@ -352,6 +383,7 @@ int tree_open_host(const char *directory, struct statcache *cache, struct tree *
     h->tree.label = str_format("the build context '%s'", directory);
     h->fd = steal_fd(&fd);
     h->cache = cache;
+    h->opened_ns = io_now_ns();
     *out = &h->tree;
     return 0;
 }

@@ -11,6 +11,8 @@ struct tree_ops {
                          struct digest *out); /* NULL: never */
     int (*copy_content)(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                         struct error *err);
+    int (*check_content)(struct tree *t, const struct tree_node *n, const struct digest *content,
+                         struct error *err); /* NULL: it cannot change */
     int (*open_file)(struct tree *t, const struct tree_node *n, struct error *err); /* or NULL */
     int (*each_xattr)(struct tree *t, const struct tree_node *n,
                       void (*fn)(void *context, const char *name, const void *value, size_t size),
@@ -23,7 +25,9 @@ struct tree_ops {
 struct tree {
     const struct tree_ops *ops;
     char *label;
+    const atomic_bool *stop; /* or NULL */
 };
+int tree_check_stop(const struct tree *t, struct error *err); /* -ECANCELED once it is to stop */
 
 #define TREE_BUFFER_SIZE (1u << 20)
 

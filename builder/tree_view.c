@@ -142,6 +142,7 @@ static int view_digest(struct tree *t, const struct tree_node *n, struct digest 
     auto_free char *buffer = mem_alloc(size);
     auto_hasher struct hasher *hasher = hasher_new();
     uint64_t offset = 0;
+    int r;
 
     while (offset < n->meta.size_bytes) {
         ssize_t got = union_read(view_of(t)->view, n->inode, offset, buffer, size);
@@ -150,6 +151,9 @@ static int view_digest(struct tree *t, const struct tree_node *n, struct digest 
             return report(t, n->path, got == 0 ? -EIO : (int)got, err);
         hasher_update(hasher, buffer, (size_t)got);
         offset += (uint64_t)got;
+        r = tree_check_stop(t, err);
+        if (r < 0)
+            return r;
     }
     hasher_final(hasher, out);
     return 0;
