@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "builder/build.h"
@@ -130,20 +131,16 @@ static bool is_ready(const struct build *b, const struct build_stage *s)
     return true;
 }
 
-/* With lock held: the next stage to run; NULL when there is none now. */
-static struct build_stage *next_stage(struct build *b)
+/* With lock held: the next stage to run, up to `last`; NULL when there is none now. */
+static struct build_stage *next_stage(struct build *b, size_t last)
 {
-    for (size_t i = 0; !b->has_error && i <= b->target; i++)
+    for (size_t i = 0; !b->has_error && i <= last; i++)
         if (is_ready(b, &b->stages[i]))
             return &b->stages[i];
     return NULL;
 }
 
-static bool is_over(const struct build *b)
-{
-    return b->has_error || b->stages[b->target].status == STAGE_DONE;
-}
-
+/* The first failure is the build's; whatever else runs is told to end. */
 static void finish_stage(struct build_stage *s, int result, const struct error *err)
 {
     struct build *b = s->build;
@@ -151,22 +148,23 @@ static void finish_stage(struct build_stage *s, int result, const struct error *
     s->status = result < 0 ? STAGE_FAILED : STAGE_DONE;
     if (result < 0 && !b->has_error) {
         b->first_error = *err;
+        b->first_result = result;
         b->has_error = true;
+        atomic_store(b->stop, true);
+        (void)eventfd_write(b->stop_fd, 1); /* the first write to an eventfd does not fail */
     }
     pthread_cond_broadcast(&b->changed);
 }
 
-static void *work(void *arg)
+/* With lock held: runs stages up to `goal` until that one is done or something failed. A stage that
+ * waits in here has a higher position than all it runs, so no two ever wait for each other. */
+static void work_until(struct build *b, size_t goal)
 {
-    struct build *b = arg;
-    struct build_stage *s;
-
-    pthread_mutex_lock(&b->lock);
-    while (!is_over(b)) {
+    while (!b->has_error && b->stages[goal].status != STAGE_DONE) {
+        struct build_stage *s = next_stage(b, goal);
         struct error err = {0};
         int r;
 
-        s = next_stage(b);
         if (s == NULL) {
             pthread_cond_wait(&b->changed, &b->lock);
             continue;
@@ -177,8 +175,29 @@ static void *work(void *arg)
         pthread_mutex_lock(&b->lock);
         finish_stage(s, r, &err);
     }
+}
+
+static void *work(void *arg)
+{
+    struct build *b = arg;
+
+    pthread_mutex_lock(&b->lock);
+    work_until(b, b->target);
     pthread_mutex_unlock(&b->lock);
     return NULL;
+}
+
+int build_stage_await(struct build_stage *s, size_t position, struct error *err)
+{
+    struct build *b = s->build;
+    bool is_done;
+
+    pthread_mutex_lock(&b->lock);
+    build_mark_needed(b, position);
+    work_until(b, position);
+    is_done = b->stages[position].status == STAGE_DONE;
+    pthread_mutex_unlock(&b->lock);
+    return is_done ? 0 : error_set(err, ECANCELED, "canceled");
 }
 
 static unsigned job_count(const struct build *b)
@@ -210,7 +229,7 @@ static int run_stages(struct build *b, struct error *err)
     if (!b->has_error)
         return 0;
     *err = b->first_error;
-    return -err->code;
+    return b->first_result;
 }
 
 /* ---- the image ---- */
@@ -289,7 +308,8 @@ static int export_image(struct build *b, struct build_result *out, struct error 
 
 static void build_init(struct build *b, const struct build_options *options)
 {
-    *b = (struct build){.options = options};
+    *b = (struct build){.options = options, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    b->stop = options->stop != NULL ? options->stop : &b->own_stop;
     pthread_mutex_init(&b->pull_lock, NULL);
     pthread_mutex_init(&b->context_lock, NULL);
     pthread_mutex_init(&b->lock, NULL);
@@ -306,6 +326,7 @@ static void stage_release(struct build_stage *s)
 {
     platform_release(&s->platform);
     stage_state_release(&s->state);
+    variables_release(&s->env);
     variables_release(&s->args);
     strv_release(&s->arg_names);
     for (size_t i = 0; i < s->triggers.count; i++)
@@ -320,6 +341,8 @@ static void build_release(struct build *b)
 {
     spawner_close(b->spawner);
     hashers_release(b);
+    if (b->stop_fd >= 0)
+        close(b->stop_fd);
     for (size_t i = 0; i < b->stage_count; i++)
         stage_release(&b->stages[i]);
     free(b->stages);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,6 +65,8 @@ struct build_options {
     bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
     unsigned jobs;          /* 0: one a CPU */
     int cancel_fd;          /* readable once the build shall stop; -1: never */
+    atomic_bool *stop;      /* true with it, for those that do not poll: the registries' own too. Set
+                             * by a stage that fails, so that the others end. NULL: none */
 };
 
 struct build_result {

@@ -10,6 +10,26 @@
 
 #include "fs/base/banned.h"
 
+/* A base of another platform than the one asked for is used, but not silently. */
+static void check_platform(struct build_stage *s)
+{
+    struct build *b = s->build;
+    auto_platform struct platform have = {0};
+    auto_str struct str actual = {0};
+    auto_str struct str expected = {0};
+
+    config_platform(s->state.config, &have);
+    platform_normalize(&have);
+    if (platform_rank(&s->platform, &have) >= 0)
+        return;
+    platform_format(&have, &actual);
+    platform_format(&s->platform, &expected);
+    pthread_mutex_lock(&b->lock);
+    check_base_platform(&b->checks, s->source->from, s->base_name, str_text(&actual),
+                        str_text(&expected));
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* The manifest a reference names in the store, if its platform is the one wanted. */
 static int find_local(struct build *b, const struct reference *ref, const char *name,
                       struct digest *manifest, struct error *err)
@@ -124,6 +144,24 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     return 0;
 }
 
+/* What a trigger copies from or mounts; the plan saw only the Dockerfile. */
+static int await_refs(struct build_stage *s, const struct instruction *trigger, struct error *err)
+{
+    struct instruction_ref refs[BUILD_REFS_MAX];
+    size_t count = instruction_refs(trigger, refs, BUILD_REFS_MAX);
+    int r = 0;
+
+    if (count > BUILD_REFS_MAX)
+        return error_set(err, E2BIG, "RUN has more than %u mounts", BUILD_REFS_MAX);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        int position = build_stage_find(s->build, refs[i].name, s->position);
+
+        if (position >= 0)
+            r = build_stage_await(s, (size_t)position, err);
+    }
+    return r;
+}
+
 static int parse_triggers(struct build_stage *s, struct error *err)
 {
     auto_strv struct strv texts = {0};
@@ -138,6 +176,9 @@ static int parse_triggers(struct build_stage *s, struct error *err)
         if (r < 0)
             return r;
         *array_add(&s->triggers) = trigger;
+        r = await_refs(s, trigger, err);
+        if (r < 0)
+            return r;
         s->step_count += trigger->kind == INSTRUCTION_RUN || trigger->kind == INSTRUCTION_COPY ||
                          trigger->kind == INSTRUCTION_ADD || trigger->kind == INSTRUCTION_WORKDIR;
     }
@@ -172,8 +213,25 @@ static int image_base(struct build_stage *s, struct error *err)
     if (r < 0)
         return dockerfile_locate(s->build->df, s->source->from, &s->source->from->from.image.at,
                                  err);
+    check_platform(s);
     progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
     return 0;
+}
+
+static void load_env(struct build_stage *s)
+{
+    auto_strv struct strv pairs = {0};
+
+    config_env(s->state.config, &pairs);
+    for (size_t i = 0; i < pairs.count; i++) {
+        char *equals = strchr(pairs.items[i], '=');
+
+        if (equals == NULL)
+            continue;
+        *equals = '\0';
+        variables_set(&s->env, pairs.items[i], equals + 1);
+    }
+    s->env.fallback = &s->args;
 }
 
 int build_base(struct build_stage *s, struct error *err)
@@ -191,5 +249,8 @@ int build_base(struct build_stage *s, struct error *err)
     } else {
         r = image_base(s, err);
     }
-    return r < 0 ? r : parse_triggers(s, err);
+    if (r < 0)
+        return r;
+    load_env(s);
+    return parse_triggers(s, err);
 }

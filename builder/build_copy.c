@@ -58,9 +58,11 @@ static int open_context(struct build *b, struct error *err)
     r = tree_open_host(o->context, b->statcache, &tree, err);
     if (r == 0)
         r = read_ignore(b, tree, err);
-    if (r == 0)
-        b->context = STEAL(&tree);
-    return r;
+    if (r < 0)
+        return r;
+    tree_set_stop(tree, b->stop);
+    b->context = STEAL(&tree);
+    return 0;
 }
 
 int build_context(struct build *b, struct error *err)
@@ -225,6 +227,7 @@ static int open_from(struct copying *c, struct error *err)
     c->from_key = state->key;
     c->owned_tree = tree_take_view(v, from);
     c->tree = c->owned_tree;
+    tree_set_stop(c->tree, b->stop);
     return 0;
 }
 
@@ -337,7 +340,7 @@ static int write_sources(struct copying *c, struct view *v, struct copied_files 
 }
 
 /* Writes, seals and remembers; *layer is 0 when nothing changed. */
-static int make_layer(struct copying *c, const struct cache_entry *entry,
+static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t start_ns,
                       const struct digest *quick, int64_t *layer, struct error *err)
 {
     struct build *b = c->stage->build;
@@ -352,6 +355,9 @@ static int make_layer(struct copying *c, const struct cache_entry *entry,
 
     if (r == 0)
         r = write_sources(c, v, &files, err);
+    if (r == 0 && build_is_canceled(b))
+        r = error_set(err, ECANCELED, "canceled");
+    entry->run_ns = io_ticks_ns() - start_ns;
     if (r == 0)
         r = build_seal(c->stage, v, &sealed, err);
     if (r == 0)
@@ -368,7 +374,8 @@ static int make_layer(struct copying *c, const struct cache_entry *entry,
     }
     if (r == 0)
         r = store_commit(&tx, err);
-    *layer = sealed.layer;
+    if (r == 0)
+        *layer = sealed.layer;
     return r;
 }
 
@@ -413,8 +420,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
     *state = PROGRESS_DONE;
     *out = build_made(c->stage->build, &entry.key, 0);
     entry.inputs = str_text(&key.inputs);
-    entry.run_ns = io_ticks_ns() - start_ns;
-    return make_layer(c, &entry, is_from ? &quick : NULL, &out->layer, err);
+    return make_layer(c, &entry, start_ns, is_from ? &quick : NULL, &out->layer, err);
 }
 
 static char *describe(const struct instruction *in)
@@ -446,7 +452,11 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
 
     if (r == 0)
         r = copy_step(&c, &state, &made, err);
-    progress_end(s->build->options->progress, vertex, r < 0 ? PROGRESS_ERROR : state, err->text);
+    progress_end(s->build->options->progress, vertex,
+                 r == -ECANCELED ? PROGRESS_CANCELED
+                 : r < 0         ? PROGRESS_ERROR
+                                 : state,
+                 err->text);
     if (r < 0)
         return r;
     atomic_fetch_add(state == PROGRESS_CACHED ? &s->build->cached_count : &s->build->ran_count, 1);

@@ -43,6 +43,7 @@ struct build_stage {
     enum stage_status status; /* guarded by build->lock */
 
     struct stage_state state;     /* read by others once DONE */
+    struct variables env;         /* of the state's config, over args: what instructions see */
     struct variables args;        /* ARGs of the stage with a value, in order */
     struct strv arg_names;        /* declared ones in order, for history and RUN */
     struct instructions triggers; /* of the base's ONBUILD; owned */
@@ -72,7 +73,9 @@ struct build {
     struct checks checks;
     atomic_size_t cached_count;
     atomic_size_t ran_count;
-    atomic_bool canceled;
+    atomic_bool own_stop;
+    atomic_bool *stop; /* the options' or own_stop; true: every stage ends */
+    int stop_fd;       /* readable once a stage failed */
 
     pthread_mutex_t pull_lock;    /* two stages FROM one image fetch it once; taken before lock */
     pthread_mutex_t context_lock; /* guards context, ignore and context_loaded; before lock */
@@ -86,19 +89,23 @@ struct build {
     size_t touched_count;
     size_t touched_capacity;
     struct error first_error;
+    int first_result;
     bool has_error;
 };
 
 /* build_plan.c: which stages, in what order, from what. */
 int build_plan(struct build *b, struct error *err);
 int build_stage_find(const struct build *b, const char *name, size_t before);
+/* Marks all that the stage at `position` needs, itself included. */
+void build_mark_needed(struct build *b, size_t position);
+#define BUILD_REFS_MAX 128u /* references to stages in one instruction */
 
 /* build_stage.c: runs one stage's instructions. */
 int build_stage_run(struct build_stage *s, struct error *err);
-bool build_is_canceled(struct build *b);
-/* What instructions of the stage see: ENV over ARG over the arguments known everywhere. `env` is
- * filled; the result borrows it. */
-struct expand_env stage_env(struct build_stage *s, struct variables *env);
+bool build_is_canceled(const struct build *b);
+/* Waits for the end of an earlier stage that the plan could not know of: triggers of a base image
+ * may copy from it. The caller's own thread runs it if nobody does. */
+int build_stage_await(struct build_stage *s, size_t position, struct error *err);
 /* The value of --build-arg `name`, or NULL. */
 const char *build_arg(const struct build *b, const char *name);
 

@@ -2,6 +2,7 @@
 #include "builder/build_mount.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +56,10 @@ static int context_selection(struct build *b, const struct run_mount *spec, stru
 
     if (r == 0) {
         const struct selection_request request = {
-            .pattern = spec->source == NULL ? "." : spec->source, .ignore = b->ignore};
+            .pattern = spec->source == NULL ? "." : spec->source,
+            .ignore = b->ignore,
+            .literal = true,
+        };
 
         r = selections_add(out, b->context, &request, err);
     }
@@ -86,7 +90,6 @@ static int bind_key(struct step_mounts *m, const struct run_mount *spec, struct 
     int r;
 
     key_text(key, "mount-source", spec->source);
-    key_number(key, "mount-read-only", spec->is_read_only);
     if (spec->from != NULL) {
         r = from_state(m->stage, spec->from, &owned, &state, err);
         if (r == 0)
@@ -110,6 +113,8 @@ static int secret_key(struct step_mounts *m, struct step_mount *item, struct key
     key_text(key, "mount-secret", spec->id);
     key_text(key, "mount-env", spec->env);
     key_number(key, "mount-mode", spec->mode);
+    key_number(key, "mount-uid", spec->uid);
+    key_number(key, "mount-gid", spec->gid);
     if (secret == NULL && spec->is_required) {
         error_set(err, ENOENT, "secret %s: not found", spec->id);
         return error_hint(err, "give it with --secret id=%s,src=FILE", spec->id);
@@ -140,6 +145,7 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
             return r;
         key_text(key, "mount", run_mount_type_name(item->spec->type));
         key_text(key, "mount-target", item->target);
+        key_number(key, "mount-read-only", item->spec->is_read_only);
         if (item->spec->type == RUN_MOUNT_BIND)
             r = bind_key(m, item->spec, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
@@ -204,19 +210,61 @@ static void cache_id(struct step_mounts *m, const struct step_mount *item, struc
     key_final(&key, out);
 }
 
+#define LOCK_POLL_MS 50 /* a file lock gives no event to wait for together with others */
+
 /* A cache has one writer at a time; `private` gets an empty one rather than wait. */
 static int lock_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
-    struct store *store = m->stage->build->options->store;
-    bool wait = item->spec->sharing != RUN_MOUNT_PRIVATE;
-    int r;
+    const struct build *b = m->stage->build;
 
-    cache_id(m, item, &item->cache_id);
-    r = store_cache_mount_lock(store, &item->cache_id, true, wait, &item->lock_fd, err);
-    if (r == -EBUSY && !wait) {
+    for (;;) {
+        struct pollfd fds[] = {{.fd = b->options->cancel_fd, .events = POLLIN},
+                               {.fd = b->stop_fd, .events = POLLIN}};
+        int r = store_cache_mount_lock(b->options->store, &item->cache_id, true, false,
+                                       &item->lock_fd, err);
+
+        if (r != -EBUSY)
+            return r;
         error_clear(err);
-        item->is_temporary = true;
-        return 0;
+        if (item->spec->sharing == RUN_MOUNT_PRIVATE) {
+            item->is_temporary = true;
+            return 0;
+        }
+        if (poll(fds, 2, LOCK_POLL_MS) > 0)
+            return error_set(err, ECANCELED, "canceled");
+    }
+}
+
+static int compare_caches(const void *a, const void *b)
+{
+    const struct step_mount *left = *(struct step_mount *const *)a;
+    const struct step_mount *right = *(struct step_mount *const *)b;
+    int order =
+        memcmp(left->cache_id.bytes, right->cache_id.bytes, sizeof(left->cache_id.bytes));
+
+    return order != 0 ? order : left < right ? -1 : left > right;
+}
+
+/* Every step takes its locks in the order of the ids, so that no two wait for each other; a cache
+ * mounted twice in one step is locked and opened once. */
+static int lock_caches(struct step_mounts *m, struct error *err)
+{
+    auto_free struct step_mount **order = mem_alloc((m->count + 1) * sizeof(struct step_mount *));
+    size_t count = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        if (m->items[i].spec->type == RUN_MOUNT_CACHE) {
+            cache_id(m, &m->items[i], &m->items[i].cache_id);
+            order[count++] = &m->items[i];
+        }
+    if (count > 1)
+        qsort(order, count, sizeof(struct step_mount *), compare_caches);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (i > 0 && digest_equal(&order[i]->cache_id, &order[i - 1]->cache_id))
+            order[i]->same = order[i - 1]->same != NULL ? order[i - 1]->same : order[i - 1];
+        else
+            r = lock_cache(m, order[i], err);
     }
     return r;
 }
@@ -230,11 +278,11 @@ static int open_cache(struct step_mounts *m, struct step_mount *item, struct err
     struct union_setattr set = {
         .set = UNION_SET_MODE, .mode = spec->mode, .uid = spec->uid, .gid = spec->gid};
     struct union_attr attr;
-    int r = lock_cache(m, item, err);
+    int r;
 
-    if (r < 0)
-        return r;
     item->source = mem_strdup("/content");
+    if (item->same != NULL)
+        return 0;
     if (!item->is_temporary) {
         r = store_cache_mount_get(store, &item->cache_id, &row, err);
         if (r < 0 && r != -ENOENT)
@@ -252,13 +300,14 @@ static int open_cache(struct step_mounts *m, struct step_mount *item, struct err
     return r < 0 ? error_set(err, -r, "cannot make a cache mount: %s", strerror(-r)) : 0;
 }
 
-static void add_tree(struct step_mounts *m, const struct step_mount *item)
+static void add_tree(struct step_mounts *m, struct step_mount *item)
 {
+    item->tree = item->same != NULL ? item->same->tree : m->tree_count++;
     m->specs[m->spec_count++] = (struct sandbox_mount){
         .kind = SANDBOX_MOUNT_TREE,
         .target = item->target,
         .read_only = item->spec->is_read_only,
-        .tree = m->tree_count++,
+        .tree = item->tree,
         .source = item->source,
         .source_is_file = item->is_file,
     };
@@ -292,6 +341,7 @@ int step_mounts_open(struct step_mounts *m, struct error *err)
 
     m->tree_count = 1;
     m->specs = mem_alloc((m->count + 1) * sizeof(*m->specs));
+    r = lock_caches(m, err);
     for (size_t i = 0; r == 0 && i < m->count; i++) {
         struct step_mount *item = &m->items[i];
 
@@ -326,14 +376,10 @@ int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_li
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < list->count; i++) {
-        size_t tree = 0;
-
-        for (size_t k = 0; k < m->count && list->items[i].tree != 0; k++) {
-            if (m->items[k].view == NULL || ++tree != list->items[i].tree)
-                continue;
-            r = view_add_mountpoint(m->items[k].view, list->items[i].path, list->items[i].is_dir,
-                                    err);
-        }
+        for (size_t k = 0; r == 0 && k < m->count; k++)
+            if (m->items[k].view != NULL && m->items[k].tree == list->items[i].tree)
+                r = view_add_mountpoint(m->items[k].view, list->items[i].path,
+                                        list->items[i].is_dir, err);
     }
     return r;
 }
@@ -341,13 +387,22 @@ int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_li
 int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *err)
 {
     const struct mount_options options = {0};
-    size_t tree = 0;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < m->count; i++)
         if (m->items[i].view != NULL)
-            r = mount_serve(m->items[i].view, sandbox_take_tree_fd(box, ++tree), &options,
+            r = mount_serve(m->items[i].view, sandbox_take_tree_fd(box, m->items[i].tree), &options,
                             &m->items[i].served, err);
+    return r;
+}
+
+int step_mounts_fault(const struct step_mounts *m, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        if (m->items[i].view != NULL)
+            r = view_fault(m->items[i].view, err);
     return r;
 }
 

@@ -18,6 +18,8 @@ struct step_mount {
     const struct run_mount *spec;
     char *target;             /* absolute, clean */
     struct view *view;        /* bind, cache */
+    size_t tree;              /* its number in the sandbox, or 0 */
+    const struct step_mount *same; /* an earlier mount of the same cache, whose tree this shows */
     struct mount *served;
     bool is_file;             /* bind of a single file */
     char *source;             /* path inside the view */
@@ -48,6 +50,8 @@ int step_mounts_open(struct step_mounts *m, struct error *err);
 int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_list *list,
                        struct error *err);
 int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *err);
+/* The first internal fault of a served tree: see view_fault. */
+int step_mounts_fault(const struct step_mounts *m, struct error *err);
 /* After the step, a failed one too: stops serving and keeps what went into caches. */
 int step_mounts_finish(struct step_mounts *m, struct error *err);
 void step_mounts_release(struct step_mounts *m);

@@ -148,17 +148,15 @@ static int plan_ref(struct build_stage *s, const struct instruction *in,
     return dockerfile_locate(b->df, in, &ref->at, err);
 }
 
-#define REFS_MAX 128u
-
 static int plan_body(struct build_stage *s, struct error *err)
 {
     for (size_t i = 0; i < s->source->body.count; i++) {
         const struct instruction *in = s->source->body.items[i];
-        struct instruction_ref refs[REFS_MAX];
-        size_t count = instruction_refs(in, refs, REFS_MAX);
+        struct instruction_ref refs[BUILD_REFS_MAX];
+        size_t count = instruction_refs(in, refs, BUILD_REFS_MAX);
 
-        if (count > REFS_MAX) {
-            error_set(err, E2BIG, "RUN has more than %u mounts", REFS_MAX);
+        if (count > BUILD_REFS_MAX) {
+            error_set(err, E2BIG, "RUN has more than %u mounts", BUILD_REFS_MAX);
             return dockerfile_locate(s->build->df, in, NULL, err);
         }
         for (size_t k = 0; k < count; k++) {
@@ -194,17 +192,22 @@ static bool is_forced(const struct build_stage *s)
 }
 
 /* Needs point backwards only, so one pass from the end marks everything. */
-static void mark_needed(struct build *b)
+void build_mark_needed(struct build *b, size_t position)
 {
-    b->stages[b->target].is_needed = true;
-    for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
-        b->stages[i].is_exported = true;
-    for (size_t i = b->target + 1; i > 0; i--) {
+    b->stages[position].is_needed = true;
+    for (size_t i = position + 1; i > 0; i--) {
         const struct build_stage *s = &b->stages[i - 1];
 
         for (size_t k = 0; s->is_needed && k < s->need_count; k++)
             b->stages[s->needs[k]].is_needed = true;
     }
+}
+
+static void mark_target(struct build *b)
+{
+    build_mark_needed(b, b->target);
+    for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
+        b->stages[i].is_exported = true;
 }
 
 static bool counts_as_step(enum instruction_kind kind)
@@ -242,6 +245,6 @@ int build_plan(struct build *b, struct error *err)
             r = plan_body(s, err);
     }
     if (r == 0)
-        mark_needed(b);
+        mark_target(b);
     return r;
 }

@@ -6,26 +6,9 @@
 
 #include "fs/base/banned.h"
 
-struct expand_env stage_env(struct build_stage *s, struct variables *env)
+bool build_is_canceled(const struct build *b)
 {
-    auto_strv struct strv pairs = {0};
-
-    config_env(s->state.config, &pairs);
-    for (size_t i = 0; i < pairs.count; i++) {
-        char *equals = strchr(pairs.items[i], '=');
-
-        if (equals == NULL)
-            continue;
-        *equals = '\0';
-        variables_set(env, pairs.items[i], equals + 1);
-    }
-    env->fallback = &s->args;
-    return variables_env(env);
-}
-
-bool build_is_canceled(struct build *b)
-{
-    return atomic_load(&b->canceled);
+    return atomic_load(b->stop);
 }
 
 static int do_arg(struct build_stage *s, const struct instruction *in, struct error *err)
@@ -41,9 +24,11 @@ static int do_arg(struct build_stage *s, const struct instruction *in, struct er
             value = pair->value;
         if (value == NULL)
             value = variables_get(&s->build->globals, pair->name);
-        variables_set(&s->args, pair->name, value);
-        if (!strv_contains(&s->arg_names, pair->name))
+        if (!variables_has(&s->args, pair->name))
             strv_add(&s->arg_names, pair->name);
+        /* Declared again without a value, it keeps the one it has. */
+        if (value != NULL || !variables_has(&s->args, pair->name))
+            variables_set(&s->args, pair->name, value);
         str_addf(&text, "%s%s", i == 0 ? "ARG " : " ", pair->name);
         if (value != NULL)
             str_addf(&text, "=%s", value);
@@ -63,10 +48,12 @@ static int do_pairs(struct build_stage *s, const struct instruction *in, struct 
         const struct pair *pair = &in->pairs.items[i];
 
         str_addf(&text, " %s=%s", pair->name, pair->value);
-        if (is_env)
+        if (is_env) {
             config_env_put(s->state.config, pair->name, pair->value);
-        else
+            variables_set(&s->env, pair->name, pair->value);
+        } else {
             config_map_put(s->state.config, "Labels", pair->name, json_new_text(pair->value));
+        }
     }
     step_history(s, str_text(&text), true);
     return 0;
@@ -241,10 +228,9 @@ static void check_expanded(struct build_stage *s, const struct instruction *expa
 
 static int run_instruction(struct build_stage *s, const struct instruction *in, struct error *err)
 {
-    auto_variables struct variables env = {0};
     auto_expand_use struct expand_use use = {0};
     auto_instruction struct instruction *expanded = NULL;
-    struct expand_env lookup = stage_env(s, &env);
+    struct expand_env lookup = variables_env(&s->env);
     int r;
 
     if (build_is_canceled(s->build))
@@ -252,7 +238,7 @@ static int run_instruction(struct build_stage *s, const struct instruction *in, 
     r = instruction_expand(s->build->df, in, &lookup, &use, &expanded, err);
     if (r < 0)
         return r;
-    check_expanded(s, expanded, &use, &env);
+    check_expanded(s, expanded, &use, &s->env);
     r = actions[in->kind](s, expanded, err);
     return r < 0 ? dockerfile_locate(s->build->df, in, NULL, err) : 0;
 }

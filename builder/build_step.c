@@ -179,6 +179,8 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
     key_text(key, "platform", str_text(&platform));
     key_number(key, "network", (uint64_t)s->network);
     key_number(key, "security", (uint64_t)s->security);
+    if (o->single_id)
+        key_number(key, "single-id", 1); /* chown fails there, and tools go on without */
     for (size_t i = 0; o->extra_hosts != NULL && i < o->extra_hosts->count; i++) {
         const char *host = o->extra_hosts->items[i];
         auto_free char *name = mem_strndup(host, strcspn(host, ":"));
@@ -270,6 +272,7 @@ static void drain(struct step *s, int *fd, int stream, char *buffer)
 /* Copies output until the step and all it started are gone; a cancelled build kills them. */
 static void follow(struct step *s, struct sandbox *box)
 {
+    struct build *b = s->stage->build;
     auto_close int out_fd = sandbox_take_stdout_fd(box);
     auto_close int err_fd = sandbox_take_stderr_fd(box);
     auto_free char *buffer = mem_alloc(OUTPUT_BUFFER_SIZE);
@@ -281,10 +284,11 @@ static void follow(struct step *s, struct sandbox *box)
             {.fd = out_fd, .events = POLLIN},
             {.fd = err_fd, .events = POLLIN},
             {.fd = ended ? -1 : sandbox_poll_fd(box), .events = POLLIN},
-            {.fd = killed ? -1 : s->stage->build->options->cancel_fd, .events = POLLIN},
+            {.fd = killed ? -1 : b->options->cancel_fd, .events = POLLIN},
+            {.fd = killed ? -1 : b->stop_fd, .events = POLLIN},
         };
 
-        if (poll(fds, 4, -1) < 0)
+        if (poll(fds, 5, -1) < 0)
             continue;
         if (fds[0].revents != 0)
             drain(s, &out_fd, 1, buffer);
@@ -292,8 +296,8 @@ static void follow(struct step *s, struct sandbox *box)
             drain(s, &err_fd, 2, buffer);
         if (fds[2].revents != 0)
             ended = true;
-        if (fds[3].revents != 0) {
-            atomic_store(&s->stage->build->canceled, true);
+        if (fds[3].revents != 0 || fds[4].revents != 0) {
+            atomic_store(b->stop, true);
             sandbox_kill(box);
             killed = true;
         }
@@ -444,8 +448,9 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
         r = run_in_sandbox(s, v, &user, &result, err);
     if (build_is_canceled(stage->build))
         return error_set(err, ECANCELED, "canceled");
-    /* A broken store must not look like a broken command. */
-    if (v != NULL && (r < 0 || result.status != 0) && view_fault(v, &fault) < 0) {
+    /* A broken store must not look like a broken command; and a command that went on over it made
+     * a layer nobody should find again. */
+    if (v != NULL && (view_fault(v, &fault) < 0 || step_mounts_fault(&s->mounts, &fault) < 0)) {
         *err = fault;
         return -fault.code;
     }
@@ -455,7 +460,8 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
         return failed(s, &result, err);
     made.run_ns = io_ticks_ns() - start_ns;
     r = build_seal_cached(stage, v, &made, &sealed, err);
-    *layer = sealed.layer;
+    if (r == 0)
+        *layer = sealed.layer;
     return r;
 }
 

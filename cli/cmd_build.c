@@ -521,7 +521,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
 {
     const struct build_flags *f = values;
     const char *context = operands->items[0];
-    const struct registries_options registries = {.insecure = &f->insecure};
+    const struct registries_options registries = {.insecure = &f->insecure,
+                                                  .http.cancelled = program_stop_flag()};
     __attribute__((cleanup(cleanup_definition_release))) struct definition d = {0};
     auto_platform struct platform platform = {0};
     auto_strv struct strv args = {0};
@@ -529,7 +530,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     __attribute__((cleanup(cleanup_secrets_release))) struct secrets secrets = {0};
     auto_build_result struct build_result result = {0};
     auto_progress struct progress *progress = NULL;
-    struct build_options o = {.cancel_fd = -1};
+    struct build_options o = {.cancel_fd = -1, .stop = program_stop_flag()};
     int r = set_enums(f, &o, err);
 
     collect_args(&f->build_args, &args);

@@ -1,6 +1,7 @@
 /* main.c - dispatch, and the one place that prints an error. */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -57,6 +58,7 @@ const struct option *global_option_table(size_t *count)
 }
 
 static int cancel_write_fd = -1;
+static atomic_bool stop;
 
 static void on_signal(int number)
 {
@@ -66,6 +68,7 @@ static void on_signal(int number)
     /* A second signal means now: everything of ours dies with this process. */
     if (seen++ > 0)
         _exit(128 + number);
+    atomic_store(&stop, true);
     (void)!write(cancel_write_fd, &one, sizeof(one)); /* an eventfd takes it */
 }
 
@@ -84,6 +87,11 @@ int program_cancel_fd(struct program *p, int *fd, struct error *err)
     }
     *fd = p->cancel_fd;
     return 0;
+}
+
+atomic_bool *program_stop_flag(void)
+{
+    return &stop;
 }
 
 int program_store(struct program *p, struct store **out, struct error *err)
@@ -156,13 +164,15 @@ static int usage(const char *name, struct error *err)
 static void print_error(const struct error *err)
 {
     auto_str struct str text = {0};
+    auto_str struct str hint = {0};
 
+    str_add_escaped(&hint, err->hint, strlen(err->hint));
     str_add_escaped(&text, err->text, strlen(err->text));
     if (err->detail[0] != '\0')
         fputs(err->detail, stderr);
     fprintf(stderr, "img: %s\n", str_text(&text));
     if (err->hint[0] != '\0')
-        fprintf(stderr, "hint: %s\n", err->hint);
+        fprintf(stderr, "hint: %s\n", str_text(&hint));
 }
 
 static int check_operands(const struct subcommand *c, const struct strv *operands,

@@ -1,6 +1,7 @@
 /* main.h - what every command is given: the state, the registries, and how to show progress. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "cli/options.h"
@@ -25,6 +26,7 @@ int program_store(struct program *p, struct store **out, struct error *err);
 struct registries *program_registries(struct program *p, const struct registries_options *options);
 /* From now on signals only make *fd readable, once; a second one ends the process. */
 int program_cancel_fd(struct program *p, int *fd, struct error *err);
+atomic_bool *program_stop_flag(void); /* true from the first such signal on */
 
 /* The options every command has. */
 const struct option *global_option_table(size_t *count);
