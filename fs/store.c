@@ -1,7 +1,9 @@
 /* store.c - opens and closes the state directory: where it is, whose it is, who else uses it.
  *
- * Lock order (SECURITY S5): gc.lock, then lock, then the database. gc.lock is held shared for the
- * life of the process, lock only while the database is made.
+ * Lock order (SECURITY S5): the directory, gc.lock, lock, the database. gc.lock is held shared for
+ * the life of the process, lock only while the database is made. The directory's own lock is a
+ * turnstile in front of gc.lock, without which commands that overlap could keep a collection waiting
+ * for ever; it is closed for moments only, so that nobody waits behind it for a long build.
  */
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +22,9 @@
 
 #include "fs/base/banned.h"
 
-#define LOCK_POLL_MS 20
+#define LOCK_POLL_MS 10
+#define TURN_CLOSED_MS 200 /* out of every */
+#define TURN_PERIOD_MS 600
 
 int store_default_path(char **path, struct error *err)
 {
@@ -176,26 +180,50 @@ static int lock_failed(const struct store *store, struct error *err)
     return -err->code;
 }
 
-static int take_shared(struct store *store, struct error *err)
+static int lock_wait(int fd, int operation)
 {
-    int r = flock(store->gc_fd, LOCK_SH | LOCK_NB);
+    int r;
 
-    if (r < 0 && errno == EWOULDBLOCK) {
-        log_warn("waiting until the store '%s' is cleaned up", store->path);
-        do {
-            r = flock(store->gc_fd, LOCK_SH);
-        } while (r < 0 && errno == EINTR);
-    }
-    return r < 0 ? lock_failed(store, err) : 0;
+    do {
+        r = flock(fd, operation);
+    } while (r < 0 && errno == EINTR);
+    return r;
 }
 
-int store_lock_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(void *context),
-                         void *context, struct error *err)
+static int take_shared(struct store *store, struct error *err)
+{
+    int root_fd = store->dirs[STORE_ROOT];
+    int r = lock_wait(root_fd, LOCK_SH);
+
+    if (r == 0)
+        r = lock_wait(store->gc_fd, LOCK_SH | LOCK_NB);
+    if (r < 0 && errno == EWOULDBLOCK) {
+        log_warn("waiting until the store '%s' is cleaned up", store->path);
+        r = lock_wait(store->gc_fd, LOCK_SH);
+    }
+    if (r < 0)
+        return lock_failed(store, err);
+    (void)lock_wait(root_fd, LOCK_UN); /* cannot fail for a lock we hold */
+    return 0;
+}
+
+/* Closes the turnstile for a part of the time, opens it for the rest. */
+static void turn(const struct store *store, uint64_t passed_ms, bool *is_closed)
+{
+    bool want = passed_ms % TURN_PERIOD_MS < TURN_CLOSED_MS;
+
+    if (want && !*is_closed) /* another collection may hold it: then it does the work for us */
+        *is_closed = flock(store->dirs[STORE_ROOT], LOCK_EX | LOCK_NB) == 0;
+    else if (!want && *is_closed)
+        *is_closed = lock_wait(store->dirs[STORE_ROOT], LOCK_UN) != 0;
+}
+
+static int wait_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(void *context),
+                          void *context, bool *is_closed, struct error *err)
 {
     uint64_t start = io_ticks_ns();
     bool was_told = false;
 
-    assert(store->depth == 0);
     /* flock(2) has no timeout, and a signal for one would belong to the whole program. */
     while (flock(store->gc_fd, LOCK_EX | LOCK_NB) < 0) {
         uint64_t passed_ms = (io_ticks_ns() - start) / 1000000;
@@ -211,16 +239,28 @@ int store_lock_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(v
         if (!was_told && waiting)
             waiting(context);
         was_told = true;
+        turn(store, passed_ms, is_closed);
         (void)poll(NULL, 0, LOCK_POLL_MS);
     }
     return 0;
 }
 
+int store_lock_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(void *context),
+                         void *context, struct error *err)
+{
+    bool is_closed = false;
+    int r;
+
+    assert(store->depth == 0);
+    r = wait_exclusive(store, wait_ms, waiting, context, &is_closed, err);
+    if (is_closed)
+        (void)lock_wait(store->dirs[STORE_ROOT], LOCK_UN); /* cannot fail for a lock we hold */
+    return r;
+}
+
 void store_lock_shared(struct store *store)
 {
-    while (flock(store->gc_fd, LOCK_SH) < 0 && errno == EINTR) {
-        /* only a signal can interrupt the wait for a lock we held a moment ago */
-    }
+    (void)lock_wait(store->gc_fd, LOCK_SH); /* what it could once, it can again */
 }
 
 static int take_gc_lock(struct store *store, unsigned flags, int64_t wait_ms, struct error *err)

@@ -627,3 +627,38 @@ TEST(store_crash, a_collection_works_on_a_disk_full_to_the_last_byte)
               "no tmpfs may be mounted here");
     check_true(WIFEXITED(status) && WEXITSTATUS(status) == OUTCOME_DONE);
 }
+
+/* S15 */
+static enum outcome open_read_only(void)
+{
+    struct error err = {0};
+    struct store *store = NULL;
+    auto_free char *sentence = NULL;
+
+    if (mount_small(8 << 20) < 0)
+        return OUTCOME_NO_MOUNT;
+    if (work(&err) < 0)
+        return OUTCOME_WRONG;
+    if (mount(NULL, test_dir(), NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+        return OUTCOME_NO_MOUNT;
+    if (store_open(state_path(), NULL, &store, &err) != -EROFS)
+        return OUTCOME_WRONG;
+    sentence = str_format("cannot open '%s/gc.lock': Read-only file system", state_path());
+    return strcmp(err.text, sentence) == 0 ? OUTCOME_DONE : OUTCOME_WRONG;
+}
+
+TEST(store_crash, a_read_only_disk_is_named)
+{
+    int status = 0;
+    pid_t pid;
+
+    (void)state_path();
+    pid = fork();
+    check_ok(pid);
+    if (pid == 0)
+        _exit((int)open_read_only());
+    check_ok(waitpid(pid, &status, 0));
+    test_need("userns", !WIFEXITED(status) || WEXITSTATUS(status) != OUTCOME_NO_MOUNT,
+              "no tmpfs may be mounted here");
+    check_true(WIFEXITED(status) && WEXITSTATUS(status) == OUTCOME_DONE);
+}
