@@ -436,8 +436,11 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
     struct view_sealed sealed;
     struct error fault;
     uint64_t start_ns = io_ticks_ns();
-    int r = open_view(s, &v, err);
+    int r;
 
+    error_clear(&fault);
+    (void)build_spawner(stage->build, &fault); /* a head start; run_in_sandbox reports a failure */
+    r = open_view(s, &v, err);
     if (r == 0)
         r = resolve_user(s, v, &user, err);
     if (r == 0)

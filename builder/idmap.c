@@ -313,20 +313,23 @@ int id_map_plan(bool single_id, struct id_map *out, struct error *err)
 
 /* ---- writing ---- */
 
-/* Runs a helper with an empty environment and collects what it says on stderr. */
-static int run_helper(const char *program, pid_t pid, const struct id_ranges *ranges,
-                      struct error *err)
+/* newuidmap or newgidmap at work. */
+struct helper {
+    const char *program;
+    pid_t pid;
+    int said_fd; /* its stderr */
+};
+
+/* With an empty environment. */
+static int start_helper(const char *program, pid_t target, const struct id_ranges *ranges,
+                        struct helper *out, struct error *err)
 {
     auto_strv struct strv argv = {0};
-    auto_close int said_fd = -1;
-    char said[256] = "";
     int pipe_fds[2];
-    int status = 0;
-    ssize_t n;
     pid_t child;
 
     strv_add(&argv, program);
-    strv_addf(&argv, "%d", pid);
+    strv_addf(&argv, "%d", target);
     for (size_t i = 0; i < ranges->count; i++) {
         strv_addf(&argv, "%u", ranges->items[i].inside);
         strv_addf(&argv, "%u", ranges->items[i].outside);
@@ -334,7 +337,6 @@ static int run_helper(const char *program, pid_t pid, const struct id_ranges *ra
     }
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return error_errno(err, "cannot make a pipe");
-    said_fd = pipe_fds[0];
     child = fork();
     if (child == 0) {
         char *no_environment[] = {NULL};
@@ -345,20 +347,51 @@ static int run_helper(const char *program, pid_t pid, const struct id_ranges *ra
         _exit(127);
     }
     close(pipe_fds[1]);
-    if (child < 0)
-        return error_errno(err, "cannot start '%s'", program);
-    n = read(said_fd, said, sizeof(said) - 1);
+    *out = (struct helper){.program = program, .pid = child, .said_fd = pipe_fds[0]};
+    return child < 0 ? error_errno(err, "cannot start '%s'", program) : 0;
+}
+
+static int finish_helper(struct helper *h, struct error *err)
+{
+    auto_close int said_fd = h->said_fd;
+    char said[256] = "";
+    ssize_t n = read(said_fd, said, sizeof(said) - 1);
+    int status = 0;
+
     said[n > 0 ? n : 0] = '\0';
     said[strcspn(said, "\n")] = '\0';
-    while (waitpid(child, &status, 0) < 0)
+    while (waitpid(h->pid, &status, 0) < 0)
         if (errno != EINTR)
-            return error_errno(err, "cannot wait for '%s'", program);
+            return error_errno(err, "cannot wait for '%s'", h->program);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    error_set(err, EPERM, "'%s' refused the id map: %s", program,
+    error_set(err, EPERM, "'%s' refused the id map: %s", h->program,
               said[0] ? said : "it did not say why");
     return error_hint(err, "it must be setuid root, or hold the file capabilities cap_setuid and "
                            "cap_setgid, and agree with /etc/subuid and /etc/subgid");
+}
+
+/* Side by side: they are a third of a build's start. */
+static int run_helpers(const struct id_map *map, pid_t pid, struct error *err)
+{
+    struct helper uid_helper;
+    struct helper gid_helper;
+    struct error second;
+    int r = start_helper(map->newuidmap, pid, &map->uids, &uid_helper, err);
+    int r2;
+
+    if (r < 0)
+        return r;
+    error_clear(&second);
+    r2 = start_helper(map->newgidmap, pid, &map->gids, &gid_helper, &second);
+    if (r2 == 0)
+        r2 = finish_helper(&gid_helper, &second);
+    r = finish_helper(&uid_helper, err);
+    if (r == 0 && r2 < 0) {
+        *err = second;
+        return r2;
+    }
+    return r;
 }
 
 static int write_text(pid_t pid, const char *name, const char *text, struct error *err)
@@ -430,9 +463,7 @@ int id_map_write(const struct id_map *map, pid_t pid, struct error *err)
             r = write_direct(pid, "gid_map", &map->gids, err);
         break;
     case ID_MAP_HELPER:
-        r = run_helper(map->newuidmap, pid, &map->uids, err);
-        if (r == 0)
-            r = run_helper(map->newgidmap, pid, &map->gids, err);
+        r = run_helpers(map, pid, err);
         break;
     }
     if (r < 0)

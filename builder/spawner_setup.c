@@ -117,7 +117,7 @@ static _Noreturn void write_maps(const struct id_map *map, int socket_fd)
     _exit(packet_send(socket_fd, &packet, NULL, 0) < 0);
 }
 
-static int talk_to_map_writer(int socket_fd, struct error *err)
+static int talk_to_map_writer(struct spawner_state *state, int socket_fd, struct error *err)
 {
     struct packet packet = {.kind = PACKET_OPTIONS};
     int r;
@@ -125,14 +125,19 @@ static int talk_to_map_writer(int socket_fd, struct error *err)
     if (unshare(CLONE_NEWUSER) < 0)
         return explain_no_namespace(errno, err);
     r = packet_send(socket_fd, &packet, NULL, 0);
-    if (r == 0)
-        r = packet_receive(socket_fd, &packet, NULL, NULL);
+    if (r < 0)
+        return error_set(err, EPIPE, "the id map writer ended early");
+    r = seccomp_filter_build(&state->filter, err); /* while others work */
+    if (r < 0)
+        return r;
+    r = packet_receive(socket_fd, &packet, NULL, NULL);
     if (r <= 0)
         return error_set(err, EPIPE, "the id map writer ended early");
     return packet.code != 0 ? packet_to_error(&packet, err) : 0;
 }
 
-static int make_user_namespace(const struct id_map *map, struct error *err)
+static int make_user_namespace(struct spawner_state *state, const struct id_map *map,
+                               struct error *err)
 {
     int sockets[2];
     pid_t writer;
@@ -146,7 +151,8 @@ static int make_user_namespace(const struct id_map *map, struct error *err)
         write_maps(map, sockets[1]);
     }
     close(sockets[1]);
-    r = writer < 0 ? error_errno(err, "cannot fork") : talk_to_map_writer(sockets[0], err);
+    r = writer < 0 ? error_errno(err, "cannot fork")
+                   : talk_to_map_writer(state, sockets[0], err);
     close(sockets[0]);
     if (writer > 0)
         while (waitpid(writer, NULL, 0) < 0 && errno == EINTR)
@@ -473,7 +479,7 @@ static int enter_namespaces(struct spawner_state *state, struct error *err)
     if (r < 0)
         return r;
     open_tun_for_helper();
-    r = make_user_namespace(&map, err);
+    r = make_user_namespace(state, &map, err);
     if (r == 0)
         r = become_root(&map, err);
     if (r < 0)
@@ -509,7 +515,7 @@ int spawner_set_up(struct spawner_state *state, const struct packet *orders, str
     if (r < 0)
         return error_set(err, -r, "cannot lay out the steps' mount namespace: %s", strerror(-r));
     r = check_fuse(err);
-    if (r < 0)
-        return r;
-    return seccomp_filter_build(&state->filter, err);
+    if (r == 0 && state->filter.count == 0)
+        r = seccomp_filter_build(&state->filter, err);
+    return r;
 }
