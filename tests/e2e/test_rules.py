@@ -1,0 +1,276 @@
+"""What the Dockerfile reference says of single instructions, seen in the image they make."""
+import signal
+import socket
+import time
+
+from harness import *
+
+
+def tree_of(dockerfile, context, *options):
+    state = State()
+    state.built(dockerfile, "-t", "a", *options, context=context)
+    return Image(state, "a")
+
+
+def files_below(image, top):
+    return sorted(p[len(top) + 1:] for p, (e, _) in image.tree.items()
+                  if p.startswith(top + "/") and not e.isdir())
+
+
+# -- COPY --
+
+def test_parents_keeps_directories_from_the_pivot_on():
+    """Dockerfile reference, "COPY --parents"."""
+    context = {"x/a.txt": "1", "x/y/b.txt": "2", "x/y/c.md": "3"}
+    image = tree_of("FROM scratch\nCOPY --parents ./x/a.txt ./x/y/b.txt /plain/\n"
+                    "COPY --parents ./x/./y/b.txt /pivot/\n"
+                    "COPY --parents ./x/./**/*.txt /deep/\n"
+                    "COPY --parents x/y /whole/\n", context)
+    check_equal(files_below(image, "plain"), ["x/a.txt", "x/y/b.txt"])
+    check_equal(files_below(image, "pivot"), ["y/b.txt"])
+    check_equal(files_below(image, "deep"), ["a.txt", "y/b.txt"])
+    check_equal(files_below(image, "whole"), ["x/y/b.txt", "x/y/c.md"])
+
+
+def test_another_pivot_is_another_step():
+    state = State()
+    state.built("FROM scratch\nCOPY --parents a/./b/f /d/\n", "-t", "a", context={"a/b/f": "1"})
+    state.built("FROM scratch\nCOPY --parents ./a/b/f /d/\n", "-t", "b", context={"a/b/f": "1"})
+    check_equal(files_below(Image(state, "a"), "d"), ["b/f"])
+    check_equal(files_below(Image(state, "b"), "d"), ["a/b/f"])
+
+
+def test_exclude_leaves_out_below_each_source():
+    """Dockerfile reference, "COPY --exclude"."""
+    context = {"src/a.txt": "1", "src/b.md": "2", "src/d/c.txt": "3", "src/d/e.md": "4"}
+    image = tree_of("FROM scratch\nCOPY --exclude=*.txt src /one/\nCOPY --exclude=**/*.txt src /all/\n"
+                    "COPY --exclude=d src /dir/\n", context)
+    check_equal(files_below(image, "one"), ["b.md", "d/c.txt", "d/e.md"])
+    check_equal(files_below(image, "all"), ["b.md", "d/e.md"])
+    check_equal(files_below(image, "dir"), ["a.txt", "b.md"])
+
+
+def test_chown_reaches_the_directories_made_on_the_way():
+    """Dockerfile reference, "COPY --chown": all files and directories copied; BuildKit: those made
+    for the destination too."""
+    image = tree_of("FROM scratch\nCOPY --chown=12:34 f /new/deep/f\nCOPY f /old/f\n"
+                    "COPY --chown=5 f /old/more/f\n", {"f": "1"})
+    for path in ("new", "new/deep"):
+        check_equal(image.line(path), "dir 0755 12:34")
+    check_equal(image.line("new/deep/f"), "file 0644 12:34")
+    check_equal(image.line("old"), "dir 0755 0:0")
+    check_equal(image.line("old/more"), "dir 0755 5:5")
+
+
+def test_a_copied_directory_keeps_the_metadata_of_what_was_there():
+    """The destination itself keeps its mode, directories below take the source's."""
+    image = tree_of(f"FROM {busybox()}\nRUN mkdir -m 0700 /d /d/sub && chown 9:9 /d /d/sub\nCOPY src /d\n",
+                    {"src/sub/f": "1"})
+    check_equal(image.line("d"), "dir 0700 9:9")
+    check_equal(image.line("d/sub"), "dir 0755 0:0")
+
+
+def test_link_does_not_follow_the_parent_and_is_reused_over_another_base():
+    """Dockerfile reference, "COPY --link"."""
+    state = State()
+    for name, text in (("a", "1"), ("b", "2")):
+        result = state.built(f"FROM {busybox()}\nRUN echo {text} > /n && mkdir /real && ln -s real /l\n"
+                             "COPY --link f /opt/f\n", "-t", name, context={"f": "1"})
+    check_in("COPY --link f /opt/f\n", result.err)
+    check_equal(result.err.count("CACHED"), 2)  # FROM and COPY, not RUN
+    check_equal(Image(state, "b").text("n"), "2\n")
+    check_equal(Image(state, "b").text("opt/f"), "1")
+
+
+def test_a_symlink_to_a_directory_is_followed_as_destination_inside_the_root():
+    image = tree_of(f"FROM {busybox()}\nRUN mkdir /real && ln -s ../../../real /l\nCOPY f /l/\n"
+                    "COPY g /l\n", {"f": "1", "g": "2"})
+    check_equal(files_below(image, "real"), ["f", "g"])
+
+
+def test_a_heredoc_is_a_file_with_variables_unless_quoted():
+    image = tree_of('FROM scratch\nARG A=x\nCOPY <<one <<"two" /d/\n$A\none\n$A\ntwo\n', {})
+    check_equal((image.text("d/one"), image.text("d/two")), ("x\n", "$A\n"))
+
+
+def test_a_whiteout_name_cannot_be_forged_by_a_copy():
+    state = State()
+    result = state.build(f"FROM {busybox()}\nCOPY d /etc/\n", context={"d/.wh.passwd": ""})
+    if result.code == 0:
+        raise AssertionError("a .wh. file was copied")
+    check_in(".wh.passwd", result.err)
+
+
+# -- ARG and ENV --
+
+def test_env_beats_arg_in_whatever_order():
+    """Dockerfile reference, "Using ARG variables": ENV always overrides an ARG of its name."""
+    state = State()
+    result = state.built(f"FROM {busybox()}\nENV A=env\nARG A=arg\nRUN echo one=$A\n"
+                         "ARG B=arg\nENV B=env\nRUN echo two=$B\nENV C=${A}-${B}\nRUN echo three=$C\n",
+                         "--build-arg", "A=cli", "--build-arg", "B=cli")
+    for line in ("one=env", "two=env", "three=env-env"):
+        check_in(line, result.err)
+
+
+def test_all_values_of_one_env_line_see_the_old_environment():
+    """Dockerfile reference, "Environment replacement"."""
+    state = State()
+    result = state.built(f"FROM {busybox()}\nENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc\n"
+                         "RUN echo $abc-$def-$ghi\n")
+    check_in("bye-hello-bye", result.err)
+
+
+def test_a_global_arg_is_seen_in_a_stage_only_when_declared_there():
+    state = State()
+    base = busybox()
+    result = state.built(f"ARG V=global\nFROM {base} AS one\nRUN echo one=$V.\n"
+                         f"FROM {base}\nARG V\nRUN echo two=$V.\nCOPY --from=one /etc/passwd /p\n")
+    check_in("one=.", result.err)
+    check_in("two=global.", result.err)
+
+
+def test_an_arg_declared_again_without_a_value_keeps_it():
+    state = State()
+    result = state.built(f"FROM {busybox()} AS a\nARG V=1\nARG V\nRUN echo in=$V.\nFROM a\nRUN echo below=$V.\n")
+    check_in("in=1.", result.err)
+    check_in("below=1.", result.err)
+
+
+def test_thousands_of_env_lines_cost_no_more_than_each():
+    """SECURITY R57: expansion stays linear. No time is measured: at quadratic cost it never ends."""
+    state = State()
+    lines = "".join(f"ENV N{i % 5000}=v{i} \n" for i in range(20000))
+    state.built("FROM scratch\n" + lines, "-t", "a")
+    check_equal(Image(state, "a").env()["N4999"], "v19999")
+
+
+# -- CMD, ENTRYPOINT, SHELL, HEALTHCHECK, USER --
+
+def test_entrypoint_resets_an_inherited_cmd_but_not_its_own():
+    """Dockerfile reference, "Understand how CMD and ENTRYPOINT interact"."""
+    state = State()
+    state.built("FROM scratch AS base\nCMD [\"inherited\"]\nFROM base\nENTRYPOINT [\"e\"]\n", "-t", "reset")
+    state.built("FROM scratch\nCMD [\"c\"]\nENTRYPOINT [\"e\"]\n", "-t", "kept")
+    state.built("FROM scratch\nENTRYPOINT [\"e\"]\nENTRYPOINT []\n", "-t", "none")
+    check_equal(Image(state, "reset").config["config"].get("Cmd"), None)
+    check_equal(Image(state, "kept").config["config"]["Cmd"], ["c"])
+    check_equal(Image(state, "none").config["config"].get("Entrypoint"), None)
+
+
+def test_shell_form_uses_the_last_shell():
+    state = State()
+    result = state.built(f"FROM {busybox()}\nSHELL [\"/bin/busybox\", \"ash\", \"-ec\"]\nRUN echo $0 ok\nCMD run it\n",
+                         "-t", "a")
+    check_in("ok", result.err)
+    check_equal(Image(state, "a").config["config"]["Cmd"], ["/bin/busybox", "ash", "-ec", "run it"])
+
+
+def test_user_takes_its_groups_unless_one_is_given():
+    """Dockerfile reference, "USER"; groups from the image's /etc/group."""
+    state = State()
+    result = state.built(f"FROM {busybox()}\nUSER alice\nRUN echo A=$(id -u):$(id -g):$(id -G)\n"
+                         "USER alice:50\nRUN echo B=$(id -u):$(id -g):$(id -G)\nUSER 77\n"
+                         "RUN echo C=$(id -u):$(id -g)\n")
+    check_in("A=1000:1000:1000 50", result.err)
+    check_in("B=1000:50:50", result.err)
+    check_in("C=77:0", result.err)
+
+
+def test_workdir_is_made_for_the_user_and_joins_relative_paths():
+    image = tree_of(f"FROM {busybox()}\nUSER alice\nWORKDIR /w\nWORKDIR x/../y\n", {})
+    check_equal(image.config["config"]["WorkingDir"], "/w/y")
+    check_equal(image.line("w/y"), "dir 0755 1000:1000")
+
+
+# -- ONBUILD --
+
+def test_a_trigger_may_copy_from_a_stage_nothing_else_needs():
+    """Dockerfile reference 1.11, "ONBUILD": COPY --from works in triggers."""
+    state = State()
+    state.built("FROM scratch\nONBUILD COPY --from=tools /t /t\n", "-t", "trigger:1")
+    for jobs in ("1", "4"):
+        state.built(f"FROM {busybox()} AS tools\nRUN echo tool > /t\nFROM docker.io/library/trigger:1\n",
+                    "-t", "a", "--jobs", jobs, "--no-cache")
+        check_equal(Image(state, "a").text("t"), "tool\n")
+
+
+# -- RUN mounts --
+
+def test_two_steps_with_the_same_caches_in_opposite_order_both_end():
+    state = State()
+    base = busybox()
+    mounts = [f"--mount=type=cache,id={i},target=/c{i}" for i in "ab"]
+    state.built(f"FROM {base} AS one\nRUN {mounts[0]} {mounts[1]} sleep 1; echo 1 >> /ca/f; touch /one\n"
+                f"FROM {base} AS two\nRUN {mounts[1]} {mounts[0]} sleep 1; echo 2 >> /ca/f; touch /two\n"
+                f"FROM {base}\nCOPY --from=one /one /\nCOPY --from=two /two /\n"
+                f"RUN {mounts[0]} wc -l < /ca/f > /n\n", "-t", "a", "--jobs", "3")
+    check_equal(Image(state, "a").text("n").strip(), "2")
+
+
+def test_one_cache_on_two_targets_is_one_cache():
+    state = State()
+    result = state.built(f"FROM {busybox()}\nRUN --mount=type=cache,id=x,target=/one "
+                         "--mount=type=cache,id=x,target=/two echo hi > /one/f; cat /two/f\n")
+    check_in("hi", result.err)
+
+
+def test_a_failed_step_keeps_what_it_put_into_its_cache():
+    state = State()
+    base = busybox()
+    state.build(f"FROM {base}\nRUN --mount=type=cache,target=/c echo kept > /c/f; false\n")
+    result = state.built(f"FROM {base}\nRUN --mount=type=cache,target=/c cat /c/f\n")
+    check_in("kept", result.err)
+
+
+def test_a_bind_source_is_a_path_and_no_pattern():
+    state = State()
+    dockerfile = f"FROM {busybox()}\nRUN --mount=type=bind,source=a*,target=/m ls /m\n"
+    check_in("not found", state.build(dockerfile, context={"ab/f": "1"}).err)
+    check_in("inside", state.built(dockerfile, context={"a*/inside": "1"}).err)
+
+
+# -- failures --
+
+def test_a_failed_stage_ends_the_others_at_once():
+    state = State()
+    base = busybox()
+    start = time.monotonic()
+    result = state.build(f"FROM {base} AS slow\nRUN sleep 600\nFROM {base} AS bad\nRUN sleep 1; exit 7\n"
+                         f"FROM {base}\nCOPY --from=slow /etc/passwd /a\nCOPY --from=bad /etc/passwd /b\n",
+                         "--jobs", "3")
+    check_equal(result.code, 1)
+    check_in("exit code: 7", result.err)
+    check(time.monotonic() - start < 300, "the slow stage was waited for")
+
+
+def test_an_interrupt_ends_a_pull():
+    """A registry that takes a connection and says nothing."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        state = State()
+        where = make_context(f"FROM 127.0.0.1:{s.getsockname()[1]}/x\n", {})
+        process = state.start("build", "--progress=plain", where)
+        connection, _ = s.accept()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=300)
+        connection.close()
+        check_equal(process.returncode, 130)
+        check_in("canceled", out.decode())
+
+
+def test_control_bytes_reach_no_terminal():
+    """SECURITY R41, R58: names, labels and output are shown escaped."""
+    state = State()
+    result = state.build(f"FROM {busybox()}\nLABEL a=\"\x1b]0;owned\x07\"\nCOPY \"f\x1b[31m\" /x\n"
+                         "RUN printf '\\033[2J'; false \x1b[5m\n", "-t", "a", context={"f\x1b[31m": "1"})
+    check_equal(result.code, 1)
+    check("\x1b" not in result.err and "\x07" not in result.err, repr(result.err))
+    state.built("FROM scratch\nLABEL a=\"\x1b]0;owned\x07\"\nENV B=\"\x1b[31m\"\n", "-t", "b")
+    for command in ("history", "inspect"):
+        check("\x1b" not in state.ok(command, "b").out, command)
+
+
+if __name__ == "__main__":
+    main(globals())
