@@ -1,6 +1,4 @@
 /* hostinfo.c - one probe per row, none of which changes the host. */
-#include "builder/hostinfo.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -12,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "builder/hostinfo.h"
 #include "builder/idmap.h"
 #include "builder/network.h"
 #include "builder/spawner.h"
@@ -77,9 +76,9 @@ static void probe_ids(struct host_report *out)
         return;
     }
     total = id_ranges_total(&map.uids);
-    row = add_row(out, "subordinate ids", total >= ID_COUNT_WANTED,
-                  str_format("%ju from %u, %s", (uintmax_t)total, map.uids.items[0].outside,
-                             ways[map.way]));
+    row = add_row(
+        out, "subordinate ids", total >= ID_COUNT_WANTED,
+        str_format("%ju from %u, %s", (uintmax_t)total, map.uids.items[0].outside, ways[map.way]));
     row->optional = true;
     if (!row->ok)
         row->remedy = str_format("images use ids up to %u; give the account a larger range in "

@@ -12,7 +12,7 @@
 struct host_row {
     const char *name; /* "user namespaces", static */
     bool ok;
-    bool optional; /* a build without it works, with less */
+    bool optional;  /* a build without it works, with less */
     char *sentence; /* what was found; owned by the report */
     char *remedy;   /* the way out, or NULL */
 };

@@ -1,6 +1,4 @@
 /* idmap.c - subordinate ids and the maps of a new user namespace. */
-#include "builder/idmap.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -14,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "builder/idmap.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
@@ -33,7 +32,7 @@ static const char *const newgidmap_paths[] = {"/usr/bin/newgidmap", "/bin/newgid
 
 /* ---- text ---- */
 
-/* Takes the decimal number at *at, which must end at `stop` or at the end; false when it is none. */
+/* Takes the decimal number at *at, which must end at `stop` or at the end; else false. */
 static bool take_number(const char **at, const char *end, char stop, uint64_t *out)
 {
     uint64_t value = 0;
@@ -291,8 +290,9 @@ static int plan_helper(struct id_map *out, struct error *err)
         return error_hint(err, "install the package 'uidmap' (on Fedora: 'shadow-utils')");
     }
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
-        error_set(err, EPERM, "newuidmap cannot work: this process may not gain privileges "
-                              "(no_new_privs)");
+        error_set(err, EPERM,
+                  "newuidmap cannot work: this process may not gain privileges "
+                  "(no_new_privs)");
         return error_hint(err, "in a Kubernetes pod set allowPrivilegeEscalation: true");
     }
     r = read_ranges("/etc/subuid", name, uid, &out->uids, err);
@@ -420,8 +420,7 @@ static int write_direct(pid_t pid, const char *name, const struct id_ranges *ran
 }
 
 /* A helper that lies about its success must not give us a namespace with other ids. */
-static int check_map(pid_t pid, const char *name, const struct id_ranges *ranges,
-                     struct error *err)
+static int check_map(pid_t pid, const char *name, const struct id_ranges *ranges, struct error *err)
 {
     auto_free char *path = str_format("/proc/%d/%s", pid, name);
     auto_str struct str text = {0};

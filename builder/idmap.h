@@ -14,7 +14,7 @@
 
 #include "fs/base/error.h"
 
-#define ID_RANGES_MAX 32u   /* of the kernel's 340; real files have one or two */
+#define ID_RANGES_MAX 32u      /* of the kernel's 340; real files have one or two */
 #define ID_COUNT_WANTED 65536u /* so that nobody (65534) exists */
 
 struct id_range {

@@ -1,6 +1,4 @@
 /* message.c - packets over sockets and the flat form of a spec. Not for their meaning. */
-#include "builder/message.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "builder/message.h"
 #include "fs/base/io.h"
 
 #include "fs/base/banned.h"
@@ -60,7 +59,7 @@ int packet_send(int socket, const struct packet *packet, const int *fds, size_t 
 static void take_fds(struct msghdr *message, int *fds, size_t room, size_t *count)
 {
     *count = 0;
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h != NULL; h = CMSG_NXTHDR(message, h)) {
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
         size_t n;
 
         if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
@@ -88,7 +87,7 @@ int packet_receive(int socket, struct packet *packet, int *fds, size_t *fd_count
         .msg_control = control.bytes,
         .msg_controllen = sizeof(control.bytes),
     };
-    size_t room = fd_count == NULL ? 0 : *fd_count;
+    size_t room = fd_count ? *fd_count : 0;
     size_t count = 0;
     ssize_t n;
 
@@ -98,14 +97,14 @@ int packet_receive(int socket, struct packet *packet, int *fds, size_t *fd_count
     if (n < 0)
         return -errno;
     take_fds(&message, fds, room, &count);
-    if (fd_count != NULL)
+    if (fd_count)
         *fd_count = count;
     if (n == 0)
         return 0;
     if ((size_t)n != sizeof(*packet) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         for (size_t i = 0; i < count; i++)
             close(fds[i]);
-        if (fd_count != NULL)
+        if (fd_count)
             *fd_count = 0;
         return -EPROTO;
     }
@@ -141,7 +140,7 @@ static void put_number(struct str *out, uint64_t value)
 
 static void put_bytes(struct str *out, const void *bytes, size_t size)
 {
-    if (bytes == NULL) {
+    if (!bytes) {
         put_number(out, UINT64_MAX);
         return;
     }
@@ -159,7 +158,7 @@ static void put_words(struct str *out, char *const *words)
 {
     size_t count = 0;
 
-    while (words != NULL && words[count] != NULL)
+    while (words && words[count])
         count++;
     put_number(out, count);
     for (size_t i = 0; i < count; i++)
@@ -258,7 +257,7 @@ static const char *get_text(struct reader *r)
     size_t size;
     const char *text = get_bytes(r, &size);
 
-    if (text != NULL && memchr(text, '\0', size) != NULL)
+    if (text && memchr(text, '\0', size))
         r->bad = true;
     return text;
 }
@@ -285,7 +284,7 @@ static char **get_words(struct reader *r, struct spec_copy *copy)
 
     for (size_t i = 0; i < count && !r->bad; i++) {
         words[i] = (char *)(uintptr_t)get_text(r);
-        if (words[i] == NULL)
+        if (!words[i])
             r->bad = true;
     }
     return words;
@@ -304,7 +303,7 @@ static void get_mount(struct reader *r, struct sandbox_mount *m)
     m->uid = (uid_t)get_number(r, UINT32_MAX);
     m->gid = (gid_t)get_number(r, UINT32_MAX);
     m->bytes = get_bytes(r, &m->byte_count);
-    if (m->target == NULL)
+    if (!m->target)
         r->bad = true;
 }
 
@@ -355,8 +354,8 @@ int spec_decode(const void *bytes, size_t size, struct spec_copy *out)
     spec->root_read_only = get_number(&r, 1) != 0;
     get_lists(&r, out);
     spec->shm_size = get_number(&r, UINT64_MAX);
-    if (spec->cwd == NULL || spec->hostname == NULL || spec->hosts == NULL ||
-        spec->resolv_conf == NULL || spec->argv[0] == NULL || spec->tree_count == 0)
+    if (!spec->cwd || !spec->hostname || !spec->hosts || !spec->resolv_conf || !spec->argv[0] ||
+        spec->tree_count == 0)
         r.bad = true;
     if (r.bad || r.left != 0) {
         spec_copy_release(out);

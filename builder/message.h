@@ -70,7 +70,8 @@ struct packet {
     struct spawner_options options; /* OPTIONS */
     uint32_t watch_parent; /* OPTIONS: PDEATHSIG is safe, the opener is img's main thread */
     uint32_t sealed;       /* OPTIONS: the running image is a sealed memfd (R9) */
-    char text[ERROR_TEXT_MAX]; /* FAILED; STAGE, WARNING: what the helper said; STARTED: a warning */
+    char
+        text[ERROR_TEXT_MAX]; /* FAILED; STAGE, WARNING: what the helper said; STARTED: a warning */
     char hint[ERROR_HINT_MAX]; /* FAILED */
 };
 

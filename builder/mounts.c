@@ -1,6 +1,4 @@
 /* mounts.c - thin wrappers that make each mount call fit on one line of its caller. */
-#include "builder/mounts.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -8,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "builder/mounts.h"
 #include "fs/base/cleanup.h"
 
 #include "fs/base/banned.h"

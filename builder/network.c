@@ -1,19 +1,18 @@
 /* network.c - the resolver file of a step. The helper itself is run by spawner_network.c. */
-#include "builder/network.h"
-
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "builder/network.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 
 #include "fs/base/banned.h"
 
 /* Not looked up in PATH, which the caller's environment decides. */
-static const char *const slirp4netns_paths[] = {
-    "/usr/bin/slirp4netns", "/usr/local/bin/slirp4netns", "/bin/slirp4netns",
-    "/run/current-system/sw/bin/slirp4netns", NULL};
+static const char *const slirp4netns_paths[] = {"/usr/bin/slirp4netns",
+                                                "/usr/local/bin/slirp4netns", "/bin/slirp4netns",
+                                                "/run/current-system/sw/bin/slirp4netns", NULL};
 static const char *const pasta_paths[] = {"/usr/bin/pasta", "/usr/local/bin/pasta", "/bin/pasta",
                                           "/run/current-system/sw/bin/pasta", NULL};
 

@@ -1,6 +1,4 @@
 /* sandbox.c - img's end of a step: asking for it, waiting for it, and saying what went wrong. */
-#include "builder/sandbox.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +12,7 @@
 
 #include "builder/message.h"
 #include "builder/network.h"
+#include "builder/sandbox.h"
 #include "builder/sandbox_spec.h"
 #include "builder/spawner_client.h"
 #include "fs/base/str.h"
@@ -86,12 +85,22 @@ static int describe(const struct sandbox_spec *spec, struct error *err)
 static const char *limit_name(int resource)
 {
     static const char *const names[] = {
-        [RLIMIT_CPU] = "cpu",           [RLIMIT_FSIZE] = "fsize",     [RLIMIT_DATA] = "data",
-        [RLIMIT_STACK] = "stack",       [RLIMIT_CORE] = "core",       [RLIMIT_RSS] = "rss",
-        [RLIMIT_NPROC] = "nproc",       [RLIMIT_NOFILE] = "nofile",   [RLIMIT_MEMLOCK] = "memlock",
-        [RLIMIT_AS] = "as",             [RLIMIT_LOCKS] = "locks",     [RLIMIT_NICE] = "nice",
-        [RLIMIT_SIGPENDING] = "sigpending", [RLIMIT_MSGQUEUE] = "msgqueue",
-        [RLIMIT_RTPRIO] = "rtprio",     [RLIMIT_RTTIME] = "rttime",
+        [RLIMIT_CPU] = "cpu",
+        [RLIMIT_FSIZE] = "fsize",
+        [RLIMIT_DATA] = "data",
+        [RLIMIT_STACK] = "stack",
+        [RLIMIT_CORE] = "core",
+        [RLIMIT_RSS] = "rss",
+        [RLIMIT_NPROC] = "nproc",
+        [RLIMIT_NOFILE] = "nofile",
+        [RLIMIT_MEMLOCK] = "memlock",
+        [RLIMIT_AS] = "as",
+        [RLIMIT_LOCKS] = "locks",
+        [RLIMIT_NICE] = "nice",
+        [RLIMIT_SIGPENDING] = "sigpending",
+        [RLIMIT_MSGQUEUE] = "msgqueue",
+        [RLIMIT_RTPRIO] = "rtprio",
+        [RLIMIT_RTTIME] = "rttime",
     };
     size_t count = sizeof(names) / sizeof(names[0]);
 
@@ -143,8 +152,8 @@ static int take_fds(struct sandbox *box, const struct sandbox_spec *spec, const 
     return 0;
 }
 
-static int wait_for_start(struct sandbox *box, struct spawner *sp,
-                          const struct sandbox_spec *spec, struct error *err)
+static int wait_for_start(struct sandbox *box, struct spawner *sp, const struct sandbox_spec *spec,
+                          struct error *err)
 {
     struct packet packet;
     int fds[PACKET_FDS_MAX];

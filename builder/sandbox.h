@@ -19,8 +19,8 @@
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
 
-#define SANDBOX_TREES_MAX 64u    /* FUSE file systems of one step, the root included */
-#define SANDBOX_MOUNTS_MAX 128u  /* RUN --mount flags of one step */
+#define SANDBOX_TREES_MAX 64u             /* FUSE file systems of one step, the root included */
+#define SANDBOX_MOUNTS_MAX 128u           /* RUN --mount flags of one step */
 #define SANDBOX_SPEC_SIZE_MAX (64u << 20) /* arguments, environment and secrets together */
 
 enum sandbox_network {
@@ -30,7 +30,7 @@ enum sandbox_network {
 };
 
 enum sandbox_security {
-    SANDBOX_SECURITY_SANDBOX,          /* SECURITY section 3 */
+    SANDBOX_SECURITY_SANDBOX,           /* SECURITY section 3 */
     SANDBOX_SECURITY_NO_NEW_PRIVILEGES, /* and set-id files and file capabilities do nothing */
     SANDBOX_SECURITY_INSECURE, /* all capabilities of the user namespace, no filter, no masks */
 };
@@ -58,12 +58,12 @@ struct sandbox_mount {
 };
 
 struct sandbox_ulimit {
-    int resource; /* RLIMIT_* */
+    int resource;  /* RLIMIT_* */
     uint64_t soft; /* UINT64_MAX: no limit */
     uint64_t hard;
 };
 
-/* Everything is borrowed for the call. Zeroed is a valid start: network default, security sandbox. */
+/* Everything is borrowed for the call. Zeroed is a valid start. */
 struct sandbox_spec {
     char *const *argv; /* NULL-terminated; without a slash argv[0] is looked up in env's PATH */
     char *const *env;  /* NULL-terminated, the whole environment */
@@ -82,7 +82,7 @@ struct sandbox_spec {
                             * so in sandbox_warning; else that is an error */
     enum sandbox_security security;
 
-    size_t tree_count;    /* FUSE file systems to make; tree 0 is the root; 0 counts as 1 */
+    size_t tree_count; /* FUSE file systems to make; tree 0 is the root; 0 counts as 1 */
     bool root_read_only;
     const struct sandbox_mount *mounts; /* placed in this order */
     size_t mount_count;
@@ -137,8 +137,8 @@ struct sandbox_result {
 
 /* Readable (POLLIN) once every process of the step has ended and its mounts are gone. Borrowed. */
 int sandbox_poll_fd(const struct sandbox *box);
-/* Waits for that, once. 0 when the command ran, whatever its status; else a sentence saying what could
- * not be done and, where there is one, the way out:
+/* Waits for that, once. 0 when the command ran, whatever its status; else a sentence saying what
+ * could not be done and, where there is one, the way out:
  *     cannot start '/bin/sh': No such file or directory
  * Errors: -ENOENT, -EACCES, -ENOEXEC from exec; -ECANCELED after sandbox_kill; others by stage. */
 int sandbox_wait(struct sandbox *box, struct sandbox_result *result, struct error *err);

@@ -3,8 +3,6 @@
  * Everything was prepared by the spawner; nothing here allocates, locks or prints. A failure is one
  * STAGE packet to img, and the end. The command itself starts in sandbox_exec.c.
  */
-#include "builder/sandbox_child.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "builder/mounts.h"
+#include "builder/sandbox_child.h"
 #include "builder/sandbox_exec.h"
 #include "fs/base/io.h"
 
@@ -31,14 +30,14 @@ const char *const sandbox_etc_names[ETC_COUNT] = {"resolv", "hosts", "hostname"}
 
 /* SECURITY section 3: what of /proc nobody may read, and what nobody may write. */
 static const char *const proc_masked[] = {
-    "acpi", "asound",      "interrupts", "kcore",      "keys",        "latency_stats",
-    "scsi", "sched_debug", "timer_list", "timer_stats",
+    "acpi",          "asound", "interrupts",  "kcore",      "keys",
+    "latency_stats", "scsi",   "sched_debug", "timer_list", "timer_stats",
 };
 static const char *const proc_read_only[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-static void report(const struct sandbox_plan *plan, enum packet_kind kind,
-                   enum sandbox_stage stage, size_t index, int error)
+static void report(const struct sandbox_plan *plan, enum packet_kind kind, enum sandbox_stage stage,
+                   size_t index, int error)
 {
     static struct packet packet; /* every field is set anew */
 

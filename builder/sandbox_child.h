@@ -32,15 +32,15 @@ struct sandbox_plan {
     const struct sandbox_spec *spec;
     const struct seccomp_filter *filter;
     bool is_single_id;
-    int socket;     /* to img */
-    int life_read;  /* ends when the spawner ends */
-    int life_write; /* the spawner's end of it */
-    int netns_fd;   /* to join, or -1 to stay in the host's */
-    int network_ready_fd; /* readable once the helper is, or -1 */
-    int network_said_fd;  /* what the helper printed so far, or -1 */
+    int socket;                        /* to img */
+    int life_read;                     /* ends when the spawner ends */
+    int life_write;                    /* the spawner's end of it */
+    int netns_fd;                      /* to join, or -1 to stay in the host's */
+    int network_ready_fd;              /* readable once the helper is, or -1 */
+    int network_said_fd;               /* what the helper printed so far, or -1 */
     int tree_fds[SANDBOX_TREES_MAX];   /* detached mounts */
     int tmpfs_fds[SANDBOX_MOUNTS_MAX]; /* detached mounts of TMPFS, else -1 */
-    int dev_fd; /* detached mounts for /dev, /dev/pts, /dev/shm */
+    int dev_fd;                        /* detached mounts for /dev, /dev/pts, /dev/shm */
     int pts_fd;
     int shm_fd;
     int private_fd; /* detached tmpfs with etc files, secrets and sockets */

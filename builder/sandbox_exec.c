@@ -2,8 +2,6 @@
  *
  * session and stdio, limits, working directory, filter, bounding set, ids, capabilities, exec.
  */
-#include "builder/sandbox_exec.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -17,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "builder/sandbox_exec.h"
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
 

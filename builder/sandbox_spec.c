@@ -1,11 +1,10 @@
 /* sandbox_spec.c - checking a spec and naming the mount points it needs. */
-#include "builder/sandbox_spec.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
 #include "builder/message.h"
+#include "builder/sandbox_spec.h"
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
 
@@ -66,8 +65,9 @@ static int check_target(const char *target, struct error *err)
         return 0;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (is_within(target, refused[i]))
-            return error_set(err, EINVAL, "nothing can be mounted on '%s': '%s' belongs to the "
-                                          "sandbox",
+            return error_set(err, EINVAL,
+                             "nothing can be mounted on '%s': '%s' belongs to the "
+                             "sandbox",
                              target, refused[i]);
     return 0;
 }
@@ -123,8 +123,7 @@ int sandbox_spec_check(const struct sandbox_spec *spec, struct error *err)
         return error_set(err, EINVAL, "there is no command to start");
     if (spec->cwd && spec->cwd[0] != '/')
         return error_set(err, EINVAL, "working directory '%s' is not an absolute path", spec->cwd);
-    if (spec->hostname &&
-        (spec->hostname[0] == '\0' || strlen(spec->hostname) > HOSTNAME_SIZE_MAX))
+    if (spec->hostname && (spec->hostname[0] == '\0' || strlen(spec->hostname) > HOSTNAME_SIZE_MAX))
         return error_set(err, EINVAL, "hostname '%.80s' must have 1 to %u characters",
                          spec->hostname, HOSTNAME_SIZE_MAX);
     if (spec->tree_count > SANDBOX_TREES_MAX)

@@ -1,10 +1,7 @@
 /* seccomp.c - the table of seccomp_table.h as a BPF program. */
-#include "builder/seccomp.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,6 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <seccomp.h>
+
+#include "builder/seccomp.h"
 #include "builder/seccomp_table.h"
 #include "fs/base/io.h"
 

@@ -1,6 +1,4 @@
 /* spawner.c - img's end: starting the spawner process and waiting for its word. */
-#include "builder/spawner.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "builder/spawner.h"
 #include "builder/spawner_client.h"
 #include "builder/spawner_internal.h"
 #include "fs/base/io.h"
@@ -31,8 +30,8 @@ struct spawner {
     int socket;
     pthread_mutex_t lock;
     /* guarded by lock */
-    bool is_settled;     /* the spawner's word about its set-up has come */
-    struct packet word;  /* READY or FAILED */
+    bool is_settled;    /* the spawner's word about its set-up has come */
+    struct packet word; /* READY or FAILED */
 };
 
 /* ---- the executable ---- */
@@ -94,7 +93,7 @@ static void select_environment(struct strv *out)
 /* In the vforked child: shares memory with the caller, so only system calls on its own descriptor
  * table. `result` is the way to tell what failed. */
 static _Noreturn void become_spawner(int exe_fd, int socket_fd, char *const *env,
-                                      volatile int *result)
+                                     volatile int *result)
 {
     char *argv[] = {(char *)(uintptr_t)SPAWNER_ARGV0, NULL};
     int null_fd = open("/dev/null", O_RDWR);
@@ -109,8 +108,8 @@ static _Noreturn void become_spawner(int exe_fd, int socket_fd, char *const *env
     if (fcntl(0, F_SETFD, 0) < 0 || fcntl(1, F_SETFD, 0) < 0 || fcntl(2, F_SETFD, 0) < 0 ||
         close_range(SPAWNER_SOCKET + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         goto failed;
-    (void)setsid();                /* the terminal's signals are img's business */
-    if (chdir("/") < 0)            /* keep no directory of the caller busy */
+    (void)setsid();     /* the terminal's signals are img's business */
+    if (chdir("/") < 0) /* keep no directory of the caller busy */
         goto failed;
     syscall(SYS_execveat, high_exe, "", argv, env, AT_EMPTY_PATH);
 failed:

@@ -21,7 +21,7 @@
 
 #define SPAWNER_ARGV0 "img-spawner"
 #define SPAWNER_AGAIN "again" /* argv[1] of one that has executed itself */
-#define SPAWNER_SOCKET 3 /* its only inherited descriptor besides stdio */
+#define SPAWNER_SOCKET 3      /* its only inherited descriptor besides stdio */
 #define SPAWNER_ORDERS 4 /* when it has executed itself anew: a memfd with its OPTIONS packet */
 #define STEP_DEFAULT_SHM_SIZE (64u << 20)
 
@@ -52,13 +52,13 @@ struct running_step {
 struct spawner_state {
     struct spawner_options options;
     uint64_t id_count;
-    int host_mounts_fd;          /* mount namespace with the host's programs, for the helper */
-    const char *slirp4netns;     /* static path, or NULL */
-    const char *pasta;           /* static path, or NULL */
-    int life_fds[2];             /* a pipe that ends with this process */
+    int host_mounts_fd;      /* mount namespace with the host's programs, for the helper */
+    const char *slirp4netns; /* static path, or NULL */
+    const char *pasta;       /* static path, or NULL */
+    int life_fds[2];         /* a pipe that ends with this process */
     int signal_fd;
     struct seccomp_filter filter;
-    struct device_kit kit;       /* for the next step; -1 when used up */
+    struct device_kit kit; /* for the next step; -1 when used up */
     char tree_paths[SANDBOX_TREES_MAX][16];
     struct {
         struct network_slot **items; /* owned, each at a fixed address */
@@ -82,8 +82,7 @@ struct namespace_probe {
     int proc_result; /* 0 when a fresh procfs can be mounted, else -errno */
 };
 /* Makes a network namespace with its loopback up. `probe` may be NULL. */
-int network_slot_new(struct spawner_state *state, struct namespace_probe *probe,
-                     struct error *err);
+int network_slot_new(struct spawner_state *state, struct namespace_probe *probe, struct error *err);
 /* A free slot of that kind, its helper started (not yet ready). */
 int network_acquire(struct spawner_state *state, enum sandbox_network network,
                     struct network_slot **out, struct error *err);

@@ -99,14 +99,13 @@ static struct network_slot *add_slot(struct spawner_state *state, int netns_fd)
 {
     struct network_slot *slot = mem_new(struct network_slot);
 
-    *slot = (struct network_slot){
-        .netns_fd = netns_fd, .ready_fd = -1, .said_fd = -1, .life_fd = -1};
+    *slot =
+        (struct network_slot){.netns_fd = netns_fd, .ready_fd = -1, .said_fd = -1, .life_fd = -1};
     *array_add(&state->slots) = slot;
     return slot;
 }
 
-int network_slot_new(struct spawner_state *state, struct namespace_probe *probe,
-                     struct error *err)
+int network_slot_new(struct spawner_state *state, struct namespace_probe *probe, struct error *err)
 {
     struct packet packet;
     int fds[2] = {-1, -1};
@@ -202,10 +201,19 @@ static const char *pasta_arguments(struct strv *argv, const struct spawner_state
                                    const struct helper_fds *fds, int netns_fd)
 {
     static const char *const fixed[] = {
-        "pasta", "--foreground", "--stderr", "--quiet", "--config-net", "--ipv4-only",
-        "--address", NETWORK_ADDRESS, "--netmask", "24", "--gateway", NETWORK_GATEWAY,
-        "--dns-forward", NETWORK_NAMESERVER, "--no-map-gw", "--ns-ifname", "tap0",
-        "-t", "none", "-u", "none", "-T", "none", "-U", "none", "--netns-only",
+        "pasta",         "--foreground",
+        "--stderr",      "--quiet",
+        "--config-net",  "--ipv4-only",
+        "--address",     NETWORK_ADDRESS,
+        "--netmask",     "24",
+        "--gateway",     NETWORK_GATEWAY,
+        "--dns-forward", NETWORK_NAMESERVER,
+        "--no-map-gw",   "--ns-ifname",
+        "tap0",          "-t",
+        "none",          "-u",
+        "none",          "-T",
+        "none",          "-U",
+        "none",          "--netns-only",
     };
 
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -255,8 +263,9 @@ static int start_helper(struct spawner_state *state, struct network_slot *slot, 
     int r;
 
     if (!state->slirp4netns && !state->pasta) {
-        error_set(err, ENOENT, "a step wants the network, and neither slirp4netns nor pasta is "
-                               "installed");
+        error_set(err, ENOENT,
+                  "a step wants the network, and neither slirp4netns nor pasta is "
+                  "installed");
         return error_hint(err, "install slirp4netns or passt, or build with --network=none or "
                                "--network=host");
     }

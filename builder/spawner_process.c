@@ -93,8 +93,7 @@ static _Noreturn void serve(struct spawner_state *state)
 
         if (poll(events, 2, -1) < 0 && errno != EINTR)
             end(state);
-        if (events[1].revents != 0 &&
-            read(state->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        if (events[1].revents != 0 && read(state->signal_fd, &info, sizeof(info)) == sizeof(info)) {
             if (info.ssi_signo != SIGCHLD)
                 end(state);
             reap(state);

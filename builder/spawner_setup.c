@@ -43,7 +43,8 @@ const struct sandbox_device sandbox_devices[] = {
 #define FUSE_MINOR 229u
 
 /* What is carried from A to B, as detached mounts. */
-struct template {
+struct template
+{
     int devices[DEVICES_MAX]; /* as in sandbox_devices; -1: the host has none */
     int fuse;
     int proc;
@@ -88,16 +89,17 @@ static int explain_no_namespace(int code, struct error *err)
     return error_hint(err, "the kernel needs CONFIG_USER_NS");
 }
 
-/* The namespace exists but gives no capability: an AppArmor restriction (Ubuntu 23.10 and later). */
+/* The namespace exists but gives no capability: as AppArmor does since Ubuntu 23.10. */
 static int explain_no_capability(int code, struct error *err)
 {
     error_set(err, code, "cannot make a mount namespace inside the user namespace: %s",
               strerror(code));
     if (file_says("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
-        return error_hint(err, "AppArmor takes its capabilities away; put into /etc/apparmor.d/img: "
-                               "'abi <abi/4.0>, profile img /usr/bin/img "
-                               "flags=(unconfined) { userns, }' with the real path of img, then "
-                               "run as root: apparmor_parser -r /etc/apparmor.d/img");
+        return error_hint(err,
+                          "AppArmor takes its capabilities away; put into /etc/apparmor.d/img: "
+                          "'abi <abi/4.0>, profile img /usr/bin/img "
+                          "flags=(unconfined) { userns, }' with the real path of img, then "
+                          "run as root: apparmor_parser -r /etc/apparmor.d/img");
     return error_hint(err, "a security module or seccomp profile of the host forbids it");
 }
 
@@ -151,8 +153,7 @@ static int make_user_namespace(struct spawner_state *state, const struct id_map 
         write_maps(map, sockets[1]);
     }
     close(sockets[1]);
-    r = writer < 0 ? error_errno(err, "cannot fork")
-                   : talk_to_map_writer(state, sockets[0], err);
+    r = writer < 0 ? error_errno(err, "cannot fork") : talk_to_map_writer(state, sockets[0], err);
     close(sockets[0]);
     if (writer > 0)
         while (waitpid(writer, NULL, 0) < 0 && errno == EINTR)
@@ -178,8 +179,8 @@ static int protect_process(struct error *err)
 
 /* ---- /dev/net/tun ---- */
 
-/* The network helper runs as a subordinate id and opens /dev/net/tun, which minimal systems leave to
- * root. Started as root, we put a node of our own in its place, in a mount namespace nobody else
+/* The network helper runs as a subordinate id and opens /dev/net/tun, which minimal systems leave
+ * to root. Started as root, we put a node of our own in its place, in a mount namespace nobody else
  * sees. Every failure leaves things as they were, and the helper says what it misses. */
 static void open_tun_for_helper(void)
 {
@@ -245,7 +246,7 @@ static int collect_proc(struct template *t, struct error *err)
     return 0;
 }
 
-/* A step's procfs is mounted long after this; asking now gives every build the same early answer. */
+/* A step's procfs is mounted long after this; asking now gives every build an early answer. */
 static int check_proc(int result, struct error *err)
 {
     if (result == 0)
@@ -335,9 +336,9 @@ static int collect(struct spawner_state *state, struct template *t, struct error
     if (r < 0)
         return r;
     t->stage = mounts_create("tmpfs", stage_options, 2, MOUNT_ATTR_NOSUID);
-    t->empty = mounts_create("tmpfs", empty_options, 2,
-                             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                 MOUNT_ATTR_NOEXEC);
+    t->empty =
+        mounts_create("tmpfs", empty_options, 2,
+                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (t->stage < 0 || t->empty < 0)
         return error_set(err, EPERM, "cannot mount a tmpfs: %s",
                          strerror(t->stage < 0 ? -t->stage : -t->empty));
@@ -448,8 +449,7 @@ static int copy_image(void)
     return to < 0 ? -errno : steal_fd(&to);
 }
 
-static int execute_copy(struct spawner_state *state, const struct packet *orders,
-                        struct error *err)
+static int execute_copy(struct spawner_state *state, const struct packet *orders, struct error *err)
 {
     char name[] = SPAWNER_ARGV0;
     char again[] = SPAWNER_AGAIN;

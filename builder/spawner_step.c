@@ -101,8 +101,8 @@ int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct
     int r;
 
     kit.dev_fd = mounts_create("tmpfs", dev_options, 2, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    kit.pts_fd = mounts_create("devpts", pts_options, pts_count,
-                               MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    kit.pts_fd =
+        mounts_create("devpts", pts_options, pts_count, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     kit.shm_fd = make_shm(shm_size);
     r = kit.dev_fd < 0 ? kit.dev_fd : kit.pts_fd < 0 ? kit.pts_fd : kit.shm_fd < 0 ? kit.shm_fd : 0;
     if (r == 0)
@@ -333,8 +333,7 @@ static int make_private(struct step *step, struct error *err)
     for (size_t i = 0; i < ETC_COUNT && r == 0; i++) {
         auto_free char *line = i == ETC_HOSTNAME ? str_format("%s\n", texts[i]) : NULL;
         const char *text = line ? line : texts[i];
-        const struct sandbox_mount file = {
-            .mode = 0644, .bytes = text, .byte_count = strlen(text)};
+        const struct sandbox_mount file = {.mode = 0644, .bytes = text, .byte_count = strlen(text)};
 
         r = make_file(step->plan.private_fd, sandbox_etc_names[i], &file);
     }
@@ -432,8 +431,9 @@ static int check_ids(const struct spawner_state *state, const struct sandbox_spe
         fits = spec->groups[i] < state->id_count;
     if (fits)
         return 0;
-    error_set(err, EINVAL, "user %u:%u or one of its groups is not among the ids mapped here, 0 to "
-                           "%ju",
+    error_set(err, EINVAL,
+              "user %u:%u or one of its groups is not among the ids mapped here, 0 to "
+              "%ju",
               spec->uid, spec->gid, (uintmax_t)state->id_count - 1);
     return error_hint(err, "give the account a larger range in /etc/subuid and /etc/subgid");
 }

@@ -1,6 +1,8 @@
 /* guest.c - what a test wants to try from inside a step, as a static program the step can run. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,8 +14,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <netinet/in.h>
-#include <arpa/inet.h>
 #include <unistd.h>
 
 /* guest connect PATH: prints what the peer of a unix socket sends; "@NAME" is abstract. */

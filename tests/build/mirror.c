@@ -1,16 +1,17 @@
 /* mirror.c - the high-level libfuse API over plain *at calls. */
 #define FUSE_USE_VERSION 35
 
-#include "tests/build/mirror.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fuse.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <fuse.h>
+
+#include "tests/build/mirror.h"
 
 /* libfuse's high-level half drops a few bytes per aborted connection; they are not ours. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
@@ -181,12 +182,23 @@ static void *serve(void *argument)
 struct mirror *mirror_serve(const char *directory, int fuse_fd)
 {
     static const struct fuse_operations operations = {
-        .getattr = op_getattr,   .readlink = op_readlink, .mkdir = op_mkdir,
-        .unlink = op_unlink,     .rmdir = op_rmdir,       .symlink = op_symlink,
-        .rename = op_rename,     .chmod = op_chmod,       .chown = op_chown,
-        .truncate = op_truncate, .open = op_open,         .create = op_create,
-        .read = op_read,         .write = op_write,       .release = op_release,
-        .readdir = op_readdir,   .init = op_init,
+        .getattr = op_getattr,
+        .readlink = op_readlink,
+        .mkdir = op_mkdir,
+        .unlink = op_unlink,
+        .rmdir = op_rmdir,
+        .symlink = op_symlink,
+        .rename = op_rename,
+        .chmod = op_chmod,
+        .chown = op_chown,
+        .truncate = op_truncate,
+        .open = op_open,
+        .create = op_create,
+        .read = op_read,
+        .write = op_write,
+        .release = op_release,
+        .readdir = op_readdir,
+        .init = op_init,
     };
     char name[] = "mirror";
     char *argv[] = {name, NULL};

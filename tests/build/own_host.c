@@ -1,6 +1,4 @@
 /* own_host.c - unshare(2), bind mounts, and a pipe for the result. */
-#include "tests/build/own_host.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -14,6 +12,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/str.h"
+#include "tests/build/own_host.h"
 #include "tests/lib/test.h"
 
 static int write_file(const char *path, const char *text)

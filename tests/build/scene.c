@@ -1,6 +1,4 @@
 /* scene.c - directories, pipes and mirrors around one step. */
-#include "tests/build/scene.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,13 +8,14 @@
 
 #include "fs/base/io.h"
 #include "tests/build/mirror.h"
+#include "tests/build/scene.h"
 #include "tests/lib/test.h"
 
-static const char *const applets[] = {"sh",  "cat", "echo", "id",   "ls",  "touch", "sleep",
-                                      "env", "ps",  "grep", "kill", "pwd", "readlink", "stat",
-                                      "mkdir", "mount", "nc", "ip", "dd", "true", "wc", "sort",
-                                      "hostname", "su", "rm", "df", "tr", "cut", "test", "mv",
-                                      "ln", "chown", "ulimit"};
+static const char *const applets[] = {
+    "sh",   "cat",  "echo", "id",       "ls",       "touch", "sleep", "env", "ps",
+    "grep", "kill", "pwd",  "readlink", "stat",     "mkdir", "mount", "nc",  "ip",
+    "dd",   "true", "wc",   "sort",     "hostname", "su",    "rm",    "df",  "tr",
+    "cut",  "test", "mv",   "ln",       "chown",    "ulimit"};
 
 /* The program of a test is its own spawner; this runs before main. */
 __attribute__((constructor)) static void be_the_spawner(int argc, char **argv)

@@ -13,8 +13,8 @@
 
 struct scene {
     struct spawner *spawner;
-    char *root;        /* path of the directory the step sees as "/" */
-    struct str out;    /* what the last step printed, stdout and stderr together */
+    char *root;     /* path of the directory the step sees as "/" */
+    struct str out; /* what the last step printed, stdout and stderr together */
     struct sandbox_result result;
     struct error err;
     char *warning; /* of the last step */

@@ -136,8 +136,7 @@ TEST(sandbox, capabilities_are_the_eleven)
     scene_expect(&s, &(struct sandbox_spec){NONE, .uid = 1000, .gid = 1000}, line,
                  "CapInh:0000000000000000\nCapPrm:0000000000000000\nCapEff:0000000000000000\n"
                  "CapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:0\nSeccomp:2\n");
-    scene_expect(&s,
-                 &(struct sandbox_spec){NONE, .security = SANDBOX_SECURITY_NO_NEW_PRIVILEGES},
+    scene_expect(&s, &(struct sandbox_spec){NONE, .security = SANDBOX_SECURITY_NO_NEW_PRIVILEGES},
                  "grep NoNewPrivs /proc/self/status | tr -d '\\t'", "NoNewPrivs:1\n");
     scene_expect(&s, &(struct sandbox_spec){NONE, .security = SANDBOX_SECURITY_INSECURE},
                  "grep Seccomp: /proc/self/status | tr -d '\\t'; mount -t tmpfs x /mnt && echo ok",
@@ -154,10 +153,10 @@ TEST(sandbox, user_and_groups_are_the_specs)
 
     scene_expect(&s, NULL, "id", "uid=0 gid=0\n");
     scene_expect(&s, NULL, "id -G", "0\n");
-    scene_expect(&s,
-                 &(struct sandbox_spec){NONE, .uid = 1000, .gid = 100, .groups = groups,
-                                        .group_count = 2},
-                 "id -u; id -G", "1000\n100 27 50\n");
+    scene_expect(
+        &s,
+        &(struct sandbox_spec){NONE, .uid = 1000, .gid = 100, .groups = groups, .group_count = 2},
+        "id -u; id -G", "1000\n100 27 50\n");
 }
 
 /* An escaped step is nobody the host knows (R1). */
@@ -188,11 +187,14 @@ TEST(sandbox, the_kernels_controls_are_masked_or_read_only)
 
     check_ok(scene_run(&s, NULL, "echo x > /proc/sys/kernel/core_pattern"));
     check_true(strstr(str_text(&s.out), "Read-only file system") != NULL);
-    check_ok(scene_run(&s, NULL, "test -e /proc/sysrq-trigger || exit 0; "
-                                 "echo h > /proc/sysrq-trigger; exit 1"));
+    check_ok(scene_run(&s, NULL,
+                       "test -e /proc/sysrq-trigger || exit 0; "
+                       "echo h > /proc/sysrq-trigger; exit 1"));
     check_true(s.result.status == 0 || strstr(str_text(&s.out), "Read-only file system"));
-    scene_expect(&s, NULL, "cat /proc/kcore /proc/keys /proc/timer_list /proc/interrupts "
-                          "2>/dev/null; true", "");
+    scene_expect(&s, NULL,
+                 "cat /proc/kcore /proc/keys /proc/timer_list /proc/interrupts "
+                 "2>/dev/null; true",
+                 "");
     scene_expect(&s, NULL, "ls /sys/firmware /proc/acpi 2>/dev/null | grep -v : | tr -d '\\n'", "");
     check_ok(scene_run(&s, NULL, "mkdir /sys/fs/cgroup/x"));
     check_true(s.result.status != 0);
@@ -398,10 +400,11 @@ TEST(sandbox, a_limit_above_our_own_is_named)
     check_ok(getrlimit(RLIMIT_NOFILE, &now));
     test_need("a hard limit", now.rlim_max != RLIM_INFINITY, "open files are not limited");
     more.hard = now.rlim_max + 1;
-    check_fails(scene_run(&s, &(struct sandbox_spec){NONE, .ulimits = &more, .ulimit_count = 1},
-                          "true"),
-                EPERM);
-    check_error(&s.err, EPERM, "cannot set the limit 'nofile' of the step: Operation not permitted");
+    check_fails(
+        scene_run(&s, &(struct sandbox_spec){NONE, .ulimits = &more, .ulimit_count = 1}, "true"),
+        EPERM);
+    check_error(&s.err, EPERM,
+                "cannot set the limit 'nofile' of the step: Operation not permitted");
     check_hint(&s.err, "it is above the limit img itself was started with (ulimit -H)");
 }
 

@@ -108,8 +108,9 @@ TEST(sandbox_hosts, no_new_privileges_is_recognised)
 
     test_need("uidmap", access("/usr/bin/newuidmap", X_OK) == 0, "newuidmap is missing");
     own_host_run_as_user(nothing_covered, open_without_new_privileges, NULL, &out, sizeof(out));
-    check_error(&out.err, EPERM, "newuidmap cannot work: this process may not gain privileges "
-                                 "(no_new_privs)");
+    check_error(&out.err, EPERM,
+                "newuidmap cannot work: this process may not gain privileges "
+                "(no_new_privs)");
 }
 
 /* R2: a helper that claims success without doing anything. */

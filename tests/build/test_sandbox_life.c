@@ -86,8 +86,7 @@ static _Noreturn void be_img(struct scene *s, struct shared *shared, const char 
     char *argv[] = {(char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c",
                     (char *)(uintptr_t)line, NULL};
     char *env[] = {(char *)(uintptr_t) "PATH=/bin", NULL};
-    const struct sandbox_spec spec = {
-        .argv = argv, .env = env, .network = SANDBOX_NETWORK_NONE};
+    const struct sandbox_spec spec = {.argv = argv, .env = env, .network = SANDBOX_NETWORK_NONE};
     struct spawner *sp;
     struct sandbox *box;
     struct error err;
@@ -117,8 +116,8 @@ TEST(sandbox_life, kill_of_img_leaves_no_process_and_no_mount)
     auto_scene struct scene s = scene_new(NULL);
     struct shared *shared = share();
     auto_free char *marker = str_format("sleep %d", 100000 + getpid());
-    auto_free char *line = str_format("trap '' TERM HUP INT; setsid %s & (setsid %s &) ; %s",
-                                      marker, marker, marker);
+    auto_free char *line =
+        str_format("trap '' TERM HUP INT; setsid %s & (setsid %s &) ; %s", marker, marker, marker);
     auto_str struct str mounts = {0};
     pid_t img;
 
@@ -156,8 +155,8 @@ TEST(sandbox_life, a_dead_spawner_takes_the_step_along_and_is_reported)
     auto_free char *seconds = str_format("%d", 200000 + getpid());
     auto_free char *marker = str_format("sleep %s", seconds);
     char *argv[] = {(char *)(uintptr_t) "/bin/sleep", seconds, NULL};
-    const struct sandbox_spec spec = {.argv = argv, .network = SANDBOX_NETWORK_NONE,
-                                      .env = (char *[]){NULL}};
+    const struct sandbox_spec spec = {
+        .argv = argv, .network = SANDBOX_NETWORK_NONE, .env = (char *[]){NULL}};
     struct sandbox *box = NULL;
     struct mirror *m;
 
@@ -179,8 +178,7 @@ TEST(sandbox_life, after_the_wait_nothing_of_the_step_runs)
 {
     auto_scene struct scene s = scene_new(NULL);
     auto_free char *marker = str_format("sleep %d", 300000 + getpid());
-    auto_free char *line =
-        str_format("for i in 1 2 3 4 5; do setsid %s & done; true", marker);
+    auto_free char *line = str_format("for i in 1 2 3 4 5; do setsid %s & done; true", marker);
 
     for (int i = 0; i < 20; i++) {
         check_ok(scene_run(&s, NULL, line));
@@ -261,8 +259,7 @@ static void *run_steps(void *argument)
                                           i);
         auto_free char *expected = str_format("1\n%d\nConnection refused\n", i);
 
-        if (scene_run(&w->scene, NULL, line) < 0 ||
-            strcmp(str_text(&w->scene.out), expected) != 0)
+        if (scene_run(&w->scene, NULL, line) < 0 || strcmp(str_text(&w->scene.out), expected) != 0)
             w->failed++;
     }
     return NULL;

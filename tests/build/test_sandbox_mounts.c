@@ -36,8 +36,12 @@ TEST(sandbox_mounts, a_part_of_a_tree_is_mounted)
 {
     struct sandbox_mount mounts[] = {
         {.kind = SANDBOX_MOUNT_TREE, .target = "/mnt", .tree = 1, .source = "/tmp/a"},
-        {.kind = SANDBOX_MOUNT_TREE, .target = "/etc/one", .tree = 1, .source = "tmp/a/f",
-         .source_is_file = true, .read_only = true},
+        {.kind = SANDBOX_MOUNT_TREE,
+         .target = "/etc/one",
+         .tree = 1,
+         .source = "tmp/a/f",
+         .source_is_file = true,
+         .read_only = true},
     };
     auto_scene struct scene s = scene_new(NULL);
 
@@ -56,8 +60,8 @@ TEST(sandbox_mounts, a_part_of_a_tree_is_mounted)
 /* R22, CVE-2024-1753: "..", absolute links and loops in a source stay inside its tree. */
 TEST(sandbox_mounts, a_source_never_leaves_its_tree)
 {
-    struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_TREE, .target = "/mnt", .tree = 1,
-                                  .source = "/tmp/up"};
+    struct sandbox_mount mount = {
+        .kind = SANDBOX_MOUNT_TREE, .target = "/mnt", .tree = 1, .source = "/tmp/up"};
     auto_scene struct scene s = scene_new(NULL);
 
     scene_link(&s, "/", "tmp/up");
@@ -66,8 +70,7 @@ TEST(sandbox_mounts, a_source_never_leaves_its_tree)
     expect(&s, &mount, 1, "ls -d /mnt/bin/busybox", "/mnt/bin/busybox\n");
     mount.source = "/none";
     check_fails(run(&s, &mount, 1, "true"), ENOENT);
-    check_error(&s.err, ENOENT,
-                "cannot use the source of mount '/mnt': No such file or directory");
+    check_error(&s.err, ENOENT, "cannot use the source of mount '/mnt': No such file or directory");
     scene_link(&s, "loop", "tmp/loop");
     mount.source = "/tmp/loop";
     check_fails(run(&s, &mount, 1, "true"), ELOOP);
@@ -96,8 +99,9 @@ TEST(sandbox_mounts, a_tmpfs_has_its_size_and_mode)
     struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_TMPFS, .target = "/mnt", .size = 1 << 20};
     auto_scene struct scene s = scene_new(NULL);
 
-    expect(&s, &mount, 1, "stat -c %a /mnt; dd if=/dev/zero of=/mnt/x bs=1M count=2 2>/dev/null; "
-                          "stat -c %s /mnt/x",
+    expect(&s, &mount, 1,
+           "stat -c %a /mnt; dd if=/dev/zero of=/mnt/x bs=1M count=2 2>/dev/null; "
+           "stat -c %s /mnt/x",
            "1777\n1048576\n");
     mount.mode = 0750;
     mount.read_only = true;
@@ -108,12 +112,20 @@ TEST(sandbox_mounts, a_tmpfs_has_its_size_and_mode)
 /* R55: a secret is in memory alone, readable by whom it is meant for. */
 TEST(sandbox_mounts, a_secret_is_a_file_of_its_owner)
 {
-    const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_FILE, .target = "/etc/hidden",
-                                        .bytes = "a\0b\n", .byte_count = 4, .mode = 0400,
-                                        .uid = 1000, .gid = 1000, .read_only = true};
+    const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_FILE,
+                                        .target = "/etc/hidden",
+                                        .bytes = "a\0b\n",
+                                        .byte_count = 4,
+                                        .mode = 0400,
+                                        .uid = 1000,
+                                        .gid = 1000,
+                                        .read_only = true};
     auto_scene struct scene s = scene_new(NULL);
-    struct sandbox_spec spec = {.network = SANDBOX_NETWORK_NONE, .mounts = &mount,
-                                .mount_count = 1, .uid = 1000, .gid = 1000};
+    struct sandbox_spec spec = {.network = SANDBOX_NETWORK_NONE,
+                                .mounts = &mount,
+                                .mount_count = 1,
+                                .uid = 1000,
+                                .gid = 1000};
 
     scene_file(&s, "etc/hidden", 0644, "");
     scene_expect(&s, &spec, "stat -c '%u %g %a %s' /etc/hidden; cat /etc/hidden | tr '\\0' _",
@@ -131,7 +143,10 @@ TEST(sandbox_mounts, mounts_nest_and_a_tmpfs_makes_their_places)
     const struct sandbox_mount mounts[] = {
         {.kind = SANDBOX_MOUNT_TMPFS, .target = "/mnt"},
         {.kind = SANDBOX_MOUNT_TREE, .target = "/mnt/a/b/c", .tree = 1, .source = "/etc"},
-        {.kind = SANDBOX_MOUNT_FILE, .target = "/mnt/a/key", .bytes = "k", .byte_count = 1,
+        {.kind = SANDBOX_MOUNT_FILE,
+         .target = "/mnt/a/key",
+         .bytes = "k",
+         .byte_count = 1,
          .mode = 0444},
         {.kind = SANDBOX_MOUNT_TMPFS, .target = "/dev/shm"},
     };
@@ -146,11 +161,11 @@ TEST(sandbox_mounts, a_socket_is_answered_by_the_caller)
 {
     char *const argv[] = {(char *)(uintptr_t) "/bin/guest", (char *)(uintptr_t) "connect",
                           (char *)(uintptr_t) "/etc/agent", NULL};
-    const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_SOCKET, .target = "/etc/agent",
-                                        .mode = 0600};
+    const struct sandbox_mount mount = {
+        .kind = SANDBOX_MOUNT_SOCKET, .target = "/etc/agent", .mode = 0600};
     auto_scene struct scene s = scene_new(NULL);
-    const struct sandbox_spec spec = {.network = SANDBOX_NETWORK_NONE, .argv = argv,
-                                      .mounts = &mount, .mount_count = 1};
+    const struct sandbox_spec spec = {
+        .network = SANDBOX_NETWORK_NONE, .argv = argv, .mounts = &mount, .mount_count = 1};
     auto_sandbox struct sandbox *box = NULL;
     auto_mirror struct mirror *m = NULL;
     auto_close int listening = -1;
@@ -194,9 +209,8 @@ TEST(sandbox_mounts, the_root_can_be_read_only)
 {
     auto_scene struct scene s = scene_new(NULL);
 
-    check_ok(scene_run(&s,
-                       &(struct sandbox_spec){.network = SANDBOX_NETWORK_NONE,
-                                              .root_read_only = true},
-                       "touch /x"));
+    check_ok(scene_run(
+        &s, &(struct sandbox_spec){.network = SANDBOX_NETWORK_NONE, .root_read_only = true},
+        "touch /x"));
     check_true(strstr(str_text(&s.out), "Read-only file system") != NULL);
 }

@@ -34,8 +34,7 @@ static void need_tun(void)
 /* A listener of the host on its loopback; returns the port. */
 static int listen_on_loopback(char *port, size_t size)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -82,9 +81,10 @@ TEST(sandbox_network, the_default_network_has_a_way_out)
         if (access(programs[i], X_OK) < 0)
             continue;
         s = scene_new(&options);
-        scene_expect(&s, &standard, "ip -o -4 addr show tap0 | grep -o '10[0-9./]*' | head -n1; "
-                                    "ip route | grep -o 'default via [0-9.]*'; "
-                                    "grep nameserver /etc/resolv.conf",
+        scene_expect(&s, &standard,
+                     "ip -o -4 addr show tap0 | grep -o '10[0-9./]*' | head -n1; "
+                     "ip route | grep -o 'default via [0-9.]*'; "
+                     "grep nameserver /etc/resolv.conf",
                      "10.0.2.100/24\ndefault via 10.0.2.2\nnameserver 10.0.2.3\n");
         scene_release(&s);
         check_ok(io_remove_tree(test_dir_fd(), "root"));
@@ -120,8 +120,8 @@ TEST(sandbox_network, a_dead_helper_is_replaced)
 
     need_tun();
     scene_expect(&s, &standard, "ip -o link | grep -c tap0", "1\n");
-    children = str_format("/proc/%d/task/%d/children", spawner_pid(s.spawner),
-                          spawner_pid(s.spawner));
+    children =
+        str_format("/proc/%d/task/%d/children", spawner_pid(s.spawner), spawner_pid(s.spawner));
     check_ok(io_read_file(AT_FDCWD, children, 4096, &text, &test_err));
     for (char *save = NULL, *word = strtok_r(text.data, " ", &save); word;
          word = strtok_r(NULL, " ", &save))

@@ -89,8 +89,8 @@ static const char *choose(const char *map)
     if (!id_ranges_choose(&available, &chosen))
         return "none";
     check_int(chosen.count, 1);
-    (void)snprintf(text, sizeof(text), "%u %u %u", chosen.items[0].inside,
-                   chosen.items[0].outside, chosen.items[0].count);
+    (void)snprintf(text, sizeof(text), "%u %u %u", chosen.items[0].inside, chosen.items[0].outside,
+                   chosen.items[0].count);
     return text;
 }
 

@@ -16,8 +16,13 @@ static char *const env[] = {(char *)(uintptr_t) "PATH=/bin", NULL};
 static const gid_t groups[] = {4, 27, 65535};
 static const struct sandbox_mount mounts[] = {
     {.kind = SANDBOX_MOUNT_TREE, .target = "/src", .tree = 1, .source = "/a", .read_only = true},
-    {.kind = SANDBOX_MOUNT_FILE, .target = "/run/secrets/x", .bytes = "a\0b", .byte_count = 3,
-     .mode = 0400, .uid = 5, .gid = 6},
+    {.kind = SANDBOX_MOUNT_FILE,
+     .target = "/run/secrets/x",
+     .bytes = "a\0b",
+     .byte_count = 3,
+     .mode = 0400,
+     .uid = 5,
+     .gid = 6},
     {.kind = SANDBOX_MOUNT_TMPFS, .target = "/t", .size = UINT64_C(1) << 40},
 };
 static const struct sandbox_ulimit ulimits[] = {

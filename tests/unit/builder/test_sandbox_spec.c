@@ -23,8 +23,7 @@ static const char *mountpoints(const struct sandbox_mount *mounts, size_t count)
     return str_text(&out);
 }
 
-#define ALWAYS                                                                                     \
-    "0 /proc/\n0 /dev/\n0 /sys/\n0 /etc/resolv.conf\n0 /etc/hosts\n0 /etc/hostname\n"
+#define ALWAYS "0 /proc/\n0 /dev/\n0 /sys/\n0 /etc/resolv.conf\n0 /etc/hosts\n0 /etc/hostname\n"
 
 TEST(sandbox_spec, every_step_needs_the_same_six)
 {
@@ -35,7 +34,10 @@ TEST(sandbox_spec, each_mount_adds_its_target)
 {
     const struct sandbox_mount mounts[] = {
         {.kind = SANDBOX_MOUNT_TREE, .target = "/src", .tree = 1},
-        {.kind = SANDBOX_MOUNT_TREE, .target = "/go.mod", .tree = 1, .source = "/go.mod",
+        {.kind = SANDBOX_MOUNT_TREE,
+         .target = "/go.mod",
+         .tree = 1,
+         .source = "/go.mod",
          .source_is_file = true},
         {.kind = SANDBOX_MOUNT_FILE, .target = "/run/secrets/x"},
         {.kind = SANDBOX_MOUNT_SOCKET, .target = "/run/agent"},
@@ -103,11 +105,12 @@ TEST(sandbox_spec, unknown_modes_are_refused)
             "unknown security mode 3");
     refused(&(struct sandbox_spec){.argv = argv, .network = (enum sandbox_network)9}, EINVAL,
             "unknown network mode 9");
-    refused(&(struct sandbox_spec){.argv = argv,
-                                   .mounts = &(struct sandbox_mount){
-                                       .kind = (enum sandbox_mount_kind)7, .target = "/x"},
-                                   .mount_count = 1},
-            EINVAL, "mount '/x' is of unknown kind 7");
+    refused(
+        &(struct sandbox_spec){
+            .argv = argv,
+            .mounts = &(struct sandbox_mount){.kind = (enum sandbox_mount_kind)7, .target = "/x"},
+            .mount_count = 1},
+        EINVAL, "mount '/x' is of unknown kind 7");
 }
 
 TEST(sandbox_spec, a_step_without_a_command_or_with_too_much_is_refused)
@@ -120,8 +123,9 @@ TEST(sandbox_spec, a_step_without_a_command_or_with_too_much_is_refused)
     refused(&(struct sandbox_spec){.argv = argv, .tree_count = 65}, E2BIG,
             "a step can use 64 trees, not 65");
     refused(&(struct sandbox_spec){.argv = argv,
-                                   .mounts = &(struct sandbox_mount){
-                                       .kind = SANDBOX_MOUNT_TREE, .target = "/x", .tree = 1},
+                                   .mounts = &(struct sandbox_mount){.kind = SANDBOX_MOUNT_TREE,
+                                                                     .target = "/x",
+                                                                     .tree = 1},
                                    .mount_count = 1},
             EINVAL, "mount '/x' names tree 1 of 1");
 }

@@ -7,7 +7,6 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,6 +15,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <seccomp.h>
 
 #include "builder/seccomp.h"
 #include "builder/seccomp_table.h"
@@ -129,8 +130,8 @@ TEST(seccomp, each_number_is_judged_as_its_table_says)
         for (size_t i = 0; i < sizeof(seccomp_allowed) / sizeof(seccomp_allowed[0]); i++)
             if (name && strcmp(name, seccomp_allowed[i]) == 0)
                 expected = SECCOMP_RET_ALLOW;
-        for (size_t i = 0;
-             i < sizeof(seccomp_allowed_numbers) / sizeof(seccomp_allowed_numbers[0]); i++)
+        for (size_t i = 0; i < sizeof(seccomp_allowed_numbers) / sizeof(seccomp_allowed_numbers[0]);
+             i++)
             if (number == seccomp_allowed_numbers[i])
                 expected = SECCOMP_RET_ALLOW;
         for (size_t i = 0; i < sizeof(seccomp_refused) / sizeof(seccomp_refused[0]); i++)
@@ -144,8 +145,9 @@ TEST(seccomp, each_number_is_judged_as_its_table_says)
 
 TEST(seccomp, calls_that_escape_are_refused)
 {
-    static const char *const names[] = {"mount", "unshare", "setns", "pivot_root", "bpf",
-                                        "keyctl", "userfaultfd", "open_by_handle_at", "fsopen"};
+    static const char *const names[] = {"mount", "unshare", "setns",       "pivot_root",
+                                        "bpf",   "keyctl",  "userfaultfd", "open_by_handle_at",
+                                        "fsopen"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         check_int(judge(number_of(names[i]), 0, 0), REFUSE(EPERM));
@@ -199,15 +201,15 @@ TEST(seccomp, clone_makes_processes_and_threads_but_no_namespace)
 {
     int number = number_of("clone");
 
-    check_int(judge(number, 0, 0x11), SECCOMP_RET_ALLOW);       /* fork */
-    check_int(judge(number, 0, 0x3d0f00), SECCOMP_RET_ALLOW);   /* pthread_create */
-    check_int(judge(number, 0, 0x1200011), SECCOMP_RET_ALLOW);  /* with a pidfd: Go */
-    check_int(judge(number, 0, 0x4111), SECCOMP_RET_ALLOW);     /* vfork */
+    check_int(judge(number, 0, 0x11), SECCOMP_RET_ALLOW);      /* fork */
+    check_int(judge(number, 0, 0x3d0f00), SECCOMP_RET_ALLOW);  /* pthread_create */
+    check_int(judge(number, 0, 0x1200011), SECCOMP_RET_ALLOW); /* with a pidfd: Go */
+    check_int(judge(number, 0, 0x4111), SECCOMP_RET_ALLOW);    /* vfork */
     for (unsigned bit = 0; bit < 32; bit++) {
         uint32_t flag = 1u << bit;
         bool is_namespace = flag == CLONE_NEWNS || flag == CLONE_NEWCGROUP ||
-                            flag == CLONE_NEWUTS || flag == CLONE_NEWIPC ||
-                            flag == CLONE_NEWUSER || flag == CLONE_NEWPID || flag == CLONE_NEWNET;
+                            flag == CLONE_NEWUTS || flag == CLONE_NEWIPC || flag == CLONE_NEWUSER ||
+                            flag == CLONE_NEWPID || flag == CLONE_NEWNET;
 
         check_int(judge(number, 0, flag | 0x11), is_namespace ? REFUSE(EPERM) : SECCOMP_RET_ALLOW);
         check_int(judge(number, 0, UINT64_C(1) << 32 | flag),
