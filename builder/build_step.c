@@ -1,5 +1,6 @@
 /* build_step.c - RUN: a view, a sandbox on it, its output, and the layer its journal gives. */
 #include <errno.h>
+#include <signal.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -320,6 +321,9 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     else
         error_set(err, EPROTO, "process %s did not complete successfully: exit code: %d",
                   str_text(&quoted), result->status);
+    if (result->signal == SIGSYS)
+        error_hint(err, "it made a system call of another architecture (32-bit or x32), which "
+                        "steps may not");
     if (size > 0) {
         for (const char *line = tail + s->tail.size - size; *line != '\0';) {
             size_t length = strcspn(line, "\n");

@@ -133,6 +133,24 @@ TEST(sandbox_hosts, a_helper_that_lies_is_found_out)
     check_true(strstr(out.err.text, "uid_map' is not the map that was asked for") != NULL);
 }
 
+/* Set-user-id does nothing in a namespace without the host's root, so the real one fails there. */
+TEST(sandbox_hosts, a_helper_that_refuses_is_quoted)
+{
+    auto_free char *path = str_format("%s/subuid", test_dir());
+    const struct own_host_cover covers[] = {
+        {"/etc/subuid", path}, {"/etc/subgid", path}, {NULL, NULL}};
+    const char text[] = "4321:100000:65536\n";
+    auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    struct outcome out = {0};
+
+    test_need("uidmap", access("/usr/bin/newuidmap", X_OK) == 0, "newuidmap is missing");
+    check_ok(io_write_full(fd, text, strlen(text)));
+    own_host_run_as_user(covers, open_default, NULL, &out, sizeof(out));
+    check_int(out.result, -EPERM);
+    check_true(strstr(out.err.text, "newuidmap' refused the id map: newuidmap: ") != NULL);
+    check_true(strstr(out.err.hint, "it must be setuid root") == out.err.hint);
+}
+
 TEST(sandbox_hosts, a_missing_fuse_device_is_named)
 {
     static const struct own_host_cover covers[] = {{"/dev/fuse", OWN_HOST_NOTHING}, {NULL, NULL}};
