@@ -28,7 +28,7 @@
 #define NONE 0u                    /* no inode, no name, no cookie */
 #define INODE_COUNT_MAX (1u << 24) /* 3 GiB of tables; eight times what a layer may hold */
 #define NAME_COUNT_MAX (1u << 25)
-#define COOKIE_BASE (1u << 30)     /* see union_dir.c */
+#define COOKIE_BASE (1u << 30) /* see union_dir.c */
 
 /* One directory of one layer; merged directories have several, the topmost first. */
 struct dir_run {

@@ -19,10 +19,10 @@ struct store;
 struct view;
 
 struct view_options {
-    const char *label;   /* names the view in messages: "step 3", an image; copied */
-    bool read_only;      /* every change is -EROFS */
-    bool allow_devices;  /* mknod of devices is recorded as data */
-    bool squash;         /* attributes show every owner as squash_uid:squash_gid; truth is kept */
+    const char *label;  /* names the view in messages: "step 3", an image; copied */
+    bool read_only;     /* every change is -EROFS */
+    bool allow_devices; /* mknod of devices is recorded as data */
+    bool squash;        /* attributes show every owner as squash_uid:squash_gid; truth is kept */
     uint32_t squash_uid;
     uint32_t squash_gid;
     uint64_t segment_size_max; /* 0: as much as the disk holds; else -ENOSPC beyond it */
@@ -64,9 +64,9 @@ int view_remove_tree(struct view *v, uint64_t parent, const char *name); /* rm -
 enum change_kind { CHANGE_ADD = 1, CHANGE_MODIFY, CHANGE_DELETE };
 struct change {
     enum change_kind kind;
-    char *path; /* relative, owned by the list */
-    uint64_t ino; /* ADD, MODIFY */
-    bool opaque;  /* directory that replaces a lower one */
+    char *path;    /* relative, owned by the list */
+    uint64_t ino;  /* ADD, MODIFY */
+    bool opaque;   /* directory that replaces a lower one */
     char *link_to; /* ADD, MODIFY: path of the first name of this hard-linked file, or NULL */
 };
 struct change_list {
@@ -80,7 +80,7 @@ DEFINE_CLEANUP_VALUE(change_list_release, struct change_list)
 #define auto_change_list CLEANUP(change_list_release)
 
 struct view_sealed {
-    int64_t layer;       /* new row in the store; 0 when nothing changed */
+    int64_t layer; /* new row in the store; 0 when nothing changed */
     size_t change_count;
     uint64_t data_bytes; /* new bytes in the segment */
 };
