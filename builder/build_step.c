@@ -1,7 +1,7 @@
 /* build_step.c - RUN: a view, a sandbox on it, its output, and the layer its journal gives. */
 #include <errno.h>
-#include <signal.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
