@@ -1,12 +1,11 @@
 /* build_mount.c - opens, serves and finishes the mounts of one RUN. */
-#include "builder/build_mount.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/build_mount.h"
 #include "builder/copy.h"
 #include "builder/selection.h"
 #include "fs/mount.h"
@@ -239,8 +238,7 @@ static int compare_caches(const void *a, const void *b)
 {
     const struct step_mount *left = *(struct step_mount *const *)a;
     const struct step_mount *right = *(struct step_mount *const *)b;
-    int order =
-        memcmp(left->cache_id.bytes, right->cache_id.bytes, sizeof(left->cache_id.bytes));
+    int order = memcmp(left->cache_id.bytes, right->cache_id.bytes, sizeof(left->cache_id.bytes));
 
     return order != 0 ? order : left < right ? -1 : left > right;
 }
@@ -445,9 +443,8 @@ static int keep_cache(struct step_mounts *m, struct step_mount *item, struct err
 {
     struct store *store = m->stage->build->options->store;
     auto_cache_mount_row struct cache_mount_row row = {0};
-    auto_free char *description =
-        str_format("cache mount %s from %s", item->spec->id == NULL ? "" : item->spec->id,
-                   item->target);
+    auto_free char *description = str_format(
+        "cache mount %s from %s", item->spec->id == NULL ? "" : item->spec->id, item->target);
     const struct seal_options seal = {.mtime_max_ns = INT64_MAX};
     struct view_sealed sealed;
     int r = store_cache_mount_get(store, &item->cache_id, &row, err);
