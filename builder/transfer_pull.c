@@ -151,6 +151,8 @@ static int pull_layer(void *arg, struct error *err)
 
     if (!find_layer(l)) {
         r = fetch_layer(l, err);
+        if (r < 0 && strstr(err->text, l->name) != NULL)
+            return r; /* it is named already */
         if (r < 0)
             return error_wrap(err, "layer %s", l->name);
     } else {
