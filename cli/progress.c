@@ -19,6 +19,25 @@ static void emit(struct progress *p, const struct progress_event *event)
     pthread_mutex_unlock(&r->lock);
 }
 
+void progress_line(struct str *out, const char *line, size_t size)
+{
+    const char *end = line + size;
+    const char *start;
+
+    while (end > line && end[-1] == '\r')
+        end--;
+    start = memrchr(line, '\r', (size_t)(end - line));
+    for (line = start == NULL ? line : start + 1; line < end;) {
+        const char *tab = memchr(line, '\t', (size_t)(end - line));
+        const char *stop = tab == NULL ? end : tab;
+
+        str_add_escaped(out, line, (size_t)(stop - line));
+        if (tab != NULL)
+            str_add_char(out, '\t');
+        line = stop + (tab != NULL);
+    }
+}
+
 /* A terminal that can move its cursor. */
 static bool is_live(void)
 {

@@ -89,9 +89,7 @@ static void print_line(struct plain *p, const struct vertex *v, uint64_t time_ns
 {
     auto_str struct str text = {0};
 
-    if (size > 0 && line[size - 1] == '\r')
-        size--;
-    str_add_escaped(&text, line, size);
+    progress_line(&text, line, size);
     turn_to(p, v);
     fprintf(stderr, "#%u %.3f %s\n", v->number, seconds(v->started_ns, time_ns), str_text(&text));
 }

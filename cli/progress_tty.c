@@ -287,7 +287,9 @@ static void keep_line(struct tty_vertex *v, const char *line, size_t size)
 {
     auto_str struct str text = {0};
 
-    str_add_escaped(&text, line, size > 0 && line[size - 1] == '\r' ? size - 1 : size);
+    progress_line(&text, line, size);
+    for (char *c = text.data; c != NULL && *c != '\0'; c++)
+        *c = *c == '\t' ? ' ' : *c; /* a tab's width depends on where it stands */
     if (v->log.count == LOG_LINES_MAX) {
         free(v->log.items[0]);
         memmove(v->log.items, v->log.items + 1, (LOG_LINES_MAX - 1) * sizeof(*v->log.items));
