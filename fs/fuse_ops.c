@@ -135,9 +135,11 @@ static void reply_attr(fuse_req_t req, int r, const struct union_attr *attr)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     const struct fuse_face *f = userdata;
+    /* And what fuse_shim_writev adds. Listings always carry attributes: left to choose
+     * (READDIRPLUS_AUTO), the kernel asks for them only at the beginning of a directory, and then
+     * looks up every name that is behind. */
     unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
-                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
-                    FUSE_CAP_EXPLICIT_INVAL_DATA; /* and what fuse_shim_writev adds */
+                    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
 
     /* Lists imply that the kernel checks permissions, and that inheriting them is ours. On a host
      * mount the caller, who may be none of the image's owners, shall see everything. */

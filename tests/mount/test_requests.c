@@ -228,7 +228,57 @@ IN_MOUNT(list_twice)
 }
 /* One for the names with their attributes, one that finds the end; then they are known. Reading a
  * directory may have moved its time of access, so that is asked for once more. */
-COSTS(a_listing_is_asked_for_once, list_twice, "GETATTR 1, READDIR 1, READDIRPLUS 1")
+COSTS(a_listing_is_asked_for_once, list_twice, "GETATTR 1, READDIRPLUS 2")
+
+IN_MOUNT(make_long_directory)
+{
+    char name[32];
+
+    if (mkdir("long", 0755) < 0)
+        return 1;
+    for (int i = 0; i < 2000; i++) {
+        (void)snprintf(name, sizeof(name), "long/%d", i);
+        if (close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)) < 0)
+            return 1;
+    }
+    return 0;
+}
+
+IN_MOUNT(look_at_long_directory)
+{
+    struct dirent *entry;
+    struct stat st;
+    DIR *dir = opendir("long");
+    char *names[2002];
+    size_t count = 0;
+
+    while (dir && count < 2002 && (entry = readdir(dir)))
+        names[count++] = strdup(entry->d_name);
+    for (size_t i = 0; i < count; i++)
+        if (fstatat(dirfd(dir), names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return 1;
+    return count != 2002 || closedir(dir) < 0;
+}
+
+/* Names far behind in a listing have been told with their attributes too. */
+TEST(requests, a_listed_directory_has_no_name_left_to_look_up)
+{
+    auto_rig struct rig *r = rig_new();
+    struct meter m;
+    int64_t layer;
+    uint64_t listings;
+
+    start(&m, r, NULL);
+    (void)cost(&m, make_long_directory);
+    layer = rig_seal(r);
+    m = (struct meter){.rig = r};
+    rig_mount(r, &layer, 1, NULL);
+    (void)cost(&m, look_at_long_directory);
+    check_int(rig_count(r, FUSE_LOOKUP), 1); /* of the directory */
+    listings = rig_count(r, FUSE_READDIRPLUS);
+    check_true(listings > 1 && listings < 20);
+    rig_unmount(r);
+}
 
 IN_MOUNT(change_mode)
 {

@@ -129,9 +129,9 @@ static void wire_is_over(struct wire *w)
 TEST(serve, init_asks_for_what_makes_the_kernel_ask_little)
 {
     static const uint32_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
-                                   FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
-                                   FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_MAX_PAGES |
-                                   FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | KILLPRIV_V2;
+                                   FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |
+                                   FUSE_DONT_MASK | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS |
+                                   FUSE_EXPLICIT_INVAL_DATA | KILLPRIV_V2;
     struct mount_options options = {0};
     struct fuse_init_out out;
     struct wire w;
