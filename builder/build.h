@@ -30,6 +30,11 @@ struct build_secret {
     size_t size;
 };
 
+struct build_ssh {
+    const char *id;
+    const char *socket; /* of an agent */
+};
+
 struct build_options {
     struct store *store;
     struct registries *registries;
@@ -50,6 +55,8 @@ struct build_options {
     const struct strv *no_cache_stages; /* stages built anew, or NULL */
     const struct build_secret *secrets;
     size_t secret_count;
+    const struct build_ssh *ssh;
+    size_t ssh_count;
     const struct strv *extra_hosts;     /* "name:ip" lines for /etc/hosts */
     const struct platform *platform;    /* NULL: the host's */
     bool no_cache;

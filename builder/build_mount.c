@@ -8,6 +8,7 @@
 #include "builder/build_mount.h"
 #include "builder/copy.h"
 #include "builder/selection.h"
+#include "builder/ssh.h"
 #include "fs/mount.h"
 #include "fs/store.h"
 #include "fs/view.h"
@@ -37,8 +38,6 @@ static int check(const struct step_mount *m, struct error *err)
 {
     const struct run_mount *spec = m->spec;
 
-    if (spec->type == RUN_MOUNT_SSH)
-        return error_set(err, ENOTSUP, "RUN --mount=type=ssh is not supported");
     if (m->target != NULL && strcmp(m->target, "/") == 0)
         return error_set(err, EINVAL, "invalid mount target \"/\"");
     if (spec->type == RUN_MOUNT_CACHE && spec->from != NULL)
@@ -125,20 +124,55 @@ static int secret_key(struct step_mounts *m, struct step_mount *item, struct key
     return 0;
 }
 
+static int ssh_key(const struct step_mounts *m, struct step_mount *item, struct key *key,
+                   struct error *err)
+{
+    const struct build_options *o = m->stage->build->options;
+    const struct run_mount *spec = item->spec;
+
+    key_text(key, "mount-ssh", spec->id);
+    key_number(key, "mount-mode", spec->mode);
+    key_number(key, "mount-uid", spec->uid);
+    key_number(key, "mount-gid", spec->gid);
+    for (size_t i = 0; i < o->ssh_count; i++)
+        if (strcmp(o->ssh[i].id, spec->id) == 0)
+            item->agent = o->ssh[i].socket;
+    if (item->agent != NULL || !spec->is_required)
+        return 0;
+    error_set(err, ENOENT, "ssh agent %s: not found", spec->id);
+    return error_hint(err, "give it with --ssh %s", spec->id);
+}
+
+/* The script is a mount like others, but for the key, which holds its text. */
+static void add_script(struct step_mounts *m)
+{
+    struct step_mount *item = &m->items[m->count++];
+
+    m->script_mount = (struct run_mount){.type = RUN_MOUNT_BIND, .is_read_only = true};
+    item->spec = &m->script_mount;
+    item->target = mem_strdup(SANDBOX_PIPES);
+    item->lock_fd = -1;
+}
+
 int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
                     struct key *key, struct error *err)
 {
+    size_t agents = 0;
     int r = 0;
 
     m->stage = stage;
     m->run = run;
-    m->items = mem_alloc((run->mounts.count + 1) * sizeof(*m->items));
+    m->items = mem_alloc((run->mounts.count + 2) * sizeof(*m->items));
+    if (m->script != NULL)
+        add_script(m);
     for (size_t i = 0; r == 0 && i < run->mounts.count; i++) {
-        struct step_mount *item = &m->items[m->count++];
+        struct step_mount *item = &m->items[m->count++]; /* behind the script's */
 
         item->spec = &run->mounts.items[i];
         item->lock_fd = -1;
         item->target = target_of(stage, item->spec);
+        if (item->spec->type == RUN_MOUNT_SSH && item->target == NULL)
+            item->target = str_format("/run/buildkit/ssh_agent.%zu", agents++);
         r = check(item, err);
         if (r < 0)
             return r;
@@ -149,6 +183,8 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
             r = bind_key(m, item->spec, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
             r = secret_key(m, item, key, err);
+        else if (item->spec->type == RUN_MOUNT_SSH)
+            r = ssh_key(m, item, key, err);
     }
     return r;
 }
@@ -174,6 +210,20 @@ static int open_context_bind(struct step_mounts *m, struct step_mount *item, str
     return r;
 }
 
+static int open_script(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    const struct build *b = m->stage->build;
+    const struct view_options options = {.label = "a script"};
+    const struct chmod executable = {.is_octal = true, .octal = 0755};
+    const struct copy_options copy = {
+        .destination = "/", .chmod = &executable, .now_ns = b->now_ns};
+    int r = view_open(b->options->store, NULL, 0, &options, &item->view, err);
+
+    item->source = mem_strdup("/");
+    return r < 0 ? r
+                 : copy_text(item->view, m->script_name, m->script, strlen(m->script), &copy, err);
+}
+
 static int open_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     auto_stage_state struct stage_state owned = {0};
@@ -182,6 +232,8 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
     struct union_attr attr;
     int r;
 
+    if (item->spec == &m->script_mount)
+        return open_script(m, item, err);
     if (item->spec->from == NULL)
         return open_context_bind(m, item, err);
     r = from_state(m->stage, item->spec->from, &owned, &state, err);
@@ -333,6 +385,26 @@ static void add_secret(struct step_mounts *m, const struct step_mount *item)
     };
 }
 
+static void add_ssh(struct step_mounts *m, struct step_mount *item)
+{
+    bool is_first = true;
+
+    if (item->agent == NULL)
+        return;
+    for (const struct step_mount *before = m->items; before < item; before++)
+        is_first = is_first && before->agent == NULL;
+    if (is_first)
+        strv_addf(&m->env, "SSH_AUTH_SOCK=%s", item->target);
+    item->spec_index = m->spec_count;
+    m->specs[m->spec_count++] = (struct sandbox_mount){
+        .kind = SANDBOX_MOUNT_SOCKET,
+        .target = item->target,
+        .mode = item->spec->mode,
+        .uid = item->spec->uid,
+        .gid = item->spec->gid,
+    };
+}
+
 int step_mounts_open(struct step_mounts *m, struct error *err)
 {
     int r = 0;
@@ -362,7 +434,8 @@ int step_mounts_open(struct step_mounts *m, struct error *err)
             add_secret(m, item);
             break;
         case RUN_MOUNT_SSH:
-            break; /* refused by check */
+            add_ssh(m, item);
+            break;
         }
     }
     return r;
@@ -387,10 +460,16 @@ int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *
     const struct mount_options options = {0};
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < m->count; i++)
-        if (m->items[i].view != NULL)
-            r = mount_serve(m->items[i].view, sandbox_take_tree_fd(box, m->items[i].tree), &options,
-                            &m->items[i].served, err);
+    for (size_t i = 0; r == 0 && i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
+
+        if (item->view != NULL)
+            r = mount_serve(item->view, sandbox_take_tree_fd(box, item->tree), &options,
+                            &item->served, err);
+        else if (item->agent != NULL)
+            r = ssh_proxy_start(sandbox_take_socket_fd(box, item->spec_index), item->agent,
+                                &item->proxy, err);
+    }
     return r;
 }
 
@@ -476,6 +555,7 @@ int step_mounts_finish(struct step_mounts *m, struct error *err)
         int r = 0;
 
         mount_stop(STEAL(&item->served));
+        ssh_proxy_stop(STEAL(&item->proxy));
         if (item->spec->type == RUN_MOUNT_CACHE && item->view != NULL && !item->is_temporary &&
             first == 0)
             r = keep_cache(m, item, err);
@@ -491,6 +571,7 @@ void step_mounts_release(struct step_mounts *m)
         struct step_mount *item = &m->items[i];
 
         mount_stop(item->served);
+        ssh_proxy_stop(item->proxy);
         view_close(item->view);
         free(item->target);
         free(item->source);

@@ -12,6 +12,7 @@
 #include "builder/sandbox.h"
 
 struct mount;
+struct ssh_proxy;
 struct view;
 
 struct step_mount {
@@ -28,9 +29,15 @@ struct step_mount {
     bool is_temporary;        /* cache sharing=private while another step holds it */
     const char *secret;       /* borrowed from the options */
     size_t secret_size;
+    const char *agent;        /* ssh; borrowed from the options, NULL: not given */
+    size_t spec_index;        /* ssh: its place in the specs */
+    struct ssh_proxy *proxy;
 };
 
 struct step_mounts {
+    const char *script_name; /* set before anything else: a file of SANDBOX_PIPES; or NULL */
+    const char *script;      /* its text, borrowed */
+    struct run_mount script_mount;
     struct build_stage *stage;
     const struct run *run;
     struct step_mount *items;

@@ -55,8 +55,6 @@ static int refuse_unsupported(const struct step *s, struct error *err)
 
     if (run->device_count > 0)
         return error_set(err, ENOTSUP, "RUN --device is not supported");
-    if (s->script.form == RUN_FORM_SCRIPT)
-        return error_set(err, ENOTSUP, "a RUN heredoc that starts with #! is not supported");
     return 0;
 }
 
@@ -94,6 +92,12 @@ static void make_argv(struct step *s)
     if (s->script.form == RUN_FORM_SHELL) {
         config_shell(s->stage->state.config, &s->argv);
         strv_add(&s->argv, s->script.text);
+        return;
+    }
+    if (s->script.form == RUN_FORM_SCRIPT) {
+        s->mounts.script_name = path_base(s->script.name);
+        s->mounts.script = s->script.text;
+        strv_addf(&s->argv, SANDBOX_PIPES "/%s", s->mounts.script_name);
         return;
     }
     strv_copy(&s->argv, &s->script.argv);
@@ -173,6 +177,7 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
     key_init(key, "run");
     key_digest(key, "parent", &stage->state.key);
     key_words(key, "argv", &s->argv);
+    key_text(key, "script", s->mounts.script);
     key_words(key, "env", &s->env);
     key_text(key, "cwd", config_working_dir(stage->state.config));
     key_text(key, "user", config_user(stage->state.config));
@@ -336,8 +341,8 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     /* The last lines of the log, then the place in the Dockerfile. */
     dockerfile_locate(s->stage->build->df, s->in, NULL, err);
     excerpt = mem_strdup(err->detail);
-    return error_detail(err, "------\n > %s:\n%s------\n%s", str_text(&s->text),
-                        str_text(&escaped), excerpt);
+    return error_detail(err, "------\n > %s:\n%s------\n%s", str_text(&s->text), str_text(&escaped),
+                        excerpt);
 }
 
 static void hosts_text(const struct build_options *o, struct str *out)

@@ -35,6 +35,8 @@ enum sandbox_security {
     SANDBOX_SECURITY_INSECURE, /* all capabilities of the user namespace, no filter, no masks */
 };
 
+#define SANDBOX_PIPES "/dev/pipes" /* where heredoc scripts are; there if something is mounted on it */
+
 enum sandbox_mount_kind {
     SANDBOX_MOUNT_TREE,   /* `source` inside tree number `tree` */
     SANDBOX_MOUNT_TMPFS,  /* empty, at most `size` bytes (0: half the memory) */
@@ -44,7 +46,8 @@ enum sandbox_mount_kind {
 
 struct sandbox_mount {
     enum sandbox_mount_kind kind;
-    const char *target;  /* absolute, cleaned; not on or below /proc, /sys, /dev save /dev/shm */
+    const char *target;  /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
+                          * and, for a directory, SANDBOX_PIPES */
     bool read_only;      /* TREE, TMPFS, FILE */
     size_t tree;         /* TREE: index, not 0 */
     const char *source;  /* TREE: path in the tree, links stay inside it; NULL or "/": all of it */

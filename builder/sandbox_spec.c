@@ -46,7 +46,7 @@ size_t sandbox_mount_container(const struct sandbox_spec *spec, size_t index)
     return best;
 }
 
-static int check_target(const char *target, struct error *err)
+static int check_target(const char *target, bool is_dir, struct error *err)
 {
     static const char *const refused[] = {"/proc", "/sys", "/dev"};
     auto_free char *clean = NULL;
@@ -61,7 +61,7 @@ static int check_target(const char *target, struct error *err)
         return error_set(err, EINVAL, "mount target '%s' is not a clean path", target);
     if (strcmp(target, "/") == 0)
         return error_set(err, EINVAL, "nothing can be mounted on '/'");
-    if (is_within(target, "/dev/shm"))
+    if (is_within(target, "/dev/shm") || (is_dir && strcmp(target, SANDBOX_PIPES) == 0))
         return 0;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (is_within(target, refused[i]))
@@ -76,7 +76,7 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
 {
     const struct sandbox_mount *m = &spec->mounts[index];
     size_t tree_count = spec->tree_count ? spec->tree_count : 1;
-    int r = check_target(m->target, err);
+    int r = check_target(m->target, sandbox_mount_is_dir(m), err);
 
     if (r < 0)
         return r;

@@ -122,6 +122,18 @@ void device_kit_release(struct device_kit *kit)
     cleanup_close_fd(&kit->shm_fd);
 }
 
+/* Our own /dev holds the one mount point that steps may ask for in it. */
+static int make_pipes(const struct step *step, struct error *err)
+{
+    const struct sandbox_spec *spec = &step->spec.spec;
+
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (strcmp(spec->mounts[i].target, SANDBOX_PIPES) == 0 &&
+            mkdirat(step->plan.dev_fd, path_base(SANDBOX_PIPES), 0755) < 0 && errno != EEXIST)
+            return error_errno(err, "cannot make '" SANDBOX_PIPES "'");
+    return 0;
+}
+
 static int take_devices(struct spawner_state *state, struct step *step, struct error *err)
 {
     uint64_t size = step->spec.spec.shm_size;
@@ -146,7 +158,7 @@ static int take_devices(struct spawner_state *state, struct step *step, struct e
     step->plan.dev_fd = kit.dev_fd;
     step->plan.pts_fd = kit.pts_fd;
     step->plan.shm_fd = kit.shm_fd;
-    return 0;
+    return make_pipes(step, err);
 }
 
 /* ---- trees ---- */

@@ -29,6 +29,7 @@ struct build_flags {
     struct strv allow;
     struct strv insecure;
     struct strv secrets;
+    struct strv ssh;
     const char *file;
     const char *target;
     const char *platform;
@@ -136,6 +137,10 @@ static const struct option options[] = {
      TEXT(epoch),
      .argument = "SECONDS",
      .help = "time of the image (SOURCE_DATE_EPOCH)"},
+    {.name = "ssh",
+     LIST(ssh),
+     .argument = "ID[=SOCKET]",
+     .help = "an ssh agent for RUN --mount=type=ssh (default: SSH_AUTH_SOCK)"},
     {.name = "tag",
      .letter = 't',
      LIST(tags),
@@ -455,6 +460,32 @@ static int collect_secrets(const struct strv *given, struct secrets *s, struct e
     return r;
 }
 
+/* "default" or "ID=SOCKET"; keys themselves are for an agent to hold. */
+static int collect_ssh(const struct strv *given, struct strv *ids, struct build_ssh *out,
+                       struct error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *text = given->items[i];
+        const char *equals = strchr(text, '=');
+        const char *path = equals != NULL ? equals + 1 : getenv("SSH_AUTH_SOCK");
+        struct stat st;
+
+        if (path == NULL || path[0] == '\0') {
+            error_set(err, ENOENT, "--ssh %s: SSH_AUTH_SOCK is not set", text);
+            return error_hint(err, "start an agent: eval $(ssh-agent); ssh-add");
+        }
+        if (stat(path, &st) < 0)
+            return error_errno(err, "--ssh %s: cannot use '%s'", text, path);
+        if (!S_ISSOCK(st.st_mode)) {
+            error_set(err, ENOTSOCK, "--ssh %s: '%s' is not the socket of an agent", text, path);
+            return error_hint(err, "give keys to an agent: eval $(ssh-agent); ssh-add %s", path);
+        }
+        strv_take(ids, mem_strndup(text, strcspn(text, "=")));
+        out[i] = (struct build_ssh){.id = ids->items[ids->count - 1], .socket = path};
+    }
+    return 0;
+}
+
 static void show_warnings(const struct build_result *result)
 {
     const struct checks *c = &result->checks;
@@ -528,6 +559,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     auto_strv struct strv args = {0};
     auto_strv struct strv tags = {0};
     __attribute__((cleanup(cleanup_secrets_release))) struct secrets secrets = {0};
+    auto_free struct build_ssh *ssh = mem_alloc((f->ssh.count + 1) * sizeof(*ssh));
+    auto_strv struct strv ssh_ids = {0};
     auto_build_result struct build_result result = {0};
     auto_progress struct progress *progress = NULL;
     struct build_options o = {.cancel_fd = -1, .stop = program_stop_flag()};
@@ -540,6 +573,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
         r = collect_tags(&f->tags, &tags, err);
     if (r == 0)
         r = collect_secrets(&f->secrets, &secrets, err);
+    if (r == 0)
+        r = collect_ssh(&f->ssh, &ssh_ids, ssh, err);
     if (r == 0 && f->platform != NULL) {
         r = platform_parse(f->platform, &platform, err);
         o.platform = &platform;
@@ -574,6 +609,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     o.extra_hosts = &f->add_hosts;
     o.secrets = secrets.items;
     o.secret_count = secrets.count;
+    o.ssh = ssh;
+    o.ssh_count = f->ssh.count;
     o.no_cache = f->no_cache;
     o.single_id = f->single_id;
     o.no_new_privileges = f->no_new_privileges;

@@ -1,4 +1,5 @@
 """What the Dockerfile reference says of single instructions, seen in the image they make."""
+import os
 import signal
 import socket
 import time
@@ -195,6 +196,28 @@ def test_a_trigger_may_copy_from_a_stage_nothing_else_needs():
         check_equal(Image(state, "a").text("t"), "tool\n")
 
 
+# -- RUN --
+
+def test_a_heredoc_with_an_interpreter_is_a_program():
+    """Dockerfile reference, "Here-Documents": run by the interpreter of its first line."""
+    state = State()
+    script = "#!/bin/awk -f\nBEGIN { print \"from awk\" > \"/out\" }\n"
+    state.built(f"FROM {busybox()}\nRUN <<EOF\n{script}EOF\n", "-t", "a")
+    image = Image(state, "a")
+    check_equal(image.text("out"), "from awk\n")
+    check_equal(image.last_layer(), ["out"])
+    result = state.built(f"FROM {busybox()}\nRUN <<EOF\n#!/bin/sh\necho $0 other\nEOF\n")
+    check_in("/dev/pipes/EOF other", result.err)
+
+
+def test_another_script_is_another_step():
+    state = State()
+    base = busybox()
+    for text in ("one", "two"):
+        state.built(f"FROM {base}\nRUN <<EOF\n#!/bin/sh\necho {text} > /out\nEOF\n", "-t", "a")
+        check_equal(Image(state, "a").text("out"), text + "\n")
+
+
 # -- RUN mounts --
 
 def test_two_steps_with_the_same_caches_in_opposite_order_both_end():
@@ -228,6 +251,31 @@ def test_a_bind_source_is_a_path_and_no_pattern():
     dockerfile = f"FROM {busybox()}\nRUN --mount=type=bind,source=a*,target=/m ls /m\n"
     check_in("not found", state.build(dockerfile, context={"ab/f": "1"}).err)
     check_in("inside", state.built(dockerfile, context={"a*/inside": "1"}).err)
+
+
+def test_an_agent_is_a_socket_of_its_step_alone():
+    """SECURITY R55."""
+    state = State()
+    path = os.path.join(directory("agents"), "one")
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(path)
+        result = state.build(f"FROM {busybox()}\nRUN --mount=type=ssh,uid=1000,mode=0600 "
+                             "stat -c '%F %a %u' $SSH_AUTH_SOCK\nRUN echo sock=$SSH_AUTH_SOCK. && ls /run\n",
+                             "--ssh", f"default={path}")
+    check_in("socket 600 1000", result.err)
+    check_in("sock=.", result.err)
+    check("ssh_agent" not in result.err.split("sock=.")[1], result.err)
+
+
+def test_without_an_agent_nothing_is_mounted_unless_it_is_required():
+    state = State()
+    base = busybox()
+    result = state.built(f"FROM {base}\nRUN --mount=type=ssh echo sock=$SSH_AUTH_SOCK.\n")
+    check_in("sock=.", result.err)
+    result = state.build(f"FROM {base}\nRUN --mount=type=ssh,required true\n")
+    check_equal(result.code, 1)
+    check_in("ssh agent default: not found", result.err)
+    state.fails("build", "--ssh", "default=/etc/passwd", make_context(f"FROM {base}\n", {}))
 
 
 # -- failures --
