@@ -13,12 +13,21 @@
 
 /* ---- the manual, in man(7) ---- */
 
+#define ROFF_COLUMNS 70 /* a line is broken at the next blank; mandoc wants at most 80 */
+
 /* Text with what roff would read as a request or an escape made harmless. */
 static void roff(struct str *out, const char *text)
 {
-    if (text[0] == '.' || text[0] == '\'')
-        str_add(out, "\\&");
-    for (; *text != '\0'; text++) {
+    size_t column = 0;
+
+    for (; *text != '\0'; text++, column++) {
+        if (*text == ' ' && column > ROFF_COLUMNS) {
+            str_add_char(out, '\n');
+            column = SIZE_MAX; /* becomes 0 */
+            continue;
+        }
+        if (column == 0 && (*text == '.' || *text == '\''))
+            str_add(out, "\\&");
         if (*text == '\\')
             str_add(out, "\\e");
         else if (*text == '-')
@@ -77,14 +86,15 @@ static void roff_command(struct str *out, const struct subcommand *c)
 }
 
 static const char manual_head[] =
-    ".TH IMG 1 \"\" \"img " IMG_VERSION "\" \"User Commands\"\n"
+    ".TH IMG 1 2026-11-21 \"img " IMG_VERSION "\" \"User Commands\"\n"
     ".SH NAME\nimg \\- build, pull, push and look into container images without root or a daemon\n"
     ".SH SYNOPSIS\n.B img\n[\\fB\\-s\\fP \\fIDIR\\fP] [\\fB\\-d\\fP] \\fICOMMAND\\fP "
     "[\\fIOPTIONS\\fP] ...\n"
     ".SH DESCRIPTION\n"
-    "img keeps images and build caches in a state directory of the caller and shows\nthem to build\n"
-    "steps as a union filesystem of its own, served from user space inside the caller's user and\n"
-    "mount namespaces. It needs no root, no daemon and no setuid program but newuidmap and newgidmap.\n"
+    "img keeps images and build caches in a state directory of the caller and shows\n"
+    "them to build steps as a union filesystem of its own, served from user space\n"
+    "inside the caller's user and mount namespaces.\n"
+    "It needs no root, no daemon and no setuid program but newuidmap and newgidmap.\n"
     ".SH OPTIONS\n";
 
 static const char manual_tail[] =
