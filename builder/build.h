@@ -57,8 +57,8 @@ struct build_options {
     size_t secret_count;
     const struct build_ssh *ssh;
     size_t ssh_count;
-    const struct strv *extra_hosts;     /* "name:ip" lines for /etc/hosts */
-    const struct platform *platform;    /* NULL: the host's */
+    const struct strv *extra_hosts;  /* "name:ip" lines for /etc/hosts */
+    const struct platform *platform; /* NULL: the host's */
     bool no_cache;
     enum build_pull pull;
     enum build_network network;
@@ -72,7 +72,7 @@ struct build_options {
     bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
     unsigned jobs;          /* 0: one a CPU */
     int cancel_fd;          /* readable once the build shall stop; -1: never */
-    atomic_bool *stop;      /* true with it, for those that do not poll: the registries' own too. Set
+    atomic_bool *stop; /* true with it, for those that do not poll: the registries' own too. Set
                              * by a stage that fails, so that the others end. NULL: none */
 };
 

@@ -34,7 +34,7 @@ struct build_stage {
     struct platform platform;
     bool is_needed;
     bool is_exported; /* its layers are in the image: their digests will be asked for */
-    size_t *needs; /* positions of stages that must be done first */
+    size_t *needs;    /* positions of stages that must be done first */
     size_t need_count;
     size_t need_capacity;
     char *base_name; /* FROM, expanded */
@@ -83,9 +83,9 @@ struct build {
     pthread_cond_t changed;
     /* guarded by lock: */
     struct spawner *spawner;
-    struct pool *hashers;        /* digest new layers while later steps run; made on first use */
-    struct hash_job *hash_jobs;  /* linked by `next` */
-    struct digest *touched; /* cache keys used */
+    struct pool *hashers;       /* digest new layers while later steps run; made on first use */
+    struct hash_job *hash_jobs; /* linked by `next` */
+    struct digest *touched;     /* cache keys used */
     size_t touched_count;
     size_t touched_capacity;
     struct error first_error;

@@ -17,20 +17,20 @@ struct view;
 
 struct step_mount {
     const struct run_mount *spec;
-    char *target;             /* absolute, clean */
-    struct view *view;        /* bind, cache */
-    size_t tree;              /* its number in the sandbox, or 0 */
+    char *target;                  /* absolute, clean */
+    struct view *view;             /* bind, cache */
+    size_t tree;                   /* its number in the sandbox, or 0 */
     const struct step_mount *same; /* an earlier mount of the same cache, whose tree this shows */
     struct mount *served;
-    bool is_file;             /* bind of a single file */
-    char *source;             /* path inside the view */
-    struct digest cache_id;   /* cache */
-    int lock_fd;              /* cache; -1 */
-    bool is_temporary;        /* cache sharing=private while another step holds it */
-    const char *secret;       /* borrowed from the options */
+    bool is_file;           /* bind of a single file */
+    char *source;           /* path inside the view */
+    struct digest cache_id; /* cache */
+    int lock_fd;            /* cache; -1 */
+    bool is_temporary;      /* cache sharing=private while another step holds it */
+    const char *secret;     /* borrowed from the options */
     size_t secret_size;
-    const char *agent;        /* ssh; borrowed from the options, NULL: not given */
-    size_t spec_index;        /* ssh: its place in the specs */
+    const char *agent; /* ssh; borrowed from the options, NULL: not given */
+    size_t spec_index; /* ssh: its place in the specs */
     struct ssh_proxy *proxy;
 };
 

@@ -35,7 +35,8 @@ enum sandbox_security {
     SANDBOX_SECURITY_INSECURE, /* all capabilities of the user namespace, no filter, no masks */
 };
 
-#define SANDBOX_PIPES "/dev/pipes" /* where heredoc scripts are; there if something is mounted on it */
+#define SANDBOX_PIPES                                                                              \
+    "/dev/pipes" /* where heredoc scripts are; there if something is mounted on it */
 
 enum sandbox_mount_kind {
     SANDBOX_MOUNT_TREE,   /* `source` inside tree number `tree` */

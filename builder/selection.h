@@ -22,8 +22,8 @@ struct selected {
 };
 
 struct selection {
-    char *path;  /* of the source as matched, links not followed: for names and --parents */
-    bool is_dir; /* its contents are copied, not itself */
+    char *path;   /* of the source as matched, links not followed: for names and --parents */
+    bool is_dir;  /* its contents are copied, not itself */
     size_t pivot; /* leading components of path that --parents leaves out: those before "/./" */
     struct selected *items;
     size_t count;

@@ -48,5 +48,5 @@ struct xattr {
     size_t value_size;
 };
 
-mode_t entry_type_to_mode(enum entry_type type); /* S_IFREG, ... */
+mode_t entry_type_to_mode(enum entry_type type);   /* S_IFREG, ... */
 enum entry_type entry_type_from_mode(mode_t mode); /* 0 when there is none */

@@ -97,7 +97,7 @@ DEFINE_CLEANUP(index_builder_free, struct index_builder *)
 struct index_new_entry {
     const char *path; /* "" is the root directory itself */
     struct entry_meta meta;
-    uint32_t flags; /* INDEX_OPAQUE */
+    uint32_t flags;     /* INDEX_OPAQUE */
     const char *target; /* symlinks */
     const struct extent *extents;
     size_t extent_count;

@@ -21,12 +21,12 @@ struct store;
 /* -- in: network -> sha256 -> inflate -> sha256 -> pack + index, one pass, bounded memory -- */
 struct layer_ingest;
 struct layer_ingest_options {
-    const char *what;            /* names the layer in messages, copied */
-    enum codec_format format;    /* of the bytes given; CODEC_DETECT looks at their magic */
-    const struct digest *blob;   /* expected digest of the bytes given, or NULL: not checked */
-    uint64_t blob_size_bytes;    /* expected size, UINT64_MAX: unknown */
+    const char *what;             /* names the layer in messages, copied */
+    enum codec_format format;     /* of the bytes given; CODEC_DETECT looks at their magic */
+    const struct digest *blob;    /* expected digest of the bytes given, or NULL: not checked */
+    uint64_t blob_size_bytes;     /* expected size, UINT64_MAX: unknown */
     const struct digest *diff_id; /* expected, or NULL: found out */
-    bool keep_blob;              /* keep the compressed bytes as a blob of the store */
+    bool keep_blob;               /* keep the compressed bytes as a blob of the store */
 };
 int layer_ingest_open(struct store *store, const struct layer_ingest_options *options,
                       struct layer_ingest **out, struct error *err);

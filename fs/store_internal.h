@@ -58,7 +58,7 @@ struct store {
     int gc_fd;      /* gc.lock, held shared */
     int lock_fd;    /* lock, held only while the database is made */
     bool named_temp;
-    char *damage; /* why there is no database, when opened for a check; else NULL */
+    char *damage;  /* why there is no database, when opened for a check; else NULL */
     bool is_blank; /* with damage: nothing was ever put into it */
 
     pthread_mutex_t lock; /* recursive; a transaction holds it */

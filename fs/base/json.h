@@ -64,7 +64,7 @@ void json_put_text(struct json *object, const char *key, const char *text); /* N
 void json_put_int(struct json *object, const char *key, int64_t value);
 void json_put_bool(struct json *object, const char *key, bool value);
 void json_remove(struct json *object, const char *key);
-void json_push(struct json *array, struct json *value); /* takes value */
+void json_push(struct json *array, struct json *value);                 /* takes value */
 void json_set_at(struct json *array, size_t index, struct json *value); /* takes value; in range */
 /* Compact, keys in insertion order: the bytes whose digest names a config or manifest. */
 void json_write(const struct json *j, struct str *out);

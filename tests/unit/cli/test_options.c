@@ -56,8 +56,8 @@ static int parse(struct line *l, const struct subcommand *c, const char *a, cons
 
     *l = (struct line){.command = c, .values = mem_alloc(c->options_size + 1)};
     l->global_values = mem_alloc(GLOBAL_SIZE);
-    sets[0] = (struct option_set){
-        .options = c->options, .count = c->option_count, .values = l->values};
+    sets[0] =
+        (struct option_set){.options = c->options, .count = c->option_count, .values = l->values};
     sets[1].options = global_option_table(&sets[1].count);
     sets[1].values = l->global_values;
     for (size_t i = 0; i < 4 && given[i]; i++)
@@ -292,8 +292,8 @@ static void check_without_effect(const struct option_case *c)
     auto_free char *name = str_format("--%s", o->name);
     auto_free char *warning = str_format("warning: option '--%s' has no effect: %s\n", o->name,
                                          o->ignored ? o->ignored : "");
-    auto_free char *sentence = str_format("option '--%s' is not supported: %s", o->name,
-                                          o->refused ? o->refused : "");
+    auto_free char *sentence =
+        str_format("option '--%s' is not supported: %s", o->name, o->refused ? o->refused : "");
     auto_line struct line l = {0};
 
     if (o->refused) {
