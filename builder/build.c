@@ -1,6 +1,7 @@
 /* build.c - the loop over the plan: stages on threads, and the image at the end.
  *
- * Locks are taken in the order pull_lock, context_lock, lock; none is held while a step runs.
+ * Locks are taken in the order context_lock, lock; none is held while a step runs or an image is
+ * fetched.
  */
 #include <errno.h>
 #include <string.h>
@@ -310,7 +311,6 @@ static void build_init(struct build *b, const struct build_options *options)
 {
     *b = (struct build){.options = options, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     b->stop = options->stop != NULL ? options->stop : &b->own_stop;
-    pthread_mutex_init(&b->pull_lock, NULL);
     pthread_mutex_init(&b->context_lock, NULL);
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
@@ -356,7 +356,7 @@ static void build_release(struct build *b)
     dockerfile_free(b->df);
     free(b->context_key);
     free(b->touched);
-    pthread_mutex_destroy(&b->pull_lock);
+    table_release(&b->pulling);
     pthread_mutex_destroy(&b->context_lock);
     pthread_mutex_destroy(&b->lock);
     pthread_cond_destroy(&b->changed);

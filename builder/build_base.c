@@ -113,6 +113,24 @@ static int get_image(struct build *b, const struct reference *ref, const char *n
     return r < 0 ? r : image_load(b->options->store, &manifest, image, err);
 }
 
+/* Two stages from one image fetch it once; others do not wait for them. */
+static void begin_pull(struct build *b, const char *name)
+{
+    pthread_mutex_lock(&b->lock);
+    while (table_has(&b->pulling, name))
+        pthread_cond_wait(&b->changed, &b->lock);
+    table_put(&b->pulling, name, b);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void end_pull(struct build *b, const char *name)
+{
+    pthread_mutex_lock(&b->lock);
+    table_remove(&b->pulling, name);
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
 int build_image_state(struct build *b, const char *text, const struct platform *platform,
                       struct stage_state *out, struct error *err)
 {
@@ -126,9 +144,9 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     if (r < 0)
         return r;
     reference_format(&ref, &name);
-    pthread_mutex_lock(&b->pull_lock);
+    begin_pull(b, str_text(&name));
     r = get_image(b, &ref, str_text(&name), platform, &image, err);
-    pthread_mutex_unlock(&b->pull_lock);
+    end_pull(b, str_text(&name));
     if (r < 0)
         return r;
     platform_format(platform, &platform_text);

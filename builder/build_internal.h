@@ -12,6 +12,7 @@
 #include "builder/statcache.h"
 #include "builder/transfer.h"
 #include "builder/tree.h"
+#include "fs/base/hash.h"
 
 enum stage_status { STAGE_IDLE, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 
@@ -77,11 +78,11 @@ struct build {
     atomic_bool *stop; /* the options' or own_stop; true: every stage ends */
     int stop_fd;       /* readable once a stage failed */
 
-    pthread_mutex_t pull_lock;    /* two stages FROM one image fetch it once; taken before lock */
     pthread_mutex_t context_lock; /* guards context, ignore and context_loaded; before lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* guarded by lock: */
+    struct table pulling; /* names of images being looked up or fetched */
     struct spawner *spawner;
     struct pool *hashers;       /* digest new layers while later steps run; made on first use */
     struct hash_job *hash_jobs; /* linked by `next` */

@@ -285,7 +285,8 @@ void config_add_history(struct config *c, const struct config_history *h)
     json_push(json_get_array(c->root, "history"), entry);
 }
 
-/* Bases made by other tools may say less than they hold. */
+/* Bases made by other tools may say less than they hold, or more: then the first ones stand for
+ * nothing. */
 static void pad_history(struct config *c, size_t layer_count)
 {
     const struct json *history = json_get_array(c->root, "history");
@@ -297,8 +298,16 @@ static void pad_history(struct config *c, size_t layer_count)
             filled++;
     for (; filled < layer_count; filled++)
         json_push(padded, json_new_object());
-    for (size_t i = 0; i < json_count(history); i++)
-        json_push(padded, json_ref(json_at(history, i)));
+    for (size_t i = 0; i < json_count(history); i++) {
+        struct json *entry = json_ref(json_at(history, i));
+
+        if (filled > layer_count && json_is_object(entry) &&
+            !json_get_bool(entry, "empty_layer", false)) {
+            json_put_bool(entry, "empty_layer", true);
+            filled--;
+        }
+        json_push(padded, entry);
+    }
     json_put(c->root, "history", padded);
 }
 

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "builder/unpack.h"
+#include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
+#include "fs/base/str.h"
 #include "fs/union.h"
 #include "fs/view.h"
 
@@ -21,14 +23,8 @@ struct unpack {
     struct view *view;
     char *buffer;
     struct unpack_result *result;
-    struct {
-        struct link_target {
-            uint64_t ino;
-            char *path;
-        } * items;
-        size_t count;
-        size_t capacity;
-    } links; /* files with several names, by the first one */
+    struct table links; /* inode of a file with several names, as text -> place in paths + 1 */
+    struct strv paths;  /* their first names */
     int root_fd;
 };
 
@@ -108,14 +104,13 @@ static int write_file(struct unpack *u, int dir_fd, const struct child *c)
 
 static int make_link(struct unpack *u, int dir_fd, const struct child *c, const char *path)
 {
-    struct link_target *first;
+    auto_free char *ino = str_format("%llx", (unsigned long long)c->attr.ino);
+    size_t place = (size_t)(uintptr_t)table_get(&u->links, ino);
 
-    for (size_t i = 0; i < u->links.count; i++)
-        if (u->links.items[i].ino == c->attr.ino)
-            return linkat(u->root_fd, u->links.items[i].path, dir_fd, c->name, 0) < 0 ? -errno : 1;
-    first = array_add(&u->links);
-    first->ino = c->attr.ino;
-    first->path = mem_strdup(path);
+    if (place > 0)
+        return linkat(u->root_fd, u->paths.items[place - 1], dir_fd, c->name, 0) < 0 ? -errno : 1;
+    strv_add(&u->paths, path);
+    table_put(&u->links, ino, (void *)(uintptr_t)u->paths.count);
     return 0;
 }
 
@@ -188,6 +183,7 @@ static int write_dir(struct unpack *u, int dir_fd, const struct union_attr *attr
 static int open_empty(const char *directory, struct error *err)
 {
     auto_close int fd = -1;
+    auto_close int list_fd = -1;
     const struct dirent *d;
     DIR *dir;
     bool is_empty = true;
@@ -195,9 +191,11 @@ static int open_empty(const char *directory, struct error *err)
     if (mkdir(directory, 0755) < 0 && errno != EEXIST)
         return error_errno(err, "cannot make the directory '%s'", directory);
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd < 0 ? NULL : fdopendir(dup(fd));
+    list_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    dir = list_fd < 0 ? NULL : fdopendir(list_fd);
     if (dir == NULL)
         return error_errno(err, "cannot open '%s'", directory);
+    (void)steal_fd(&list_fd); /* the stream has it */
     while ((d = readdir(dir)) != NULL)
         is_empty = is_empty && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0);
     closedir(dir);
@@ -223,9 +221,8 @@ int unpack_view(struct view *v, const char *directory, struct unpack_result *out
     r = write_dir(&u, fd, &root, "", 0, err);
     if (r == -EIO && view_fault(v, err) < 0)
         r = -err->code;
-    for (size_t i = 0; i < u.links.count; i++)
-        free(u.links.items[i].path);
-    free(u.links.items);
+    table_release(&u.links);
+    strv_release(&u.paths);
     free(u.buffer);
     return r;
 }

@@ -109,6 +109,20 @@ TEST(config, a_short_history_is_padded_in_front)
     check_int(config_layer_count(c), 3);
 }
 
+TEST(config, a_history_of_more_layers_than_there_are_stands_for_the_last_ones)
+{
+    auto_config struct config *c =
+        parse("{\"history\":[{\"created_by\":\"a\"},{\"created_by\":\"b\"}],"
+              "\"config\":{\"Env\":[\"PATH=/\"]}}");
+    const struct digest ids[1] = {0};
+
+    config_set_layers(c, ids, 1);
+    check_true(
+        json_get_bool(json_at(json_get_array(config_json(c), "history"), 0), "empty_layer", false));
+    check_false(
+        json_get_bool(json_at(json_get_array(config_json(c), "history"), 1), "empty_layer", false));
+}
+
 /* The expected texts are those of date -u -d @SECONDS +%FT%TZ. */
 TEST(config, times_are_written_as_rfc_3339_and_read_again)
 {
