@@ -264,6 +264,7 @@ static int select_sources(struct copying *c, struct error *err)
 /* Fields of the key that do not depend on content. */
 static void key_of_flags(struct copying *c, struct key *key)
 {
+    const struct build_options *o = c->stage->build->options;
     const struct copy *copy = c->copy;
 
     if (copy->link == TOGGLE_ON)
@@ -289,8 +290,11 @@ static void key_of_flags(struct copying *c, struct key *key)
         key_text(key, "text-name", copy->contents[i].name);
         key_text(key, "text", copy->contents[i].data);
     }
-    if (c->stage->build->options->rewrite_timestamp)
-        key_number(key, "epoch", (uint64_t)c->stage->build->options->epoch_s);
+    /* The time of directories made on the way, and of text. */
+    if (o->has_epoch) {
+        key_number(key, "epoch", (uint64_t)o->epoch_s);
+        key_number(key, "rewrite", o->rewrite_timestamp);
+    }
 }
 
 /* By which stage and which paths: no byte of the source is read. */

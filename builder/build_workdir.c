@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/build_internal.h"
+#include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/users.h"
 #include "fs/view.h"
@@ -48,7 +49,7 @@ static int make_workdir(struct build_stage *s, const char *path, const struct ca
         r = workdir_owner(s, v, &owner, err);
     if (r < 0)
         return r;
-    r = view_make_dirs(v, path, 0755, owner, s->build->now_ns, &attr);
+    r = copy_make_dirs(v, path, owner, s->build->now_ns, &attr);
     if (r < 0)
         return error_set(err, -r, "cannot make the working directory '%s': %s", path, strerror(-r));
     r = build_seal(s, v, &sealed, err);

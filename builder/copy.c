@@ -54,6 +54,29 @@ static struct union_cred owner_of(const struct copy_options *o, const struct ent
     return (struct union_cred){0};
 }
 
+int copy_touch_dir(struct view *to, uint64_t ino, int64_t now_ns)
+{
+    const struct union_setattr set = {.set = UNION_SET_MTIME, .mtime_ns = now_ns};
+    struct union_attr attr;
+
+    return union_setattr(to, ino, &set, &attr);
+}
+
+int copy_make_dirs(struct view *to, const char *path, struct union_cred cred, int64_t now_ns,
+                   struct union_attr *out)
+{
+    auto_free char *above = path_join(path, "..");
+    struct union_attr parent;
+    int r = view_resolve(to, path, true, out);
+
+    if (r != -ENOENT || strcmp(above, path) == 0)
+        return r == 0 && !S_ISDIR(out->mode) ? -ENOTDIR : r;
+    r = copy_make_dirs(to, above, cred, now_ns, &parent);
+    if (r == 0)
+        r = view_make_dirs(to, path, 0755, cred, now_ns, out);
+    return r < 0 ? r : copy_touch_dir(to, parent.ino, now_ns);
+}
+
 /* Makes owner, mode and time those of the source, as the flags change them. */
 static int set_meta(struct copier *c, uint64_t ino, const struct entry_meta *m)
 {
@@ -205,8 +228,8 @@ static size_t depth_of(const char *relative)
 }
 
 /* The directory that a source directory's contents go into. One that exists keeps its metadata. */
-static int open_root(struct copier *c, const struct selected *root, const char *target,
-                     struct error *err)
+static int open_root(struct copier *c, const struct selected *root, bool is_empty,
+                     const char *target, struct error *err)
 {
     const struct entry_meta *m = &root->node.meta;
     struct union_attr attr;
@@ -216,20 +239,20 @@ static int open_root(struct copier *c, const struct selected *root, const char *
     if (r == 0 && !S_ISDIR(attr.mode))
         return error_set(err, ENOTDIR, "cannot copy to non-directory: %s", target);
     if (made) {
-        r = view_make_dirs(c->to, target, 0755, owner_of(c->options, NULL), c->options->now_ns,
-                           &attr);
+        r = copy_make_dirs(c->to, target, owner_of(c->options, NULL), c->options->now_ns, &attr);
         if (r == 0)
             r = set_meta(c, attr.ino, m);
     }
     if (r < 0)
         return fail(c, target, r, err);
-    return push_dir(c, 0, attr.ino, made, m->mtime_ns, target, err);
+    return push_dir(c, 0, attr.ino, made || !is_empty, made ? m->mtime_ns : c->options->now_ns,
+                    target, err);
 }
 
 static int copy_dir(struct copier *c, const struct selection *s, const char *target,
                     struct error *err)
 {
-    int r = open_root(c, &s->items[0], target, err);
+    int r = open_root(c, &s->items[0], s->count == 1, target, err);
 
     for (size_t i = 1; r == 0 && i < s->count; i++) {
         const struct selected *item = &s->items[i];
@@ -255,12 +278,15 @@ static int copy_leaf(struct copier *c, const struct selected *s, const char *tar
 {
     auto_free char *dir = path_join(target, "..");
     struct union_attr parent;
-    int r =
-        view_make_dirs(c->to, dir, 0755, owner_of(c->options, NULL), c->options->now_ns, &parent);
+    int r = copy_make_dirs(c->to, dir, owner_of(c->options, NULL), c->options->now_ns, &parent);
 
     if (r < 0)
         return fail(c, dir, r, err);
-    return make_leaf(c, parent.ino, path_base(target), s, target, err);
+    r = make_leaf(c, parent.ino, path_base(target), s, target, err);
+    if (r < 0)
+        return r;
+    r = copy_touch_dir(c->to, parent.ino, c->options->now_ns);
+    return r < 0 ? fail(c, dir, r, err) : 0;
 }
 
 /* Where one source goes; caller frees. */
@@ -351,19 +377,22 @@ int copy_text(struct view *to, const char *name, const char *data, size_t size,
     auto_free char *target = target_of(&c, name, 0, false);
     auto_free char *dir = path_join(target, "..");
     struct union_attr attr;
+    struct union_attr parent;
     ssize_t put;
-    int r = view_make_dirs(to, dir, 0755, owner, options->now_ns, &attr);
+    int r = copy_make_dirs(to, dir, owner, options->now_ns, &parent);
 
     if (r < 0)
         return fail(&c, dir, r, err);
-    r = clear_way(&c, attr.ino, path_base(target), target, err);
+    r = clear_way(&c, parent.ino, path_base(target), target, err);
     if (r < 0)
         return r;
-    r = union_mknod(to, attr.ino, path_base(target), S_IFREG | 0644, 0, 0, owner, &attr);
+    r = union_mknod(to, parent.ino, path_base(target), S_IFREG | 0644, 0, 0, owner, &attr);
     if (r < 0)
         return fail(&c, target, r, err);
     put = size == 0 ? 0 : union_write(to, attr.ino, 0, data, size, false);
     r = put < 0 ? (int)put : set_meta(&c, attr.ino, &meta);
+    if (r == 0)
+        r = copy_touch_dir(to, parent.ino, options->now_ns);
     return r < 0 ? fail(&c, target, r, err) : 0;
 }
 

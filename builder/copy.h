@@ -13,6 +13,7 @@
 #include "builder/selection.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
+#include "fs/union.h"
 
 struct store;
 struct tree;
@@ -53,6 +54,12 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
 /* A file given as text (heredoc). */
 int copy_text(struct view *to, const char *name, const char *data, size_t size,
               const struct copy_options *options, struct error *err);
+/* mkdir -p, mode 0755: new directories belong to `cred`, and no clock shows in what the layer
+ * records, for they and the one they are made in get the time `now_ns`. Bare -errno. */
+int copy_make_dirs(struct view *to, const char *path, struct union_cred cred, int64_t now_ns,
+                   struct union_attr *out);
+/* The same for a directory that something was put into. */
+int copy_touch_dir(struct view *to, uint64_t ino, int64_t now_ns);
 /* After the view was sealed: where the noted bytes are now. */
 int copied_files_remember(const struct copied_files *files, struct view *v, struct store *store,
                           int64_t layer, struct error *err);

@@ -25,6 +25,11 @@ struct extract {
         size_t count;
         size_t capacity;
     } dirs; /* their times are set last: what goes into them changes them */
+    struct {
+        uint64_t *items;
+        size_t count;
+        size_t capacity;
+    } touched; /* directories something was put into, listed or not */
 };
 
 static int fail(struct extract *x, const char *path, int code, struct error *err)
@@ -157,24 +162,36 @@ static int extract_entry(struct extract *x, const struct tar_entry *e, struct er
 
     if (e->path[0] == '\0')
         return 0; /* the archive's own root: the destination keeps what it is */
-    r = view_make_dirs(x->to, dir, 0755, (struct union_cred){0}, x->options->now_ns, &parent);
+    r = copy_make_dirs(x->to, dir, (struct union_cred){0}, x->options->now_ns, &parent);
     if (r < 0)
         return fail(x, dir, r, err);
+    if (x->touched.count == 0 || x->touched.items[x->touched.count - 1] != parent.ino)
+        *array_add(&x->touched) = parent.ino;
     if (e->meta.type == ENTRY_DIR)
         return make_dir(x, parent.ino, name, e, path, err);
     return make_leaf(x, parent.ino, name, e, path, err);
 }
 
+/* A directory that a later entry replaced is gone. */
+static bool is_gone(int r)
+{
+    return r == -ENOENT || r == -ESTALE;
+}
+
+/* Those in the archive have its times, others the build's. */
 static int set_dir_times(struct extract *x, struct error *err)
 {
-    for (size_t i = x->dirs.count; i > 0; i--) {
-        struct union_setattr set = {.set = UNION_SET_MTIME,
-                                    .mtime_ns = x->dirs.items[i - 1].mtime_ns};
-        struct union_attr attr;
-        int r = union_setattr(x->to, x->dirs.items[i - 1].ino, &set, &attr);
+    for (size_t i = 0; i < x->touched.count; i++) {
+        int r = copy_touch_dir(x->to, x->touched.items[i], x->options->now_ns);
 
-        /* A directory that a later entry replaced is gone. */
-        if (r < 0 && r != -ENOENT && r != -ESTALE)
+        if (r < 0 && !is_gone(r))
+            return fail(x, x->options->destination, r, err);
+    }
+    for (size_t i = x->dirs.count; i > 0; i--) {
+        const struct dir_time *d = &x->dirs.items[i - 1];
+        int r = copy_touch_dir(x->to, d->ino, d->mtime_ns);
+
+        if (r < 0 && !is_gone(r))
             return fail(x, x->options->destination, r, err);
     }
     return 0;
@@ -188,10 +205,9 @@ int extract_archive(struct view *to, struct reader *from, const char *what,
     struct extract x = {.to = to, .archive = archive, .options = options, .buffer = buffer};
     const struct tar_entry *entry;
     struct union_attr attr;
-    int r = view_make_dirs(to, options->destination, 0755,
-                           (struct union_cred){.uid = options->set_owner ? options->uid : 0,
-                                               .gid = options->set_owner ? options->gid : 0},
-                           options->now_ns, &attr);
+    const struct union_cred owner = {.uid = options->set_owner ? options->uid : 0,
+                                     .gid = options->set_owner ? options->gid : 0};
+    int r = copy_make_dirs(to, options->destination, owner, options->now_ns, &attr);
 
     if (r < 0)
         r = fail(&x, options->destination, r, err);
@@ -200,5 +216,6 @@ int extract_archive(struct view *to, struct reader *from, const char *what,
     if (r == 0)
         r = set_dir_times(&x, err);
     free(x.dirs.items);
+    free(x.touched.items);
     return r;
 }

@@ -1,7 +1,9 @@
 """What the Dockerfile reference says of single instructions, seen in the image they make."""
+import io
 import os
 import signal
 import socket
+import tarfile
 import time
 
 from harness import *
@@ -276,6 +278,49 @@ def test_without_an_agent_nothing_is_mounted_unless_it_is_required():
     check_equal(result.code, 1)
     check_in("ssh agent default: not found", result.err)
     state.fails("build", "--ssh", "default=/etc/passwd", make_context(f"FROM {base}\n", {}))
+
+
+# -- bases --
+
+def test_a_base_with_one_layer_twice_is_pulled_and_built_on():
+    """OCI image-spec, manifest.md: nothing forbids it; empty layers of old builders do it."""
+    layout = make_layout(directory("twice"), [busybox_tar(), empty_tar(), empty_tar(), empty_tar()])
+    name = registry().push_layout(layout, "twice:1")
+    state = State()
+    state.built(f"FROM {name}\nRUN echo x > /x\n", "-t", "a")
+    check_equal(len(Image(state, "a").layers), 5)
+
+
+def empty_tar():
+    return b"\0" * 10240
+
+
+def test_two_stages_from_one_image_fetch_it_once():
+    state = State()
+    base = busybox()
+    result = state.built(f"FROM {base} AS one\nRUN echo 1 > /1\nFROM {base} AS two\nRUN echo 2 > /2\n"
+                         f"FROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n", "--jobs", "2")
+    check_equal(result.err.count("[internal] load metadata"), 1)
+
+
+def test_an_epoch_is_the_time_of_all_that_the_build_makes_up():
+    """reproducible-builds.org, SOURCE_DATE_EPOCH."""
+    state = State()
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo("in/x")
+        entry.mtime = 77
+        archive.addfile(entry)
+    for epoch in (1000000000, 1100000000):
+        state.built(f"FROM {busybox()}\nCOPY f /made/up/f\nCOPY <<t /text/\nx\nt\nWORKDIR /w/x\n"
+                    "COPY f /etc/\nADD a.tar /out/of/\nCOPY d /home\n", "-t", "a",
+                    "--source-date-epoch", str(epoch),
+                    context={"f": "1", "a.tar": tar.getvalue(), "d/g": "2"})
+        image = Image(state, "a")
+        for path in ("made", "made/up", "text", "text/t", "w", "w/x", "etc", "out", "out/of",
+                     "out/of/in", "home"):
+            check_equal((path, image.entry(path).mtime), (path, epoch))
+        check_equal(image.entry("out/of/in/x").mtime, 77)
 
 
 # -- failures --
