@@ -225,6 +225,7 @@ int image_commit(struct store *store, struct config *config, const int64_t *laye
 {
     auto_free struct digest *diff_ids = mem_alloc((layer_count + 1) * sizeof(*diff_ids));
     auto_json struct json *descriptors = json_new_array();
+    auto_json struct json *parsed = NULL;
     auto_store_tx struct store_tx tx = {0};
     auto_str struct str config_bytes = {0};
     auto_str struct str bytes = {0};
@@ -249,9 +250,11 @@ int image_commit(struct store *store, struct config *config, const int64_t *laye
     }
     config_set_layers(config, diff_ids, layer_count);
     config_write(config, &config_bytes);
-    if (config_bytes.size > LIMIT_CONFIG_SIZE)
-        return error_set(err, E2BIG, "the image configuration has %zu bytes, more than %u MiB",
-                         config_bytes.size, LIMIT_CONFIG_SIZE >> 20);
+    /* What could not be read again is refused before it is stored. */
+    r = json_parse(str_text(&config_bytes), config_bytes.size, LIMIT_CONFIG_SIZE,
+                   "the image's configuration", &parsed, err);
+    if (r < 0)
+        return r;
     digest_of(str_text(&config_bytes), config_bytes.size, &row.config);
     manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
                    options->docker_types, &bytes);

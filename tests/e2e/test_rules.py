@@ -280,6 +280,61 @@ def test_without_an_agent_nothing_is_mounted_unless_it_is_required():
     state.fails("build", "--ssh", "default=/etc/passwd", make_context(f"FROM {base}\n", {}))
 
 
+def test_a_cache_of_many_steps_keeps_everything_and_its_owners():
+    state = State()
+    base = busybox()
+    mount = "--mount=type=cache,target=/c,uid=1000,mode=0750"
+    for i in range(20):
+        state.built(f"FROM {base}\nRUN {mount} echo {i} >> /c/log && touch /c/{i} && chown {i}:7 /c/{i}\n")
+    result = state.built(f"FROM {base}\nRUN {mount} ls -ldn /c /c/3 /c/19; wc -l < /c/log; ls /c | wc -l\n")
+    for line in ("drwxr-x---", " 1000 ", " 3        7 ", " 19       7 "):
+        check_in(line, result.err)
+    check_equal([line.split()[-1] for line in result.err.splitlines()
+                 if line.startswith("#3") and len(line.split()) == 3 and line.split()[-1].isdigit()],
+                ["20", "21"])
+
+
+def test_a_cache_step_that_changes_nothing_adds_no_layer():
+    state = State()
+    base = busybox()
+    for i in range(40):
+        state.built(f"FROM {base}\nRUN --mount=type=cache,target=/c test ! -e /c/x && echo {i}\n")
+
+
+def test_bind_mounts_show_files_and_stages_and_forget_writes():
+    """SECURITY R23."""
+    state = State()
+    context = {"f": "1", "d/g": "2"}
+    where = make_context(f"FROM {busybox()} AS s\nRUN echo 3 > /three\nFROM {busybox()}\n"
+                         "RUN --mount=type=bind,source=f,target=/f --mount=type=bind,source=d,target=/d,rw "
+                         "--mount=type=bind,from=s,target=/s "
+                         "cat /f /d/g /s/three > /out && echo changed > /d/g && ! echo x > /s/three && ! echo x > /f\n",
+                         context)
+    state.ok("build", "--progress=plain", "-t", "a", where)
+    image = Image(state, "a")
+    check_equal(image.text("out"), "123\n")
+    check_equal(image.last_layer(), ["out"])
+    check_equal(open(os.path.join(where, "d/g")).read(), "2")
+
+
+def test_a_secret_is_nowhere_after_the_build():
+    """SECURITY R49, R55: neither in the store nor in what is shown, of a failed build too."""
+    state = State()
+    marker = "hunter2-" + "0123456789" * 3
+    write(os.path.join(state.home, "secret"), marker)
+    for end in ("true", "false"):
+        result = state.build(f"FROM {busybox()}\nRUN --mount=type=secret,id=s,mode=0444 --mount=type=secret,id=s,env=S "
+                             f"test \"$(cat /run/secrets/s)\" = \"$S\" && stat -c '%a' /run/secrets/s && {end}\n",
+                             "-t", "a", "--secret", f"id=s,src={state.home}/secret")
+        check_in("444", result.err)
+        check(marker not in result.err, result.err)
+        check_equal(result.code, end == "false" and 1 or 0)
+    for top, _, names in os.walk(state.path):
+        for name in names:
+            with open(os.path.join(top, name), "rb") as f:
+                check(marker.encode() not in f.read(), name)
+
+
 # -- bases --
 
 def test_a_base_with_one_layer_twice_is_pulled_and_built_on():
