@@ -194,14 +194,14 @@ def render(bench, failed):
     text = "# img and its peers\n\nMade by `tools/bench"
     text += "".join(f" --{name} {getattr(options, name)}" for name in ("only",)
                     if getattr(options, name))
-    text += f" --output tools/BENCH.md`: {options.repeats} interleaved repeats; " \
-        "median (least - most) and, bold, how many times what img takes. What a builder's step " \
-        "prints about itself is \"the command itself\"; the rest is the clock around the process. " \
-        "fuse: buildah with fuse-overlayfs. Peak memory is that of the largest process.\n\n"
+    text += f" --output tools/BENCH.md`: {options.repeats} interleaved repeats; median (least - " \
+        "most) and, bold, how many times what img takes. \"The command itself\" is what the step " \
+        "prints about its own time; the rest is the clock around the process. fuse: buildah with " \
+        "fuse-overlayfs. Peak memory is that of the largest process.\n\n"
     if options.scale != 1:
         text += f"**A trial: sizes times {options.scale:g}; targets are for the full sizes.**\n\n"
     if failed:
-        text += f"**Failed and left out: {', '.join(failed)}.**\n\n"
+        text += f"**Failed, or not run to the end: {', '.join(failed)}.**\n\n"
     text += "".join(f"- {fact}\n" for fact in facts(bench)) + "\n" + table
     text += f"\nTargets met: {met}; missed: {missed}.\n\n## CPU and memory\n\n" \
         "CPU seconds of the whole process tree, servers of mounts included (median).\n\n"
