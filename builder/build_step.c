@@ -252,11 +252,8 @@ static void keep_tail(struct step *s, const char *bytes, size_t size)
 {
     str_add_bytes(&s->tail, bytes, size);
     if (s->tail.size > 2 * TAIL_SIZE) {
-        const char *cut = s->tail.data + s->tail.size - TAIL_SIZE;
-        auto_free char *last = mem_strdup(cut);
-
-        str_truncate(&s->tail, 0);
-        str_add(&s->tail, last);
+        memmove(s->tail.data, s->tail.data + s->tail.size - TAIL_SIZE, TAIL_SIZE);
+        str_truncate(&s->tail, TAIL_SIZE);
     }
 }
 
@@ -315,8 +312,8 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     auto_free char *words = strv_join(&s->argv, " ");
     auto_str struct str quoted = {0};
     auto_str struct str escaped = {0};
-    const char *tail = str_text(&s->tail);
-    size_t size = s->tail.size > TAIL_SIZE ? TAIL_SIZE : s->tail.size;
+    const char *end = str_text(&s->tail) + s->tail.size;
+    const char *line = end - (s->tail.size > TAIL_SIZE ? TAIL_SIZE : s->tail.size);
     auto_free char *excerpt = NULL;
 
     str_add_quoted(&quoted, words);
@@ -329,14 +326,13 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     if (result->signal == SIGSYS)
         error_hint(err, "it made a system call of another architecture (32-bit or x32), which "
                         "steps may not");
-    if (size > 0) {
-        for (const char *line = tail + s->tail.size - size; *line != '\0';) {
-            size_t length = strcspn(line, "\n");
+    while (line < end) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        const char *stop = newline == NULL ? end : newline;
 
-            str_add_escaped(&escaped, line, length);
-            str_add_char(&escaped, '\n');
-            line += length + (line[length] == '\n');
-        }
+        str_add_escaped(&escaped, line, (size_t)(stop - line));
+        str_add_char(&escaped, '\n');
+        line = stop + 1;
     }
     /* The last lines of the log, then the place in the Dockerfile. */
     dockerfile_locate(s->stage->build->df, s->in, NULL, err);

@@ -50,7 +50,11 @@ static void print_entry(const struct json *entry, const char *id, uint64_t size_
     str_add_escaped(&text, created_by == NULL ? "" : created_by,
                     created_by == NULL ? 0 : strlen(created_by));
     if (!f->no_trunc && text.size > CREATED_BY_WIDTH) {
-        str_truncate(&text, CREATED_BY_WIDTH - 1);
+        size_t kept = CREATED_BY_WIDTH - 1;
+
+        while (((unsigned char)text.data[kept] & 0xc0) == 0x80)
+            kept--; /* not into the middle of a character */
+        str_truncate(&text, kept);
         str_add(&text, "…");
     }
     if (created != NULL && time_parse(created, &created_ns) == 0)

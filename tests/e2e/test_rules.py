@@ -392,6 +392,15 @@ def test_a_failed_stage_ends_the_others_at_once():
     check(time.monotonic() - start < 300, "the slow stage was waited for")
 
 
+def test_the_log_of_a_failure_shows_its_end_whatever_bytes_it_has():
+    state = State()
+    result = state.build(f"FROM {busybox()}\nRUN seq 1 5000; printf 'zero\\0byte\\nlast'; exit 3\n")
+    block = result.err[result.err.index("\n------\n"):]
+    for line in ("\n5000\n", "\nzero\\x00byte\n", "\nlast\n------\n"):
+        check_in(line, block)
+    check(len(block) < 4096, f"{len(block)} bytes")
+
+
 def test_an_interrupt_ends_a_pull():
     """A registry that takes a connection and says nothing."""
     with socket.socket() as s:
