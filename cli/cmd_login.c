@@ -1,5 +1,6 @@
 /* cmd_login.c - img login and logout. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -66,15 +67,29 @@ static int read_line(struct str *out, struct error *err)
     return size < 0 ? error_set(err, ENODATA, "standard input ended") : 0;
 }
 
+static struct termios before; /* of the terminal; for the signal handler */
+
+/* ^C at the prompt must not leave a terminal that shows nothing. */
+static void on_signal(int number)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    raise(number); /* SA_RESETHAND: now it ends the process */
+}
+
 static int ask(const char *prompt, bool hidden, struct str *out, struct error *err)
 {
-    struct termios before;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct sigaction action = {.sa_handler = on_signal,
+                                     .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+    struct sigaction old[sizeof(numbers) / sizeof(numbers[0])];
     struct termios quiet;
     bool is_changed = hidden && tcgetattr(STDIN_FILENO, &before) == 0;
     int r;
 
     fprintf(stderr, "%s: ", prompt);
     if (is_changed) {
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+            sigaction(numbers[i], &action, &old[i]);
         quiet = before;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
@@ -82,6 +97,8 @@ static int ask(const char *prompt, bool hidden, struct str *out, struct error *e
     r = read_line(out, err);
     if (is_changed) {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+            sigaction(numbers[i], &old[i], NULL);
         fputc('\n', stderr);
     }
     return r < 0 ? error_wrap(err, "cannot read the %s", hidden ? "password" : "user name") : 0;

@@ -1,9 +1,12 @@
 """What the Dockerfile reference says of single instructions, seen in the image they make."""
 import io
 import os
+import pty
 import signal
 import socket
+import subprocess
 import tarfile
+import termios
 import time
 
 from harness import *
@@ -415,6 +418,22 @@ def test_an_interrupt_ends_a_pull():
         connection.close()
         check_equal(process.returncode, 130)
         check_in("canceled", out.decode())
+
+
+def test_an_interrupt_at_the_password_prompt_gives_the_terminal_back():
+    state = State()
+    master, slave = pty.openpty()
+    process = subprocess.Popen([IMG, "login", "-u", "u", "127.0.0.1:1"], stdin=slave, stdout=slave,
+                               stderr=subprocess.PIPE, env=state.env)
+    check_equal(process.stderr.read(10), b"Password: ")
+    for _ in range(600):
+        if not termios.tcgetattr(slave)[3] & termios.ECHO:
+            break
+        time.sleep(0.05)
+    check(not termios.tcgetattr(slave)[3] & termios.ECHO, "the password would be shown")
+    process.send_signal(signal.SIGINT)
+    check_equal(process.wait(), -signal.SIGINT)
+    check(termios.tcgetattr(slave)[3] & termios.ECHO, "the terminal stays dark")
 
 
 def test_control_bytes_reach_no_terminal():
