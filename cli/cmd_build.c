@@ -547,6 +547,15 @@ static int announce(struct program *p, const struct build_flags *f,
     return 0;
 }
 
+static void set_definition(const struct definition *d, struct build_options *o)
+{
+    o->dockerfile = str_text(&d->text);
+    o->dockerfile_size = d->text.size;
+    o->dockerfile_name = d->path == NULL ? "Dockerfile" : path_base(d->path);
+    o->ignore_name = d->ignore_name;
+    o->ignore_text = d->has_ignore ? str_text(&d->ignore_text) : NULL;
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
@@ -595,11 +604,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     o.registries = program_registries(p, &registries);
     o.progress = progress;
     o.context = strcmp(context, "-") == 0 ? NULL : context;
-    o.dockerfile = str_text(&d.text);
-    o.dockerfile_size = d.text.size;
-    o.dockerfile_name = d.path == NULL ? "Dockerfile" : path_base(d.path);
-    o.ignore_name = d.ignore_name;
-    o.ignore_text = d.has_ignore ? str_text(&d.ignore_text) : NULL;
+    set_definition(&d, &o);
     o.target = f->target;
     o.build_args = &args;
     o.labels = &f->labels;
