@@ -49,6 +49,10 @@ def rows(bench):
     for count in (1000, 60000, 500000):
         yield f"one file of {count}", \
             f"RUN that writes one file on a base of {count:,} files: more than the same cached", \
+            time, []
+    for count in (1000, 60000, 500000):
+        yield f"each file of {count}", \
+            f"each further such RUN of a build that runs, on {count:,} files, the command included", \
             time, [at_most(25 * ms, time)]
     yield "untar", "untar of 50,000 files of 2 KiB in a RUN: the command itself", time, \
         [faster("bare fuse-overlayfs", 5), within("bare overlay", 1), within("buildah overlay", 1)]
