@@ -246,15 +246,21 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     reply_attr(req, r, &attr);
 }
 
+/* The target is the union's, and may go while it is sent. */
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
+    struct fuse_face *f = face_of(req);
     const char *target;
-    int r = union_readlink(view_of(req), ino, &target);
+    size_t size;
+    int r = union_readlink(f->view, ino, &target);
 
-    if (r < 0)
+    if (r < 0) {
         reply_status(req, r);
-    else
-        (void)fuse_reply_readlink(req, target);
+        return;
+    }
+    size = strnlen(target, FUSE_TRANSFER_MAX);
+    memcpy(f->at->reply, target, size);
+    (void)fuse_reply_buf(req, (const char *)f->at->reply, size);
 }
 
 /* With access control lists the umask counts only where a directory has no default list. */
@@ -365,11 +371,11 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     (void)fi;
     if (size > FUSE_TRANSFER_MAX)
         size = FUSE_TRANSFER_MAX;
-    count = offset < 0 ? -EINVAL : union_read(f->view, ino, (uint64_t)offset, f->reply, size);
+    count = offset < 0 ? -EINVAL : union_read(f->view, ino, (uint64_t)offset, f->at->reply, size);
     if (count < 0)
         reply_status(req, (int)count);
     else
-        (void)fuse_reply_buf(req, (const char *)f->reply, (size_t)count);
+        (void)fuse_reply_buf(req, (const char *)f->at->reply, (size_t)count);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
@@ -497,16 +503,17 @@ static bool list_entry(void *context, const char *name, size_t name_size, uint64
 static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool plus)
 {
     struct fuse_face *f = face_of(req);
-    struct listing l = {.req = req, .plus = plus, .at = (char *)f->reply};
+    struct listing l = {.req = req, .plus = plus, .at = (char *)f->at->reply};
     int r;
 
     l.left = size < FUSE_TRANSFER_MAX ? size : FUSE_TRANSFER_MAX;
     r = union_readdir(f->view, ino, (uint64_t)cookie, plus, list_entry, &l);
     /* What was listed before a failure is listed; the next call meets the failure again. */
-    if (r < 0 && l.at == (char *)f->reply)
+    if (r < 0 && l.at == (char *)f->at->reply)
         reply_status(req, r);
     else
-        (void)fuse_reply_buf(req, (const char *)f->reply, (size_t)(l.at - (char *)f->reply));
+        (void)fuse_reply_buf(req, (const char *)f->at->reply,
+                             (size_t)(l.at - (char *)f->at->reply));
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
@@ -533,7 +540,7 @@ static void reply_xattr(fuse_req_t req, ssize_t count, size_t size)
     else if (size == 0)
         (void)fuse_reply_xattr(req, (size_t)count);
     else
-        (void)fuse_reply_buf(req, (const char *)face_of(req)->reply, (size_t)count);
+        (void)fuse_reply_buf(req, (const char *)face_of(req)->at->reply, (size_t)count);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -541,7 +548,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     struct fuse_face *f = face_of(req);
     size_t room = size < FUSE_TRANSFER_MAX ? size : FUSE_TRANSFER_MAX;
 
-    reply_xattr(req, union_getxattr(f->view, ino, name, room ? f->reply : NULL, room), room);
+    reply_xattr(req, union_getxattr(f->view, ino, name, room ? f->at->reply : NULL, room), room);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -549,7 +556,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     struct fuse_face *f = face_of(req);
     size_t room = size < FUSE_TRANSFER_MAX ? size : FUSE_TRANSFER_MAX;
 
-    reply_xattr(req, union_listxattr(f->view, ino, room ? (char *)f->reply : NULL, room), room);
+    reply_xattr(req, union_listxattr(f->view, ino, room ? (char *)f->at->reply : NULL, room), room);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
@@ -669,7 +676,7 @@ int fuse_ops_session(struct fuse_face *f, int fd, struct fuse_session **out, str
 
 void fuse_ops_serve(struct fuse_face *f, struct fuse_session *session)
 {
-    struct fuse_buf request = {.mem = f->request, .size = f->request_size};
+    struct fuse_buf request = {.mem = f->at->request, .size = f->at->request_size};
 
     fuse_session_process_buf(session, &request);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/acl.h"
+#include "fs/base/log.h"
 #include "fs/fuse_internal.h"
 
 #include "fs/base/banned.h"
@@ -115,13 +116,13 @@ bool fuse_shim_is_sound(const struct fuse_face *f)
     const uint8_t *at;
     size_t left;
 
-    if (f->request_size < sizeof(*header) || header->len != f->request_size)
+    if (f->at->request_size < sizeof(*header) || header->len != f->at->request_size)
         return false;
     if (header->opcode >= FUSE_OPCODE_COUNT || !shapes[header->opcode].is_known)
         return true; /* answered by its number alone */
     shape = &shapes[header->opcode];
     at = fuse_face_argument(f);
-    left = f->request_size - sizeof(*header);
+    left = f->at->request_size - sizeof(*header);
     if (left < shape->size)
         return false;
     at += shape->size;
@@ -137,8 +138,23 @@ bool fuse_shim_is_sound(const struct fuse_face *f)
     return payload_size(f) <= left;
 }
 
+ssize_t fuse_shim_send(struct fuse_face *f, int fd, const struct iovec *parts, int count)
+{
+    struct fuse_buffers *at = f->at;
+    ssize_t size;
+
+    (void)pthread_mutex_unlock(&f->lock);
+    size = writev(fd, parts, count);
+    if (size < 0 && errno != ENOENT)
+        log_debug("a reply cannot be delivered: %s", strerror(errno));
+    (void)pthread_mutex_lock(&f->lock);
+    f->at = at;
+    errno = ENOENT; /* whatever it is, nobody waits for it; libfuse prints all others itself */
+    return size;
+}
+
 /* A reply that cannot be delivered belongs to a request that was aborted meanwhile. */
-static void reply(const struct fuse_face *f, int fd, int error, const void *body, size_t size)
+static void reply(struct fuse_face *f, int fd, int error, const void *body, size_t size)
 {
     struct fuse_out_header header = {
         .len = (uint32_t)(sizeof(header) + size),
@@ -150,7 +166,7 @@ static void reply(const struct fuse_face *f, int fd, int error, const void *body
         {.iov_base = (void *)(uintptr_t)body, .iov_len = size},
     };
 
-    (void)!writev(fd, parts, size > 0 ? 2 : 1);
+    (void)fuse_shim_send(f, fd, parts, size > 0 ? 2 : 1);
 }
 
 static void split_time(int64_t ns, uint64_t *seconds, uint32_t *nanoseconds)
@@ -236,7 +252,7 @@ bool fuse_shim_answer(struct fuse_face *f, int fd)
 
 ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context)
 {
-    const struct fuse_face *f = context;
+    struct fuse_face *f = context;
     const struct fuse_in_header *header = fuse_face_header(f);
 
     if (header->opcode == FUSE_INIT && count == 2 &&
@@ -247,5 +263,5 @@ ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context)
         /* libfuse 3.14 does not know the one, and forgets to ask for the other. */
         out->flags |= in->flags & (FUSE_FEATURE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
     }
-    return writev(fd, parts, count);
+    return fuse_shim_send(f, fd, parts, count);
 }

@@ -1,7 +1,9 @@
 /* mount.c - the loop that takes requests from the kernel, its threads and its end.
  *
- * One thread serves at a time; which of two it is, serve_sched.c decides. The second is started
- * when it is first needed. Not for what a request means: see fuse_ops.c.
+ * Two lanes, a thread each: the plain one, and the idle one, which is started when it is first
+ * needed. `turn` says whose it is to serve; serve_sched.c decides. A starving thread cannot help
+ * itself, so while the idle lane serves, the plain one watches and takes its turn back if a request
+ * waits for nothing. Not for what a request means: see fuse_ops.c.
  */
 #define FUSE_USE_VERSION 314 /* of libfuse's interface */
 
@@ -9,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,11 +28,13 @@
 #include "fs/base/banned.h"
 
 #define LANE_COUNT 2
+#define WATCH_MS 4 /* how long a request may wait without any being answered */
 
 struct mount_lane {
     struct mount *mount;
     enum serve_lane lane;
-    sem_t turn; /* posted: this lane serves, or has to end */
+    struct fuse_buffers buffers;
+    int turn_fd; /* eventfd; readable: look at `turn` and `is_over` */
     pthread_t thread;
     atomic_bool is_started; /* thread is set */
 };
@@ -41,14 +44,15 @@ struct mount {
     struct fuse_session *session; /* owns the descriptor */
     int fd;
     int stop_fd;             /* eventfd; readable: stop serving, for a thread that waits */
-    atomic_bool is_stopping; /* the same, for one that is busy */
+    int end_fd;              /* /dev/null, which takes the descriptor's place in the end */
+    atomic_bool is_stopping; /* as stop_fd, for a thread that is busy */
 
-    struct serve_sched sched; /* of the thread that serves */
+    struct serve_sched sched;  /* guarded by face.lock */
+    _Atomic uint64_t answered; /* requests so far */
+    atomic_uint turn;          /* even: the plain lane's, odd: the idle lane's */
+    atomic_bool is_over;       /* nobody's any more */
     struct mount_lane lanes[LANE_COUNT];
-    atomic_bool is_over; /* no lane serves any more */
 };
-
-enum serve_end { SERVE_OVER, SERVE_OTHER_LANE };
 
 void mount_option_text(int fuse_fd, const struct mount_options *options, char *text, size_t size)
 {
@@ -71,19 +75,30 @@ static bool wait_for_request(const struct mount *m)
     return fds[1].revents == 0;
 }
 
-/* Takes the next request into the face. False when there will be none. */
-static bool receive(struct mount *m)
+static bool has_turn(const struct mount_lane *lane)
 {
+    return atomic_load(&lane->mount->turn) % LANE_COUNT == (unsigned)lane->lane;
+}
+
+enum received { RECEIVED_REQUEST, RECEIVED_NOTHING, RECEIVED_END };
+
+/* Takes the next request, or nothing when it is not this lane's turn any more. */
+static enum received receive(struct mount_lane *lane)
+{
+    struct mount *m = lane->mount;
+
     for (;;) {
-        ssize_t size = read(m->fd, m->face.request, FUSE_REQUEST_MAX);
+        ssize_t size = read(m->fd, lane->buffers.request, FUSE_REQUEST_MAX);
 
         if (size > 0) {
-            m->face.request_size = (size_t)size;
-            return true;
+            lane->buffers.request_size = (size_t)size;
+            return RECEIVED_REQUEST;
         }
         if (size < 0 && errno == EAGAIN) {
+            if (!has_turn(lane))
+                return RECEIVED_NOTHING;
             if (!wait_for_request(m))
-                return false;
+                return RECEIVED_END;
             continue;
         }
         /* ENOENT: the request was taken back before it was read. */
@@ -93,37 +108,160 @@ static bool receive(struct mount *m)
         if (size < 0 && errno != ENODEV && errno != ECONNABORTED)
             log_warn("cannot take requests for '%s': %s, ending its service",
                      view_label(m->face.view), strerror(errno));
-        return false;
+        return RECEIVED_END;
     }
 }
 
-static void answer(struct mount *m)
+/* Answers the request in the face. False when there was no sense in it. */
+static bool answer(struct mount *m)
 {
     struct fuse_face *f = &m->face;
-    uint32_t opcode = fuse_face_header(f)->opcode;
+    uint32_t opcode;
 
+    if (!fuse_shim_is_sound(f)) {
+        log_warn("malformed request for '%s', ending its service", view_label(f->view));
+        return false;
+    }
+    opcode = fuse_face_header(f)->opcode;
     if (opcode < FUSE_OPCODE_COUNT)
         atomic_fetch_add_explicit(&f->counts[opcode], 1, memory_order_relaxed);
     if (!fuse_shim_answer(f, m->fd))
         fuse_ops_serve(f, m->session);
+    atomic_fetch_add_explicit(&m->answered, 1, memory_order_relaxed);
+    return true;
 }
 
-static enum serve_end serve(struct mount *m, enum serve_lane lane)
+static void signal_fd(int fd)
 {
-    serve_sched_enter(&m->sched, lane);
-    while (!atomic_load_explicit(&m->is_stopping, memory_order_relaxed) && receive(m)) {
-        if (!fuse_shim_is_sound(&m->face)) {
-            log_warn("malformed request for '%s', ending its service", view_label(m->face.view));
-            return SERVE_OVER;
-        }
-        answer(m);
-        if (serve_sched_tick(&m->sched, (pid_t)fuse_face_header(&m->face)->pid))
-            return SERVE_OTHER_LANE;
-    }
-    return SERVE_OVER;
+    uint64_t one = 1;
+
+    (void)!write(fd, &one, sizeof(one)); /* cannot fail: the counter is far from full */
 }
 
-static void *lane_main(void *context);
+static bool lane_start(struct mount_lane *lane);
+
+/* Gives the turn to the other lane; the lock is held. */
+static void lane_yield(struct mount_lane *lane)
+{
+    struct mount *m = lane->mount;
+    struct mount_lane *other = &m->lanes[lane->lane == SERVE_PLAIN ? SERVE_IDLE : SERVE_PLAIN];
+
+    if (!atomic_load(&other->is_started) && !lane_start(other)) {
+        m->sched.off = true; /* no thread to be had: this one goes on as it is */
+        return;
+    }
+    atomic_fetch_add(&m->turn, 1);
+    signal_fd(other->turn_fd);
+}
+
+/* Serves for one turn. A request that was taken is answered in any case. False at the end. */
+static bool serve(struct mount_lane *lane)
+{
+    struct mount *m = lane->mount;
+    unsigned turn = atomic_load(&m->turn);
+    bool is_sound = true;
+
+    (void)pthread_mutex_lock(&m->face.lock);
+    serve_sched_enter(&m->sched, lane->lane);
+    (void)pthread_mutex_unlock(&m->face.lock);
+    while (is_sound && atomic_load(&m->turn) == turn) {
+        enum received received = RECEIVED_END;
+
+        if (!atomic_load_explicit(&m->is_stopping, memory_order_relaxed))
+            received = receive(lane);
+        if (received != RECEIVED_REQUEST)
+            return received == RECEIVED_NOTHING;
+        (void)pthread_mutex_lock(&m->face.lock);
+        m->face.at = &lane->buffers;
+        is_sound = answer(m);
+        if (is_sound && atomic_load(&m->turn) == turn &&
+            serve_sched_tick(&m->sched, (pid_t)fuse_face_header(&m->face)->pid))
+            lane_yield(lane);
+        (void)pthread_mutex_unlock(&m->face.lock);
+    }
+    return is_sound;
+}
+
+/* Waits until there is a reason to look whose turn it is, and no longer than that time. True when
+ * there is a request for somebody, if that is a reason. */
+static bool wait_for_turn(const struct mount_lane *lane, int timeout_ms, bool or_request)
+{
+    struct pollfd fds[2] = {
+        {.fd = lane->turn_fd, .events = POLLIN},
+        {.fd = or_request ? lane->mount->fd : -1, .events = POLLIN},
+    };
+    uint64_t count;
+
+    if (poll(fds, 2, timeout_ms) <= 0)
+        return false;
+    if (fds[0].revents != 0)
+        (void)!read(lane->turn_fd, &count, sizeof(count)); /* says nothing more */
+    return fds[1].revents != 0;
+}
+
+/* A lane that starves on a busy CPU is let on the others. */
+static void lane_hurry(struct mount_lane *lane)
+{
+    cpu_set_t all;
+
+    if (!atomic_load(&lane->is_started))
+        return;
+    memset(&all, 0xff, sizeof(all));
+    (void)pthread_setaffinity_np(lane->thread, sizeof(all), &all);
+}
+
+/* One look of the plain lane at the idle one: does a request wait while none is answered? */
+static void watch(struct mount_lane *plain)
+{
+    struct mount *m = plain->mount;
+    struct mount_lane *idle = &m->lanes[SERVE_IDLE];
+    uint64_t answered;
+    unsigned turn;
+
+    if (!wait_for_turn(plain, -1, true))
+        return;
+    turn = atomic_load(&m->turn);
+    answered = atomic_load(&m->answered);
+    (void)wait_for_turn(plain, WATCH_MS, false);
+    if (atomic_load(&m->answered) != answered || !wait_for_turn(plain, 0, true))
+        return;
+    lane_hurry(idle); /* it may hold the lock */
+    (void)pthread_mutex_lock(&m->face.lock);
+    if (!has_turn(plain) && atomic_load(&m->turn) == turn) {
+        serve_sched_starved(&m->sched);
+        atomic_fetch_add(&m->turn, 1);
+    }
+    (void)pthread_mutex_unlock(&m->face.lock);
+}
+
+static void end_service(struct mount *m)
+{
+    /* Closes the connection, whose number stays taken: who waits for an answer, or comes later,
+     * learns now that there will be none. */
+    (void)dup3(m->end_fd, m->fd, O_CLOEXEC);
+    atomic_store(&m->is_over, true);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        signal_fd(m->lanes[i].turn_fd);
+}
+
+/* Serves whenever it is this lane's turn, until serving is over. */
+static void *lane_run(void *context)
+{
+    struct mount_lane *lane = context;
+    struct mount *m = lane->mount;
+
+    while (!atomic_load(&m->is_over)) {
+        if (has_turn(lane)) {
+            if (!serve(lane))
+                end_service(m);
+        } else if (lane->lane == SERVE_PLAIN) {
+            watch(lane);
+        } else {
+            (void)wait_for_turn(lane, -1, false);
+        }
+    }
+    return NULL;
+}
 
 /* Serving threads take no signal: those belong to the main thread. */
 static bool lane_start(struct mount_lane *lane)
@@ -134,7 +272,7 @@ static bool lane_start(struct mount_lane *lane)
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&lane->thread, NULL, lane_main, lane);
+    r = pthread_create(&lane->thread, NULL, lane_run, lane);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r == 0) {
         (void)pthread_setname_np(lane->thread, "img-fuse");
@@ -143,55 +281,19 @@ static bool lane_start(struct mount_lane *lane)
     return r == 0;
 }
 
-static struct mount_lane *lane_other(struct mount_lane *lane)
-{
-    return &lane->mount->lanes[lane->lane == SERVE_PLAIN ? SERVE_IDLE : SERVE_PLAIN];
-}
-
-/* Serves whenever it is this lane's turn, until serving is over. */
-static void lane_run(struct mount_lane *lane)
-{
-    struct mount *m = lane->mount;
-    struct mount_lane *other = lane_other(lane);
-    enum serve_end end = SERVE_OTHER_LANE;
-
-    while (end != SERVE_OVER) {
-        while (sem_wait(&lane->turn) < 0)
-            continue; /* EINTR */
-        if (atomic_load(&m->is_over))
-            return;
-        end = serve(m, lane->lane);
-        if (end == SERVE_OTHER_LANE && !atomic_load(&other->is_started) && !lane_start(other)) {
-            m->sched.off = true; /* no thread to be had: this one goes on as it is */
-            end = serve(m, lane->lane);
-        }
-        if (end == SERVE_OVER) {
-            /* Closes the connection, whose number stays taken: who waits for an answer, or comes
-             * later, learns now that there will be none. */
-            (void)dup3(m->stop_fd, m->fd, O_CLOEXEC);
-            atomic_store(&m->is_over, true);
-        }
-        if (atomic_load(&other->is_started))
-            (void)sem_post(&other->turn);
-    }
-}
-
-static void *lane_main(void *context)
-{
-    lane_run(context);
-    return NULL;
-}
-
 static void mount_free(struct mount *m)
 {
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        (void)sem_destroy(&m->lanes[i].turn);
     if (m->session)
         fuse_session_destroy(m->session); /* closes the descriptor */
     serve_sched_release(&m->sched);
+    (void)pthread_mutex_destroy(&m->face.lock);
     cleanup_close_fd(&m->stop_fd);
-    free(m->face.request);
-    free(m->face.reply);
+    cleanup_close_fd(&m->end_fd);
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        cleanup_close_fd(&m->lanes[i].turn_fd);
+        free(m->lanes[i].buffers.request);
+        free(m->lanes[i].buffers.reply);
+    }
     free(m);
 }
 
@@ -199,26 +301,29 @@ static int mount_new(struct view *v, int fuse_fd, const struct mount_options *op
                      struct mount **out, struct error *err)
 {
     struct mount *m = mem_new(struct mount);
+    bool has_fds;
     int flags;
     int r;
 
     m->fd = fuse_fd;
-    m->face = (struct fuse_face){
-        .view = v,
-        .writeback = options->writeback,
-        .host = options->host,
-        .request = mem_alloc(FUSE_REQUEST_MAX),
-        .reply = mem_alloc(FUSE_TRANSFER_MAX),
-    };
+    m->face = (struct fuse_face){.view = v, .writeback = options->writeback, .host = options->host};
+    (void)pthread_mutex_init(&m->face.lock, NULL);
     serve_sched_init(&m->sched, options->plain);
-    for (size_t i = 0; i < LANE_COUNT; i++) {
-        m->lanes[i].mount = m;
-        m->lanes[i].lane = (enum serve_lane)i;
-        (void)sem_init(&m->lanes[i].turn, 0, 0);
-    }
     m->stop_fd = eventfd(0, EFD_CLOEXEC);
+    m->end_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    has_fds = m->stop_fd >= 0 && m->end_fd >= 0;
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        m->lanes[i] = (struct mount_lane){
+            .mount = m,
+            .lane = (enum serve_lane)i,
+            .buffers = {.request = mem_alloc(FUSE_REQUEST_MAX),
+                        .reply = mem_alloc(FUSE_TRANSFER_MAX)},
+            .turn_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        };
+        has_fds &= m->lanes[i].turn_fd >= 0;
+    }
     flags = fcntl(fuse_fd, F_GETFL);
-    if (m->stop_fd < 0 || flags < 0 || fcntl(fuse_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (!has_fds || flags < 0 || fcntl(fuse_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         r = error_errno(err, "cannot serve '%s'", view_label(v));
     else
         r = fuse_ops_session(&m->face, fuse_fd, &m->session, err);
@@ -239,7 +344,8 @@ int mount_serve(struct view *v, int fuse_fd, const struct mount_options *options
 
     if (r < 0)
         return r;
-    (void)sem_post(&m->lanes[SERVE_PLAIN].turn);
+    /* Said before it is true, because the other lane may look before this thread comes to say it. */
+    atomic_store(&m->lanes[SERVE_PLAIN].is_started, true);
     if (!lane_start(&m->lanes[SERVE_PLAIN])) {
         mount_free(m);
         return error_set(err, EAGAIN, "cannot start a thread to serve '%s'", view_label(v));
@@ -256,34 +362,20 @@ int mount_serve_here(struct view *v, int fuse_fd, const struct mount_options *op
 
     if (r < 0)
         return r;
-    (void)sem_post(&m->lanes[SERVE_PLAIN].turn);
     atomic_store(&m->lanes[SERVE_PLAIN].is_started, true);
-    lane_run(&m->lanes[SERVE_PLAIN]);
+    (void)lane_run(&m->lanes[SERVE_PLAIN]);
     if (atomic_load(&m->lanes[SERVE_IDLE].is_started))
         (void)pthread_join(m->lanes[SERVE_IDLE].thread, NULL);
     mount_free(m);
     return 0;
 }
 
-/* A lane that starves on a busy CPU is let on the others, so that its end need not be waited for. */
-static void lane_hurry(struct mount_lane *lane)
-{
-    cpu_set_t all;
-
-    if (!atomic_load(&lane->is_started))
-        return;
-    memset(&all, 0xff, sizeof(all));
-    (void)pthread_setaffinity_np(lane->thread, sizeof(all), &all);
-}
-
 void mount_stop(struct mount *m)
 {
-    uint64_t one = 1;
-
     if (!m)
         return;
     atomic_store(&m->is_stopping, true);
-    (void)!write(m->stop_fd, &one, sizeof(one)); /* cannot fail: the counter is far from full */
+    signal_fd(m->stop_fd);
     lane_hurry(&m->lanes[SERVE_IDLE]);
     /* The plain lane may still be starting the idle one, never the other way round. */
     (void)pthread_join(m->lanes[SERVE_PLAIN].thread, NULL);

@@ -166,6 +166,17 @@ static bool is_starved(struct serve_sched *s, uint64_t now_ns)
     return false;
 }
 
+void serve_sched_starved(struct serve_sched *s)
+{
+    uint64_t now_ns = io_ticks_ns();
+
+    /* Starving that comes back soon makes the next attempt later. */
+    if (now_ns - s->entered_ns > 8 * s->hold_ns)
+        s->hold_ns = HOLD_MIN_NS;
+    s->held_till_ns = now_ns + s->hold_ns;
+    s->hold_ns = s->hold_ns < HOLD_MAX_NS / 2 ? 2 * s->hold_ns : HOLD_MAX_NS;
+}
+
 static bool tick_idle(struct serve_sched *s, pid_t client)
 {
     uint64_t now_ns = io_ticks_ns();
@@ -175,24 +186,15 @@ static bool tick_idle(struct serve_sched *s, pid_t client)
     /* A client may be gone by now; that none can be seen is another thing. */
     if (!leave && client > 0 && (s->cpu < 0 || s->count % FOLLOW == 0))
         leave = !follow(s, client) && s->cpu < 0 && ++s->blind_count == BLIND_MAX;
-    if (!leave)
-        return false;
-    /* Starving that comes back soon makes the next attempt later. */
-    if (now_ns - s->entered_ns > 8 * s->hold_ns)
-        s->hold_ns = HOLD_MIN_NS;
-    s->held_till_ns = now_ns + s->hold_ns;
-    s->hold_ns = s->hold_ns < HOLD_MAX_NS / 2 ? 2 * s->hold_ns : HOLD_MAX_NS;
-    return true;
+    if (leave)
+        serve_sched_starved(s);
+    return leave;
 }
 
 bool serve_sched_tick(struct serve_sched *s, pid_t client)
 {
-    bool change;
-
     if (s->off)
         return false;
     s->count++;
-    change = s->lane == SERVE_PLAIN ? tick_plain(s) : tick_idle(s, client);
-    s->change_count += change;
-    return change;
+    return s->lane == SERVE_PLAIN ? tick_plain(s) : tick_idle(s, client);
 }

@@ -9,7 +9,7 @@
  * An ordinary user may enter SCHED_IDLE but never leave it (sched(7), RLIMIT_NICE). Hence two
  * lanes, each a thread of its own, only one of which serves at a time; this decides, mount.c hands
  * over. Without /proc, or when the client is not visible there, service stays in the plain lane.
- * Not thread-safe: it belongs to the thread that serves.
+ * Guarded by the lock of the connection.
  */
 #pragma once
 
@@ -37,12 +37,13 @@ struct serve_sched {
     uint64_t starved_ns;   /* not a time: that sum */
     uint64_t hold_ns;      /* not a time: how long to stay plain after the next starving */
     uint64_t held_till_ns; /* end of the current hold */
-    uint64_t change_count; /* hand-overs so far */
 };
 
 void serve_sched_init(struct serve_sched *s, bool off);
 void serve_sched_release(struct serve_sched *s);
 /* The calling thread serves in `lane` from now on. */
 void serve_sched_enter(struct serve_sched *s, enum serve_lane lane);
+/* The idle lane starves, as somebody else could see: stay plain for a while. */
+void serve_sched_starved(struct serve_sched *s);
 /* After each request of task `client` (0: nobody's). True when the other lane shall serve. */
 bool serve_sched_tick(struct serve_sched *s, pid_t client);
