@@ -242,8 +242,7 @@ bool fuse_shim_answer(struct fuse_face *f, int fd)
         reply(f, fd, 0, NULL, 0);
         return true;
     case FUSE_NOTIFY_REPLY: /* nothing was retrieved, so this answers nothing */
-        return true;
-    case FUSE_INTERRUPT: /* requests are answered one by one, so the one meant is answered */
+    case FUSE_INTERRUPT:    /* requests are answered one by one, so the one meant is answered */
         return true;
     default:
         return false;

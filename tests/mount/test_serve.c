@@ -400,18 +400,22 @@ TEST(serve, stopping_early_cuts_busy_clients_off)
 static void *flood(void *context)
 {
     const struct wire *w = context;
-    const struct fuse_in_header header = {
-        .len = sizeof(header), .opcode = FUSE_STATFS, .unique = 9, .nodeid = 1};
+    const struct fuse_in_header header = {.len = sizeof(header),
+                                          .opcode = FUSE_STATFS,
+                                          .unique = 9,
+                                          .nodeid = 1,
+                                          .pid = (uint32_t)getpid()};
 
     while (send(w->fd, &header, sizeof(header), MSG_NOSIGNAL) == (ssize_t)sizeof(header))
         continue;
     return NULL;
 }
 
-/* There is always a next request here: stopping may not wait for a pause. */
+/* There is always a next request here: stopping may not wait for a pause. Enough of them, too, for
+ * the lanes to take turns. */
 TEST(serve, stopping_does_not_wait_for_the_last_request)
 {
-    struct mount_options options = {.plain = true};
+    struct mount_options options = {0};
     uint64_t counts[64] = {0};
     pthread_t threads[3];
     struct wire w;
@@ -419,7 +423,7 @@ TEST(serve, stopping_does_not_wait_for_the_last_request)
     wire_open(&w, &options);
     for (size_t i = 0; i < 3; i++)
         check_int(pthread_create(&threads[i], NULL, flood, &w), 0);
-    while (counts[FUSE_STATFS] < 1000) {
+    while (counts[FUSE_STATFS] < 20000) {
         (void)sched_yield();
         mount_counts(w.mount, counts, 64);
     }
