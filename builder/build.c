@@ -24,6 +24,12 @@
 void build_result_release(struct build_result *r)
 {
     checks_release(&r->checks);
+    str_release(&r->report);
+    for (size_t i = 0; i < r->steps.count; i++) {
+        free(r->steps.items[i].name);
+        strv_release(&r->steps.items[i].reasons);
+    }
+    free(r->steps.items);
     *r = (struct build_result){0};
 }
 
@@ -215,7 +221,7 @@ static unsigned job_count(const struct build *b)
 #define JOBS_MAX 64u
 
 /* One stage needs no thread but ours; the main thread works along with the others. */
-static int run_stages(struct build *b, struct error *err)
+int build_run_stages(struct build *b, struct error *err)
 {
     pthread_t threads[JOBS_MAX];
     unsigned jobs = job_count(b);
@@ -307,9 +313,10 @@ static int export_image(struct build *b, struct build_result *out, struct error 
 
 /* ---- one build ---- */
 
-static void build_init(struct build *b, const struct build_options *options)
+void build_init(struct build *b, const struct build_options *options, enum build_mode mode)
 {
-    *b = (struct build){.options = options, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    *b = (struct build){
+        .options = options, .mode = mode, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     b->stop = options->stop != NULL ? options->stop : &b->own_stop;
     pthread_mutex_init(&b->context_lock, NULL);
     pthread_mutex_init(&b->lock, NULL);
@@ -337,7 +344,7 @@ static void stage_release(struct build_stage *s)
     free(s->needs);
 }
 
-static void build_release(struct build *b)
+void build_release(struct build *b)
 {
     spawner_close(b->spawner);
     hashers_release(b);
@@ -357,13 +364,12 @@ static void build_release(struct build *b)
     free(b->context_key);
     free(b->touched);
     table_release(&b->pulling);
+    explain_release(&b->explain);
     pthread_mutex_destroy(&b->context_lock);
     pthread_mutex_destroy(&b->lock);
     pthread_cond_destroy(&b->changed);
 }
-DEFINE_CLEANUP_VALUE(build_release, struct build)
-
-static int load_definition(struct build *b, struct error *err)
+int build_parse(struct build *b, struct error *err)
 {
     const struct build_options *o = b->options;
     const struct dockerfile_options options = {
@@ -371,9 +377,16 @@ static int load_definition(struct build *b, struct error *err)
         .syntax = build_arg(b, "BUILDKIT_SYNTAX"),
         .check = build_arg(b, "BUILDKIT_DOCKERFILE_CHECK"),
     };
+
+    return dockerfile_parse(o->dockerfile, o->dockerfile_size, &options, &b->df, err);
+}
+
+int build_load(struct build *b, struct error *err)
+{
+    const struct build_options *o = b->options;
     uint32_t vertex = progress_beginf(o->progress, "[internal] load build definition from %s",
                                       path_base(o->dockerfile_name));
-    int r = dockerfile_parse(o->dockerfile, o->dockerfile_size, &options, &b->df, err);
+    int r = build_parse(b, err);
 
     if (r == 0)
         r = build_plan(b, err);
@@ -399,24 +412,64 @@ static void remember(struct build *b)
         (void)store_cache_touch(b->options->store, b->touched, b->touched_count, &ignored);
 }
 
+static int compare_steps(const void *a, const void *b)
+{
+    const struct build_step *left = a;
+    const struct build_step *right = b;
+
+    if (left->stage != right->stage)
+        return left->stage < right->stage ? -1 : 1;
+    return left->number < right->number ? -1 : left->number > right->number;
+}
+
+void build_finish(struct build *b, struct build_result *out)
+{
+    out->cached_count = b->cached_count;
+    out->step_count = b->cached_count + b->ran_count;
+    out->checks = b->checks;
+    b->checks = (struct checks){0};
+    if (b->df != NULL && out->checks.count > 0)
+        checks_report(&out->checks, b->df, &out->report);
+    out->steps = b->steps;
+    b->steps = (struct build_steps){0};
+    if (out->steps.count > 1)
+        qsort(out->steps.items, out->steps.count, sizeof(out->steps.items[0]), compare_steps);
+}
+
+/* With error=true nothing is run before everything was looked at. */
+static int check_first(struct build *b, struct error *err)
+{
+    auto_build_result struct build_result found = {0};
+    struct error ignored; /* of the build itself, which will come to it */
+
+    if (!b->checks.config.is_error)
+        return 0;
+    (void)build_check(b->options, &found, &ignored);
+    if (found.checks.count == 0)
+        return 0;
+    checks_release(&b->checks);
+    b->checks = found.checks;
+    found.checks = (struct checks){0};
+    return checks_verdict(&b->checks, err);
+}
+
 int build_run(const struct build_options *options, struct build_result *out, struct error *err)
 {
     __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
     int r;
 
     *out = (struct build_result){0};
-    build_init(&b, options);
-    r = load_definition(&b, err);
+    build_init(&b, options, BUILD_MODE_BUILD);
+    r = build_load(&b, err);
     if (r == 0)
-        r = run_stages(&b, err);
+        r = check_first(&b, err);
+    if (r == 0)
+        r = build_run_stages(&b, err);
     if (r == 0)
         r = checks_verdict(&b.checks, err);
     if (r == 0)
         r = export_image(&b, out, err);
     remember(&b);
-    out->cached_count = b.cached_count;
-    out->step_count = b.cached_count + b.ran_count;
-    out->checks = b.checks;
-    b.checks = (struct checks){0};
+    build_finish(&b, out);
     return r;
 }

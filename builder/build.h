@@ -36,7 +36,7 @@ struct build_ssh {
 };
 
 struct build_options {
-    struct store *store;
+    struct store *store; /* build_check, build_outline and build_targets go without: NULL */
     struct registries *registries;
     struct progress *progress; /* may be NULL */
 
@@ -70,16 +70,39 @@ struct build_options {
     bool has_epoch; /* SOURCE_DATE_EPOCH */
     int64_t epoch_s;
     bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
+    bool explain;           /* say in the steps of the result why each was not cached */
     unsigned jobs;          /* 0: one a CPU */
     int cancel_fd;          /* readable once the build shall stop; -1: never */
     atomic_bool *stop; /* true with it, for those that do not poll: the registries' own too. Set
                              * by a stage that fails, so that the others end. NULL: none */
 };
 
+enum build_outcome {
+    BUILD_STEP_CACHED,
+    BUILD_STEP_RAN,     /* or would be run */
+    BUILD_STEP_UNKNOWN, /* predicted only: it depends on what another step will make */
+};
+
+struct build_step {
+    char *name; /* "[build 2/4] RUN make" */
+    enum build_outcome outcome;
+    struct strv reasons; /* why it is not cached, one sentence each; of explained ones */
+    size_t stage;        /* position in the Dockerfile */
+    size_t number;       /* in the stage */
+};
+
+struct build_steps {
+    struct build_step *items;
+    size_t count;
+    size_t capacity;
+};
+
 struct build_result {
     struct digest manifest;
     struct digest config;
-    struct checks checks; /* warnings to print after the build; caller releases */
+    struct checks checks;     /* warnings to print after the build */
+    struct str report;        /* the same as checks_report has them */
+    struct build_steps steps; /* in order, when explained or predicted */
     size_t step_count;
     size_t cached_count;
 };
@@ -87,6 +110,16 @@ void build_result_release(struct build_result *r);
 DEFINE_CLEANUP_VALUE(build_result_release, struct build_result)
 #define auto_build_result CLEANUP(build_result_release)
 
-/* Errors carry the sentence and, in err->detail, the tail of the step's log and the excerpt.
+/* Caller releases `out`, after a failure too. Errors carry the sentence and, in err->detail, the tail of the step's log and the excerpt.
  * -ECANCELED after cancel_fd. `out` is filled on success; its checks also on failure. */
 int build_run(const struct build_options *options, struct build_result *out, struct error *err);
+
+/* What build_run would do, as `out->steps`: looks every step up in the cache, runs none, mounts
+ * nothing and starts no process. Reads the context; of a base image that is not in the store its
+ * manifest and configuration are fetched, no layer, and nothing of it is kept. */
+int build_predict(const struct build_options *options, struct build_result *out, struct error *err);
+
+/* All checks of the stages that the target needs, and those of the text of the others, without
+ * building: `out->checks`, also on failure. The environment of a base image is looked up as for
+ * build_predict; where that fails for want of a network, its names are not checked. */
+int build_check(const struct build_options *options, struct build_result *out, struct error *err);

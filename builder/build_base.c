@@ -5,6 +5,7 @@
 #include "builder/build_internal.h"
 #include "builder/image.h"
 #include "builder/key.h"
+#include "fs/base/log.h"
 #include "fs/store.h"
 #include "registry/reference.h"
 
@@ -90,14 +91,14 @@ static int load_state(struct build *b, const struct digest *manifest,
     return -ESTALE;
 }
 
-/* Finds or fetches; on success the image is loaded. */
-static int get_image(struct build *b, const struct reference *ref, const char *name,
+/* 0 with the image loaded; 1 when it has to be fetched. */
+static int get_local(struct build *b, const struct reference *ref, const char *name,
                      const struct platform *platform, struct image *image, struct error *err)
 {
     struct digest manifest;
     int r = -ENOENT;
 
-    if (b->options->pull != BUILD_PULL_ALWAYS || ref->has_digest) {
+    if (b->options->store != NULL && (b->options->pull != BUILD_PULL_ALWAYS || ref->has_digest)) {
         r = find_local(b, ref, name, &manifest, err);
         if (r == 0)
             r = load_state(b, &manifest, platform, image, err);
@@ -109,6 +110,18 @@ static int get_image(struct build *b, const struct reference *ref, const char *n
         return error_hint(err, "`img pull %s`, or leave out --pull=never", name);
     }
     error_clear(err);
+    return 1;
+}
+
+/* Finds or fetches; on success the image is loaded. */
+static int get_image(struct build *b, const struct reference *ref, const char *name,
+                     const struct platform *platform, struct image *image, struct error *err)
+{
+    struct digest manifest;
+    int r = get_local(b, ref, name, platform, image, err);
+
+    if (r <= 0)
+        return r;
     r = pull(b, ref, platform, name, &manifest, err);
     return r < 0 ? r : image_load(b->options->store, &manifest, image, err);
 }
@@ -131,6 +144,28 @@ static void end_pull(struct build *b, const char *name)
     pthread_mutex_unlock(&b->lock);
 }
 
+/* For modes that build nothing: what is not in the store is asked for, but not fetched. */
+static int look_up(struct build *b, const struct reference *ref, const char *name,
+                   const struct platform *platform, struct image *image, struct stage_state *out,
+                   struct error *err)
+{
+    struct transfer t = {.store = b->options->store, .registries = b->options->registries};
+    int r = get_local(b, ref, name, platform, image, err);
+
+    if (r <= 0)
+        return r;
+    out->is_stale = true; /* its layers are not here */
+    r = transfer_describe(&t, ref, platform, &image->manifest, &image->config, err);
+    if (r >= 0 || r == -ENOENT || r == -EACCES || r == -ECANCELED || b->mode != BUILD_MODE_READ)
+        return r < 0 ? error_wrap(err, "cannot look up '%s'", name) : 0;
+    log_warn("cannot look up '%s': %s, continuing without knowing its environment", name,
+             err->text);
+    error_clear(err);
+    out->has_no_env = true;
+    image->config = config_new_scratch(platform);
+    return 0;
+}
+
 int build_image_state(struct build *b, const char *text, const struct platform *platform,
                       struct stage_state *out, struct error *err)
 {
@@ -139,13 +174,15 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     auto_str struct str name = {0};
     auto_str struct str platform_text = {0};
     auto_key struct key key = {0};
+    char digest[DIGEST_TEXT_SIZE];
     int r = registries_resolve(b->options->registries, text, &ref, err);
 
     if (r < 0)
         return r;
     reference_format(&ref, &name);
     begin_pull(b, str_text(&name));
-    r = get_image(b, &ref, str_text(&name), platform, &image, err);
+    r = b->mode == BUILD_MODE_BUILD ? get_image(b, &ref, str_text(&name), platform, &image, err)
+                                    : look_up(b, &ref, str_text(&name), platform, &image, out, err);
     end_pull(b, str_text(&name));
     if (r < 0)
         return r;
@@ -154,6 +191,8 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     key_digest(&key, "manifest", &image.manifest);
     key_text(&key, "platform", str_text(&platform_text));
     key_final(&key, &out->key);
+    digest_format(&image.manifest, digest);
+    out->base = str_format("%.*s@%s", (int)strcspn(str_text(&name), "@"), str_text(&name), digest);
     out->time_ns = b->options->has_epoch ? b->now_ns : config_time(image.config);
     out->config = config_copy(image.config);
     out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
@@ -216,6 +255,16 @@ static void scratch_state(struct build_stage *s)
     s->state.time_ns = s->build->options->has_epoch ? s->build->now_ns : 0;
 }
 
+static void note_base(struct build_stage *s)
+{
+    auto_free char *text = str_format("FROM %s", s->state.base);
+    auto_strv struct strv reasons = {0};
+
+    if (s->state.is_stale)
+        strv_add(&reasons, "not in the store, it will be fetched");
+    build_step_note(s, text, s->state.is_stale ? BUILD_STEP_RAN : BUILD_STEP_CACHED, &reasons);
+}
+
 static int image_base(struct build_stage *s, struct error *err)
 {
     struct progress *progress = s->build->options->progress;
@@ -233,6 +282,8 @@ static int image_base(struct build_stage *s, struct error *err)
                                  err);
     check_platform(s);
     progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
+    if (s->build->mode == BUILD_MODE_PREDICT)
+        note_base(s);
     return 0;
 }
 

@@ -13,6 +13,8 @@ void stage_state_release(struct stage_state *state)
 {
     config_free(state->config);
     free(state->layers);
+    free(state->base);
+    free(state->ran);
     *state = (struct stage_state){0};
 }
 
@@ -25,6 +27,11 @@ void stage_state_copy(struct stage_state *to, const struct stage_state *from)
         .layer_capacity = from->layer_count,
         .key = from->key,
         .time_ns = from->time_ns,
+        .base = from->base == NULL ? NULL : mem_strdup(from->base),
+        .ran = from->ran == NULL ? NULL : mem_strdup(from->ran),
+        .is_stale = from->is_stale,
+        .has_no_key = from->has_no_key,
+        .has_no_env = from->has_no_env,
     };
 }
 
@@ -107,16 +114,23 @@ int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int6
     return store_cache_put(s->build->options->store, &row, err);
 }
 
-uint32_t step_begin(struct build_stage *s, const char *text)
+char *step_name(const struct build_stage *s, const char *text)
 {
     int width = 1;
 
     for (size_t n = s->step_count; n >= 10; n /= 10)
         width++;
+    return str_format("[%s%s%*zu/%zu] %s", s->label, s->label[0] == '\0' ? "" : " ", width,
+                      s->step_number, s->step_count, text);
+}
+
+uint32_t step_begin(struct build_stage *s, const char *text)
+{
+    auto_free char *name = NULL;
+
     s->step_number++;
-    return progress_beginf(s->build->options->progress, "[%s%s%*zu/%zu] %s", s->label,
-                           s->label[0] == '\0' ? "" : " ", width, s->step_number, s->step_count,
-                           text);
+    name = step_name(s, text);
+    return progress_begin(s->build->options->progress, name);
 }
 
 void step_history(struct build_stage *s, const char *created_by, bool empty_layer)

@@ -5,6 +5,7 @@
 #include "builder/build_internal.h"
 #include "builder/copy.h"
 #include "builder/key.h"
+#include "builder/listing.h"
 #include "builder/users.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
@@ -79,6 +80,8 @@ int build_context(struct build *b, struct error *err)
 }
 
 /* ---- one COPY ---- */
+
+#define PREDICTED 2 /* a step that was looked up only: the state has gone on */
 
 struct copying {
     struct build_stage *stage;
@@ -220,11 +223,14 @@ static int open_from(struct copying *c, struct error *err)
         state = &b->stages[position].state;
     else
         r = build_image_state(b, from, &c->stage->platform, &image, err);
-    if (r == 0)
-        r = view_open(b->options->store, state->layers, state->layer_count, &options, &v, err);
     if (r < 0)
         return r;
     c->from_key = state->key;
+    if (state->is_stale)
+        return 0; /* predicting: there is nothing to open */
+    r = view_open(b->options->store, state->layers, state->layer_count, &options, &v, err);
+    if (r < 0)
+        return r;
     c->owned_tree = tree_take_view(v, from);
     c->tree = c->owned_tree;
     tree_set_stop(c->tree, b->stop);
@@ -310,13 +316,19 @@ static void quick_key(struct copying *c, struct digest *out)
     key_final(&key, out);
 }
 
-static int content_key(struct copying *c, struct key *key, struct digest *out, struct error *err)
+/* What of the sources does not matter, because a flag sets it. */
+static struct selection_key selection_how(const struct copying *c)
 {
-    const struct selection_key how = {
+    return (struct selection_key){
         .any_mode = c->options.chmod != NULL && c->options.chmod->is_octal,
         .any_owner = c->options.set_owner,
         .with_paths = c->options.with_parents,
     };
+}
+
+static int content_key(struct copying *c, struct key *key, struct digest *out, struct error *err)
+{
+    const struct selection_key how = selection_how(c);
     struct digest content;
     int r = selections_key(&c->sources, c->tree, &how, &content, err);
 
@@ -383,12 +395,34 @@ static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t sta
     return r;
 }
 
+/* The inputs of a step that was not cached: its key's, and the files it selected. */
+static int list_inputs(struct copying *c, struct key *key, struct error *err)
+{
+    const struct selection_key how = selection_how(c);
+
+    key_note(key, "base", c->stage->state.base);
+    str_add(&key->inputs, EXPLAIN_LISTING);
+    return listing_add(&c->sources, c->tree, &how, &key->inputs, err);
+}
+
+/* The layer of --link does not depend on what is below it, but all that comes after does. */
+static void chain_link(const struct digest *parent, struct digest *step)
+{
+    auto_key struct key key = {0};
+
+    key_init(&key, "link");
+    key_digest(&key, "parent", parent);
+    key_digest(&key, "step", step);
+    key_final(&key, step);
+}
+
 static int copy_step(struct copying *c, enum progress_state *state, struct cache_hit *out,
                      struct error *err)
 {
     bool is_from = c->copy->from.text != NULL;
     auto_key struct key key = {0};
     struct cache_entry entry = {.description = c->text};
+    const struct digest parent = c->stage->state.key;
     struct digest quick;
     uint64_t start_ns = io_ticks_ns();
     int r;
@@ -402,6 +436,10 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
         r = build_cache_find(c->stage, &quick, out, err);
         if (r != 0)
             return r < 0 ? r : 0;
+        if (c->tree == NULL) {
+            build_step_unknown(c->stage, c->text, "what it copies from is not made yet");
+            return PREDICTED;
+        }
     } else {
         r = build_context(c->stage->build, err);
         if (r < 0)
@@ -419,11 +457,22 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
         const struct cache_entry alias = {
             .key = quick, .canonical = &out->key, .description = c->text, .time_ns = out->time_ns};
 
-        return is_from ? build_cache_put(c->stage, &alias, out->layer, err) : 0;
+        /* A prediction leaves the store as it is. */
+        return is_from && c->stage->build->mode == BUILD_MODE_BUILD
+                   ? build_cache_put(c->stage, &alias, out->layer, err)
+                   : 0;
     }
+    r = list_inputs(c, &key, err);
+    if (r < 0)
+        return r;
     *state = PROGRESS_DONE;
     *out = build_made(c->stage->build, &entry.key, 0);
     entry.inputs = str_text(&key.inputs);
+    if (build_step_missed(c->stage, c->text, &entry)) {
+        if (c->copy->link == TOGGLE_ON)
+            chain_link(&parent, &c->stage->state.key);
+        return PREDICTED;
+    }
     return make_layer(c, &entry, start_ns, is_from ? &quick : NULL, &out->layer, err);
 }
 
@@ -444,6 +493,33 @@ static char *describe(const struct instruction *in)
     return str_take(&text);
 }
 
+/* Predicting: true when the key cannot be made, for it needs what is not there yet. A step with
+ * --link goes by its sources alone. */
+static bool foresee(const struct copying *c)
+{
+    struct build_stage *s = c->stage;
+    bool has_names = c->copy->chown.text != NULL && c->copy->chown.text[0] != '\0' &&
+                     !owner_is_numeric(c->copy->chown.text);
+    struct stage_state *state = &s->state;
+    bool no_key = state->has_no_key;
+    bool is_unknown;
+
+    if (s->build->mode != BUILD_MODE_PREDICT)
+        return false;
+    if (has_names && state->is_stale) {
+        build_step_unknown(s, c->text,
+                           "the names of --chown are looked up in what is not made yet");
+        return true;
+    }
+    if (c->copy->link == TOGGLE_ON)
+        state->has_no_key = false;
+    is_unknown = build_is_unknown(s, c->in);
+    state->has_no_key = no_key;
+    if (is_unknown)
+        build_step_unknown(s, c->text, "what it starts from is not known");
+    return is_unknown;
+}
+
 int build_copy(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     __attribute__((cleanup(cleanup_copying_release))) struct copying c = {
@@ -452,10 +528,15 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
     uint32_t vertex = step_begin(s, c.text);
     enum progress_state state = PROGRESS_DONE;
     struct cache_hit made;
-    int r = prepare(&c, err);
+    int r;
 
+    if (foresee(&c))
+        return 0;
+    r = prepare(&c, err);
     if (r == 0)
         r = copy_step(&c, &state, &made, err);
+    if (r == PREDICTED)
+        return 0;
     progress_end(s->build->options->progress, vertex,
                  r == -ECANCELED ? PROGRESS_CANCELED
                  : r < 0         ? PROGRESS_ERROR
@@ -463,6 +544,10 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
                  err->text);
     if (r < 0)
         return r;
+    if (state == PROGRESS_CACHED)
+        build_step_note(s, c.text, BUILD_STEP_CACHED, NULL);
+    if (in->copy.link == TOGGLE_ON)
+        chain_link(&s->state.key, &made.key);
     atomic_fetch_add(state == PROGRESS_CACHED ? &s->build->cached_count : &s->build->ran_count, 1);
     stage_push_layer(&s->state, &made);
     step_history(s, history, made.layer == 0);

@@ -7,12 +7,20 @@
 #include "builder/build.h"
 #include "builder/config.h"
 #include "builder/expand.h"
+#include "builder/explain.h"
 #include "builder/ignore.h"
 #include "builder/spawner.h"
 #include "builder/statcache.h"
 #include "builder/transfer.h"
 #include "builder/tree.h"
 #include "fs/base/hash.h"
+
+/* How far a build goes. */
+enum build_mode {
+    BUILD_MODE_BUILD,
+    BUILD_MODE_PREDICT, /* steps are looked up, none is run */
+    BUILD_MODE_READ,    /* instructions are expanded and checked, no step is looked up */
+};
 
 enum stage_status { STAGE_IDLE, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 
@@ -24,6 +32,11 @@ struct stage_state {
     size_t layer_capacity;
     struct digest key; /* of the chain so far */
     int64_t time_ns;   /* when the last layer was made: a cached rebuild gives the same image */
+    char *base;        /* "debian:12@sha256:..", the image at the bottom; NULL: scratch */
+    char *ran;         /* the last step of the chain that was not cached, or NULL */
+    bool is_stale;     /* predicting: `layers` is not what it will be */
+    bool has_no_key;   /* predicting: nor is `key` */
+    bool has_no_env;   /* reading: what the base image sets is not known */
 };
 
 struct build_stage {
@@ -57,6 +70,7 @@ struct build_stage {
 
 struct build {
     const struct build_options *options;
+    enum build_mode mode;
     struct dockerfile *df;
     struct platform platform;       /* target */
     struct platform build_platform; /* host */
@@ -82,6 +96,9 @@ struct build {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* guarded by lock: */
+    struct build_steps steps;
+    struct explain explain; /* opened on first use */
+    bool has_explain;
     struct table pulling; /* names of images being looked up or fetched */
     struct spawner *spawner;
     struct pool *hashers;       /* digest new layers while later steps run; made on first use */
@@ -110,10 +127,33 @@ int build_stage_await(struct build_stage *s, size_t position, struct error *err)
 /* The value of --build-arg `name`, or NULL. */
 const char *build_arg(const struct build *b, const char *name);
 
+/* build.c: what every mode begins and ends with. */
+void build_init(struct build *b, const struct build_options *options, enum build_mode mode);
+int build_parse(struct build *b, struct error *err);
+int build_load(struct build *b, struct error *err); /* parses, plans and checks the text */
+int build_run_stages(struct build *b, struct error *err);
+void build_finish(struct build *b, struct build_result *out); /* fills what `out` tells of it */
+void build_release(struct build *b);
+DEFINE_CLEANUP_VALUE(build_release, struct build)
+
 /* build_base.c: FROM. Gives state, config and triggers. */
 int build_base(struct build_stage *s, struct error *err);
 int build_image_state(struct build *b, const char *name, const struct platform *platform,
                       struct stage_state *out, struct error *err);
+
+/* build_predict.c: steps that are told about instead of, or besides, being run. */
+/* Notes how a step came out; `reasons` may be NULL, else its words are taken. */
+void build_step_note(struct build_stage *s, const char *text, enum build_outcome outcome,
+                     struct strv *reasons);
+/* A step is not in the cache. Notes that, with the reasons when they are asked for. True: the build
+ * is predicted, the state went on to what would be, and the caller must not run the step. */
+struct cache_entry;
+bool build_step_missed(struct build_stage *s, const char *text, const struct cache_entry *entry);
+/* Predicting: whether the step's key cannot be made now, because of `what` (a sentence's end); then
+ * the state went on. */
+void build_step_unknown(struct build_stage *s, const char *text, const char *why);
+/* Whether a stage that the instruction reads from, or the one it is in, has no known key. */
+bool build_is_unknown(const struct build_stage *s, const struct instruction *in);
 
 /* build_copy.c and build_step.c: instructions that change files. */
 int build_copy(struct build_stage *s, const struct instruction *in, struct error *err);
@@ -134,7 +174,7 @@ struct cache_entry {
     struct digest key;
     const struct digest *canonical; /* NULL: the key itself */
     const char *description;
-    const char *inputs;
+    const char *inputs; /* of the key, then EXPLAIN_LISTING and the files when there are any */
     uint64_t run_ns;
     int64_t time_ns; /* 0: this build's */
 };
@@ -157,6 +197,8 @@ DEFINE_CLEANUP_VALUE(stage_state_release, struct stage_state)
 struct spawner *build_spawner(struct build *b, struct error *err); /* made on first use; NULL */
 
 /* Progress lines of a step: "[name 2/4] RUN make". */
+char *step_name(const struct build_stage *s,
+                const char *text); /* of the current one; caller frees */
 uint32_t step_begin(struct build_stage *s, const char *text);
 void step_history(struct build_stage *s, const char *created_by, bool empty_layer);
 /* Where a relative path of an instruction starts; caller frees. Keeps a trailing slash. */

@@ -213,6 +213,34 @@ static instruction_fn *const actions[INSTRUCTION_KINDS] = {
     [INSTRUCTION_WORKDIR] = build_workdir,
 };
 
+/* What is left of a step when it is only read. */
+static int read_step(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    struct build *b = s->build;
+    int r;
+
+    if (in->kind == INSTRUCTION_WORKDIR) {
+        auto_free char *path = stage_path(s, in->value.text);
+
+        config_set_text(s->state.config, "WorkingDir", path);
+    }
+    if ((in->kind != INSTRUCTION_COPY && in->kind != INSTRUCTION_ADD) || in->copy.from.text != NULL)
+        return 0;
+    r = build_context(b, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&b->lock);
+    check_copy_ignored(&b->checks, in, b->ignore);
+    pthread_mutex_unlock(&b->lock);
+    return 0;
+}
+
+static bool is_step(enum instruction_kind kind)
+{
+    return actions[kind] == build_copy || actions[kind] == build_step_run ||
+           actions[kind] == build_workdir;
+}
+
 /* The checks that need the instruction as it is carried out. */
 static void check_expanded(struct build_stage *s, const struct instruction *expanded,
                            const struct expand_use *use, const struct variables *known)
@@ -220,7 +248,8 @@ static void check_expanded(struct build_stage *s, const struct instruction *expa
     struct build *b = s->build;
 
     pthread_mutex_lock(&b->lock);
-    check_undefined(&b->checks, expanded, use, known);
+    if (!s->state.has_no_env)
+        check_undefined(&b->checks, expanded, use, known);
     if (expanded->kind == INSTRUCTION_EXPOSE)
         check_expose(&b->checks, expanded);
     pthread_mutex_unlock(&b->lock);
@@ -239,7 +268,10 @@ static int run_instruction(struct build_stage *s, const struct instruction *in, 
     if (r < 0)
         return r;
     check_expanded(s, expanded, &use, &s->env);
-    r = actions[in->kind](s, expanded, err);
+    if (s->build->mode == BUILD_MODE_READ && is_step(in->kind))
+        r = read_step(s, expanded, err);
+    else
+        r = actions[in->kind](s, expanded, err);
     return r < 0 ? dockerfile_locate(s->build->df, in, NULL, err) : 0;
 }
 

@@ -473,6 +473,18 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
     return r;
 }
 
+/* Says how the step came out, and hands its result to the ones that follow. */
+static void finish(struct step *s, const struct cache_hit *made, bool is_cached)
+{
+    struct build_stage *stage = s->stage;
+
+    if (is_cached)
+        build_step_note(stage, str_text(&s->text), BUILD_STEP_CACHED, NULL);
+    atomic_fetch_add(is_cached ? &stage->build->cached_count : &stage->build->ran_count, 1);
+    stage_push_layer(&stage->state, made);
+    step_history(stage, str_text(&s->history), made->layer == 0);
+}
+
 int build_step_run(struct build_stage *stage, const struct instruction *in, struct error *err)
 {
     __attribute__((cleanup(cleanup_step_release))) struct step s = {.stage = stage, .in = in};
@@ -492,12 +504,19 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
         r = choose_modes(&s, err);
     if (r == 0)
         r = make_key(&s, &key, &entry.key, err);
+    if (r == 0 && build_is_unknown(stage, in)) {
+        build_step_unknown(stage, str_text(&s.text), "what it starts from is not known");
+        return 0;
+    }
     if (r == 0) {
+        key_note(&key, "base", stage->state.base);
         entry.description = str_text(&s.text);
         entry.inputs = str_text(&key.inputs);
         r = build_cache_find(stage, &entry.key, &made, err);
     }
     state = r == 1 ? PROGRESS_CACHED : PROGRESS_DONE;
+    if (r == 0 && build_step_missed(stage, str_text(&s.text), &entry))
+        return 0;
     if (r == 0) {
         made = build_made(stage->build, &entry.key, 0);
         r = execute(&s, &entry, &made.layer, err);
@@ -509,9 +528,6 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
                  err->text);
     if (r < 0)
         return r;
-    atomic_fetch_add(
-        state == PROGRESS_CACHED ? &stage->build->cached_count : &stage->build->ran_count, 1);
-    stage_push_layer(&stage->state, &made);
-    step_history(stage, str_text(&s.history), made.layer == 0);
+    finish(&s, &made, state == PROGRESS_CACHED);
     return 0;
 }

@@ -59,6 +59,14 @@ static int make_workdir(struct build_stage *s, const char *path, const struct ca
     return build_cache_put(s, entry, sealed.layer, err);
 }
 
+/* What every WORKDIR leaves behind, whether its directory was made, found or foreseen. */
+static int finish(struct build_stage *s, const char *path, const char *text, bool is_empty)
+{
+    config_set_text(s->state.config, "WorkingDir", path);
+    step_history(s, text, is_empty);
+    return 0;
+}
+
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     auto_free char *joined = path_join(config_working_dir(s->state.config), in->value.text);
@@ -77,10 +85,17 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
     if (s->build->options->has_epoch)
         key_number(&key, "epoch", (uint64_t)s->build->options->epoch_s);
     key_final(&key, &entry.key);
+    key_note(&key, "base", s->state.base);
     made = (struct cache_hit){.key = entry.key, .time_ns = s->state.time_ns};
     entry.inputs = str_text(&key.inputs);
+    if (s->state.has_no_key) {
+        build_step_unknown(s, text, "what is above it is not known");
+        return finish(s, path, text, true);
+    }
     if (strcmp(path, "/") != 0)
         r = build_cache_find(s, &entry.key, &made, err);
+    if (r == 0 && strcmp(path, "/") != 0 && build_step_missed(s, text, &entry))
+        return finish(s, path, text, true);
     if (r == 0 && strcmp(path, "/") != 0) {
         made = build_made(s->build, &entry.key, 0);
         r = make_workdir(s, path, &entry, &made.layer, err);
@@ -95,8 +110,8 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
                  err->text);
     if (r < 0)
         return r;
+    if (r == 1)
+        build_step_note(s, text, BUILD_STEP_CACHED, NULL);
     stage_push_layer(&s->state, &made);
-    config_set_text(s->state.config, "WorkingDir", path);
-    step_history(s, text, made.layer == 0);
-    return 0;
+    return finish(s, path, text, made.layer == 0);
 }

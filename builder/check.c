@@ -72,6 +72,25 @@ const char *check_rule_description(enum check_rule rule)
     return rules[rule].description;
 }
 
+/* "JSONArgsRecommended" is json-args-recommended there. */
+char *check_rule_url(enum check_rule rule)
+{
+    const char *name = rules[rule].name;
+    struct str url = {0};
+
+    str_add(&url, "https://docs.docker.com/go/dockerfile/rule/");
+    for (const char *c = name; *c; c++) {
+        bool begins_word = isupper((unsigned char)*c) && c > name &&
+                           (islower((unsigned char)c[-1]) || islower((unsigned char)c[1]));
+
+        if (begins_word)
+            str_add_char(&url, '-');
+        str_add_char(&url, (char)tolower((unsigned char)*c));
+    }
+    str_add_char(&url, '/');
+    return str_take(&url);
+}
+
 /* Copies `size` bytes without the blanks around them. */
 static char *trimmed(const char *text, size_t size)
 {
@@ -264,9 +283,11 @@ void checks_report(struct checks *checks, const struct dockerfile *df, struct st
     checks_sort(checks); /* so that the source is read once */
     for (size_t i = 0; i < checks->count; i++) {
         const struct check_finding *finding = &checks->items[i];
+        auto_free char *url = check_rule_url(finding->rule);
 
-        str_addf(out, "%sWARNING: %s\n%s\n", i > 0 ? "\n" : "", rules[finding->rule].name,
-                 finding->text);
+        str_addf(out, "\nWARNING: %s - %s\n", rules[finding->rule].name, url);
+        str_add_escaped(out, finding->text, strlen(finding->text));
+        str_add_char(out, '\n');
         if (finding->line_first == 0)
             continue;
         move_to(df, finding->line_first, &excerpt);

@@ -49,6 +49,7 @@ enum check_rule {
 
 const char *check_rule_name(enum check_rule rule);        /* "StageNameCasing" */
 const char *check_rule_description(enum check_rule rule); /* one sentence */
+char *check_rule_url(enum check_rule rule);               /* of its documentation; caller frees */
 
 /* `# check=skip=A,B;error=true;experimental=C`, or its override by BUILDKIT_DOCKERFILE_CHECK. */
 struct check_config {
@@ -105,5 +106,6 @@ void check_copy_ignored(struct checks *checks, const struct instruction *copy,
 int checks_verdict(const struct checks *checks, struct error *err);
 /* Puts the findings in order of their lines. */
 void checks_sort(struct checks *checks);
-/* Appends the report of --check: for each finding its rule, message and excerpt. */
+/* Appends the report of --check: an empty line before each finding, then its rule, message and
+ * excerpt. Sorts them. */
 void checks_report(struct checks *checks, const struct dockerfile *df, struct str *out);

@@ -5,7 +5,7 @@
 
 #include "fs/base/banned.h"
 
-static void note(struct key *k, const char *name, const char *value)
+void key_note(struct key *k, const char *name, const char *value)
 {
     str_add(&k->inputs, name);
     if (value != NULL) {
@@ -31,7 +31,7 @@ void key_release(struct key *k)
 void key_text(struct key *k, const char *name, const char *value)
 {
     hasher_field_text(k->hasher, name, value);
-    note(k, name, value);
+    key_note(k, name, value);
 }
 
 void key_digest(struct key *k, const char *name, const struct digest *value)
@@ -40,7 +40,7 @@ void key_digest(struct key *k, const char *name, const struct digest *value)
 
     digest_format(value, text);
     hasher_field(k->hasher, name, value->bytes, sizeof(value->bytes));
-    note(k, name, text);
+    key_note(k, name, text);
 }
 
 void key_number(struct key *k, const char *name, uint64_t value)
@@ -48,7 +48,7 @@ void key_number(struct key *k, const char *name, uint64_t value)
     auto_free char *text = str_format("%llu", (unsigned long long)value);
 
     hasher_field_u64(k->hasher, name, value);
-    note(k, name, text);
+    key_note(k, name, text);
 }
 
 void key_words(struct key *k, const char *name, const struct strv *words)

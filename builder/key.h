@@ -26,4 +26,6 @@ void key_text(struct key *k, const char *name, const char *value); /* NULL diffe
 void key_digest(struct key *k, const char *name, const struct digest *value);
 void key_number(struct key *k, const char *name, uint64_t value);
 void key_words(struct key *k, const char *name, const struct strv *words);
+/* Goes into the inputs alone: for people, without a say in the key. */
+void key_note(struct key *k, const char *name, const char *value);
 void key_final(struct key *k, struct digest *out);

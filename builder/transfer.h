@@ -36,6 +36,12 @@ struct pull_result {
 /* What `ref` points at now, without fetching layers: the digest of its manifest or index. */
 int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
                      struct error *err);
+/* The manifest and configuration of the image for the platform; fetches no layer and stores nothing.
+ * The caller owns `*config`. */
+struct config;
+int transfer_describe(struct transfer *t, const struct reference *ref,
+                      const struct platform *platform, struct digest *manifest,
+                      struct config **config, struct error *err);
 /* Fetches the image and points the reference at it. */
 int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
                   struct pull_result *out, struct error *err);

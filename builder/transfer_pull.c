@@ -27,6 +27,7 @@ struct pull {
     struct config *config;
     int64_t *layers;
     struct pull_result *result;
+    bool keeps_nothing; /* the store is not written to */
 };
 
 static void pull_release(struct pull *p)
@@ -230,7 +231,9 @@ static int get_manifest(struct pull *p, struct error *err)
     digest_format(&chosen->digest, text);
     p->result->index = p->document.digest;
     p->result->has_index = true;
-    r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size, &stored, err);
+    if (!p->keeps_nothing)
+        r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size, &stored,
+                     err);
     if (r < 0)
         return r;
     r = get_document(p, text, NULL, err);
@@ -251,11 +254,12 @@ static int get_config(struct pull *p, struct error *err)
     if (!media_type_is_config(d->media_type))
         return error_set(err, EINVAL, "'%s' is no container image but an artifact of type '%s'",
                          p->ref->repository, d->media_type);
-    r = blob_read(p->t->store, &d->digest, LIMIT_CONFIG_SIZE, &bytes, err);
+    r = p->t->store == NULL ? -ENOENT
+                            : blob_read(p->t->store, &d->digest, LIMIT_CONFIG_SIZE, &bytes, err);
     if (r == -ENOENT) {
         r = registry_blob_read(p->registry, &d->digest, d->size_bytes, LIMIT_CONFIG_SIZE, &bytes,
                                err);
-        if (r == 0)
+        if (r == 0 && !p->keeps_nothing)
             r = blob_put(p->t->store, str_text(&bytes), bytes.size, &stored, err);
     }
     if (r < 0)
@@ -299,23 +303,44 @@ static int store_image(struct pull *p, struct error *err)
     return r;
 }
 
+static int get_documents(struct pull *p, const struct platform *platform, struct error *err)
+{
+    int r;
+
+    *p->result = (struct pull_result){0};
+    if (platform == NULL)
+        platform_host(&p->platform);
+    else
+        platform_copy(&p->platform, platform);
+    r = registry_open(p->t->registries, p->ref, REGISTRY_PULL, &p->registry, err);
+    if (r == 0)
+        r = get_manifest(p, err);
+    return r < 0 ? r : get_config(p, err);
+}
+
+int transfer_describe(struct transfer *t, const struct reference *ref,
+                      const struct platform *platform, struct digest *manifest,
+                      struct config **config, struct error *err)
+{
+    struct pull_result ignored;
+    __attribute__((cleanup(cleanup_pull_release))) struct pull p = {
+        .t = t, .ref = ref, .result = &ignored, .keeps_nothing = true};
+    int r = get_documents(&p, platform, err);
+
+    if (r < 0)
+        return r;
+    *manifest = p.document.digest;
+    *config = STEAL(&p.config);
+    return 0;
+}
+
 int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
                   struct pull_result *out, struct error *err)
 {
     __attribute__((cleanup(cleanup_pull_release))) struct pull p = {
         .t = t, .ref = ref, .result = out};
-    int r;
+    int r = get_documents(&p, platform, err);
 
-    *out = (struct pull_result){0};
-    if (platform == NULL)
-        platform_host(&p.platform);
-    else
-        platform_copy(&p.platform, platform);
-    r = registry_open(t->registries, ref, REGISTRY_PULL, &p.registry, err);
-    if (r == 0)
-        r = get_manifest(&p, err);
-    if (r == 0)
-        r = get_config(&p, err);
     if (r == 0)
         r = pull_layers(&p, err);
     if (r == 0)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
+#include "cli/build_call.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "fs/base/io.h"
@@ -41,6 +42,10 @@ struct build_flags {
     const char *metadata_file;
     const char *format;
     const char *epoch;
+    const char *call;
+    bool check;
+    bool dry_run;
+    bool explain;
     bool no_cache;
     bool no_console;
     bool quiet;
@@ -71,6 +76,18 @@ static const struct option options[] = {
      LIST(build_args),
      .argument = "NAME[=VALUE]",
      .help = "set a build-time variable"},
+    {.name = "call",
+     TEXT(call),
+     .argument = "METHOD[,format=json]",
+     .help =
+         "instead of building: check the Dockerfile, its outline (arguments, secrets) or targets"},
+    {.name = "check", FIELD(check), .help = "the same as --call check"},
+    {.name = "dry-run",
+     FIELD(dry_run),
+     .help = "print the plan and which steps are cached; run nothing"},
+    {.name = "explain",
+     FIELD(explain),
+     .help = "say for each step that is not cached which input changed"},
     {.name = "file",
      .letter = 'f',
      TEXT(file),
@@ -486,22 +503,6 @@ static int collect_ssh(const struct strv *given, struct strv *ids, struct build_
     return 0;
 }
 
-static void show_warnings(const struct build_result *result)
-{
-    const struct checks *c = &result->checks;
-
-    if (c->count == 0)
-        return;
-    fprintf(stderr, "\n %zu warning%s found:\n", c->count, c->count == 1 ? "" : "s");
-    for (size_t i = 0; i < c->count; i++) {
-        auto_str struct str text = {0};
-
-        str_add_escaped(&text, c->items[i].text, strlen(c->items[i].text));
-        fprintf(stderr, " - %s: %s (line %u)\n", check_rule_name(c->items[i].rule), str_text(&text),
-                c->items[i].line_first);
-    }
-}
-
 static int write_files(const struct build_flags *f, const struct build_result *result,
                        const struct strv *tags, struct error *err)
 {
@@ -538,8 +539,10 @@ static int announce(struct program *p, const struct build_flags *f,
         r = push_image(p, tags->items[i], f->progress, err);
     if (r < 0)
         return r;
+    if (f->explain)
+        print_explanation(result);
     if (!f->quiet)
-        show_warnings(result);
+        print_warnings(result, p->debug);
     if (f->quiet || tags->count == 0)
         printf("%s\n", config);
     for (size_t i = 0; !f->quiet && i < tags->count; i++)
@@ -554,6 +557,26 @@ static void set_definition(const struct definition *d, struct build_options *o)
     o->dockerfile_name = d->path == NULL ? "Dockerfile" : path_base(d->path);
     o->ignore_name = d->ignore_name;
     o->ignore_text = d->has_ignore ? str_text(&d->ignore_text) : NULL;
+}
+
+/* What was asked for instead of an image; 1 when nothing was. */
+static int run_call(const struct build_flags *f, struct build_options *o, struct error *err)
+{
+    auto_build_result struct build_result result = {0};
+    struct call call = {.method = f->check ? CALL_CHECK : CALL_BUILD};
+    int r = f->call == NULL ? 0 : call_parse(f->call, &call, err);
+
+    if (r < 0)
+        return r;
+    o->explain = f->explain;
+    if (call.method != CALL_BUILD)
+        return call_run(&call, o, err);
+    if (!f->dry_run)
+        return 1;
+    r = build_predict(o, &result, err);
+    if (r == 0)
+        print_prediction(&result, f->explain);
+    return r;
 }
 
 static int run(struct program *p, const void *values, const struct strv *operands,
@@ -594,15 +617,9 @@ static int run(struct program *p, const void *values, const struct strv *operand
         r = program_store(p, &o.store, err);
     if (r == 0)
         r = program_cancel_fd(p, &o.cancel_fd, err);
-    if (r == 0)
-        r = progress_open(f->quiet        ? "quiet"
-                          : f->no_console ? "plain"
-                                          : f->progress,
-                          &progress, err);
     if (r < 0)
         return r;
     o.registries = program_registries(p, &registries);
-    o.progress = progress;
     o.context = strcmp(context, "-") == 0 ? NULL : context;
     set_definition(&d, &o);
     o.target = f->target;
@@ -619,12 +636,26 @@ static int run(struct program *p, const void *values, const struct strv *operand
     o.no_cache = f->no_cache;
     o.single_id = f->single_id;
     o.no_new_privileges = f->no_new_privileges;
+    r = run_call(f, &o, err);
+    if (r <= 0)
+        return r;
+    r = progress_open(f->quiet ? "quiet" : f->no_console ? "plain" : f->progress, &progress, err);
+    if (r < 0)
+        return r;
+    o.progress = progress;
     for (size_t i = 0; !f->quiet && i < tags.count; i++)
         fprintf(stderr, "Building %s\n", tags.items[i]);
     r = build_run(&o, &result, err);
     progress_close(STEAL(&progress));
-    if (r < 0)
-        return r == -ECANCELED ? r : error_wrap(err, "failed to build");
+    if (r == -ECANCELED)
+        return r;
+    if (r < 0) {
+        if (f->explain)
+            print_explanation(&result);
+        if (result.checks.config.is_error)
+            print_warnings(&result, p->debug);
+        return error_wrap(err, "failed to build");
+    }
     return announce(p, f, &result, &tags, err);
 }
 
@@ -635,6 +666,10 @@ const struct subcommand cmd_build = {
     .operands_max = 1,
     .summary =
         "Build an image from a Dockerfile and the directory PATH (- reads a Dockerfile from standard input).",
+    .details =
+        "--check and --call end with status 1 when they find something. --dry-run reads the "
+        "context, mounts nothing and starts no process; with --explain it says why a step would "
+        "run.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct build_flags),

@@ -166,6 +166,8 @@ static void print_error(const struct error *err)
     auto_str struct str text = {0};
     auto_str struct str hint = {0};
 
+    if (err->text[0] == '\0')
+        return; /* told already */
     str_add_escaped(&hint, err->hint, strlen(err->hint));
     str_add_escaped(&text, err->text, strlen(err->text));
     if (err->detail[0] != '\0')

@@ -46,6 +46,7 @@ struct subcommand {
     const struct option *options;
     size_t option_count;
     size_t options_size; /* of the struct the offsets point into */
+    /* Fails with an empty error text when standard output has told why already. */
     int (*run)(struct program *p, const void *options, const struct strv *operands,
                struct error *err);
 };

@@ -349,7 +349,8 @@ TEST(check, the_report_shows_rule_message_and_excerpt)
 
     dockerfile_check(df, NULL, &checks);
     checks_report(&checks, df, &out);
-    check_text(str_text(&out), "WARNING: FromAsCasing\n"
+    check_text(str_text(&out), "\nWARNING: FromAsCasing - "
+                               "https://docs.docker.com/go/dockerfile/rule/from-as-casing/\n"
                                "'as' and 'FROM' keywords' casing do not match\n"
                                "Dockerfile:1\n"
                                "--------------------\n"
@@ -358,7 +359,9 @@ TEST(check, the_report_shows_rule_message_and_excerpt)
                                "   3 |     \n"
                                "--------------------\n"
                                "\n"
-                               "WARNING: MaintainerDeprecated\n"
+                               "WARNING: MaintainerDeprecated - "
+                               "https://docs.docker.com/go/dockerfile/rule/"
+                               "maintainer-deprecated/\n"
                                "Maintainer instruction is deprecated in favor of using label\n"
                                "Dockerfile:2\n"
                                "--------------------\n"
@@ -366,6 +369,16 @@ TEST(check, the_report_shows_rule_message_and_excerpt)
                                "   2 | >>> MAINTAINER x\n"
                                "   3 |     \n"
                                "--------------------\n");
+}
+
+/* The addresses of the reference's own pages: the name in words, an abbreviation is one word. */
+TEST(check, each_rule_names_the_page_about_it)
+{
+    auto_free char *json = check_rule_url(CHECK_JSON_ARGS_RECOMMENDED);
+    auto_free char *secrets = check_rule_url(CHECK_SECRETS_USED_IN_ARG_OR_ENV);
+
+    check_text(json, "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/");
+    check_text(secrets, "https://docs.docker.com/go/dockerfile/rule/secrets-used-in-arg-or-env/");
 }
 
 TEST(check, a_hundred_thousand_findings_are_reported_in_linear_time)
