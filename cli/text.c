@@ -1,6 +1,7 @@
 /* text.c - wording shared by commands. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "builder/config.h"
@@ -33,6 +34,62 @@ void format_age(int64_t then_ns, struct str *out)
         return;
     }
     str_add(out, "Less than a second ago");
+}
+
+/* Unicode 15, EastAsianWidth.txt (W and F, by block) and what is drawn over its neighbour. No
+ * wcwidth(3): its answer hangs on a locale that a build host need not have. */
+static unsigned width_of(uint32_t c)
+{
+    static const struct {
+        uint32_t first;
+        uint32_t last;
+        unsigned width;
+    } ranges[] = {
+        {0x0300, 0x036f, 0},   {0x1100, 0x115f, 2},   {0x1ab0, 0x1aff, 0},   {0x1dc0, 0x1dff, 0},
+        {0x200b, 0x200f, 0},   {0x20d0, 0x20ff, 0},   {0x2e80, 0x303e, 2},   {0x3041, 0xa4cf, 2},
+        {0xa960, 0xa97f, 2},   {0xac00, 0xd7a3, 2},   {0xf900, 0xfaff, 2},   {0xfe00, 0xfe0f, 0},
+        {0xfe20, 0xfe2f, 0},   {0xfe30, 0xfe6f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},
+        {0x1f300, 0x1f64f, 2}, {0x1f680, 0x1f6ff, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2},
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]) && ranges[i].first <= c; i++)
+        if (c <= ranges[i].last)
+            return ranges[i].width;
+    return 1;
+}
+
+/* What is not UTF-8 takes a column a byte. */
+static size_t next_character(const char *text, size_t size, unsigned *width)
+{
+    uint32_t c;
+    size_t taken = text_decode(text, size, &c);
+
+    *width = taken == 0 ? 1 : width_of(c);
+    return taken == 0 ? 1 : taken;
+}
+
+size_t text_columns(const char *text, size_t size)
+{
+    size_t columns = 0;
+    unsigned width;
+
+    for (size_t i = 0; i < size; columns += width)
+        i += next_character(text + i, size - i, &width);
+    return columns;
+}
+
+size_t text_fit(const char *text, size_t columns)
+{
+    size_t size = strlen(text);
+    size_t used = 0;
+    unsigned width;
+
+    for (size_t taken; used < size; used += taken, columns -= width) {
+        taken = next_character(text + used, size - used, &width);
+        if (width > columns)
+            break;
+    }
+    return used;
 }
 
 #define NS_PER_S 1000000000ll

@@ -1,0 +1,173 @@
+/* format.c - rows to lines. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/format.h"
+#include "cli/template.h"
+#include "cli/text.h"
+
+#include "fs/base/banned.h"
+
+#define GAP 3u /* blanks between columns */
+
+struct format {
+    const struct format_spec *spec;
+    struct template *template; /* NULL: JSON */
+    bool is_table;
+    bool escape;
+    struct strv lines; /* of a table, cells separated by tabs */
+};
+
+/* Done for every template: a field that is in no column is told of even when there are no rows. */
+static int add_header(struct format *f, bool with_titles, struct error *err)
+{
+    const struct template_options o = {.is_header = true};
+    auto_json struct json *titles = json_new_object();
+    auto_str struct str line = {0};
+    int r;
+
+    for (size_t i = 0; i < f->spec->column_count; i++)
+        json_put_text(titles, f->spec->columns[i].field, f->spec->columns[i].title);
+    r = template_run(f->template, titles, &o, &line, err);
+    if (r == 0 && f->is_table && with_titles)
+        strv_add(&f->lines, str_text(&line));
+    return r;
+}
+
+int format_open(const struct format_spec *spec, const char *text, bool with_titles,
+                struct format **out, struct error *err)
+{
+    auto_format struct format *f = mem_new(struct format);
+    int r = 0;
+
+    f->spec = spec;
+    f->is_table = text == NULL || text[0] == '\0' || strcmp(text, "table") == 0 ||
+                  text_starts(text, "table ");
+    f->escape = f->is_table || isatty(STDOUT_FILENO) == 1;
+    if (f->is_table && (text == NULL || strlen(text) <= strlen("table ")))
+        text = spec->table;
+    else if (f->is_table)
+        text += strlen("table ");
+    if (strcmp(text, "json") != 0)
+        r = template_parse(text, &f->template, err);
+    if (r == 0 && f->template != NULL)
+        r = add_header(f, with_titles, err);
+    if (r < 0)
+        return r;
+    *out = STEAL(&f);
+    return 0;
+}
+
+int format_row(struct format *f, struct json *row, struct error *err)
+{
+    const struct template_options o = {.escape = f->escape};
+    auto_json struct json *owned = row;
+    auto_str struct str line = {0};
+    int r = 0;
+
+    if (f->template == NULL)
+        json_write(owned, &line);
+    else
+        r = template_run(f->template, owned, &o, &line, err);
+    if (r < 0)
+        return r;
+    if (f->is_table)
+        strv_add(&f->lines, str_text(&line));
+    else
+        printf("%s\n", str_text(&line));
+    return 0;
+}
+
+/* Cells that have one behind them are padded to the widest of their column. */
+static void measure(const struct format *f, size_t *widths, size_t column_max)
+{
+    for (size_t i = 0; i < f->lines.count; i++) {
+        const char *cell = f->lines.items[i];
+
+        for (size_t column = 0; column < column_max; column++) {
+            size_t size = strcspn(cell, "\t");
+            size_t width = text_columns(cell, size);
+
+            if (cell[size] == '\0')
+                break;
+            widths[column] = width > widths[column] ? width : widths[column];
+            cell += size + 1;
+        }
+    }
+}
+
+static void print_line(const char *line, const size_t *widths)
+{
+    for (size_t column = 0;; column++) {
+        size_t size = strcspn(line, "\t");
+
+        printf("%.*s", (int)size, line);
+        if (line[size] == '\0' || line[size + strspn(line + size, "\t")] == '\0')
+            break; /* no blanks at the end of a line */
+        printf("%*s", (int)(widths[column] - text_columns(line, size) + GAP), "");
+        line += size + 1;
+    }
+    putchar('\n');
+}
+
+static size_t count_cells(const struct format *f)
+{
+    size_t most = 1;
+
+    for (size_t i = 0; i < f->lines.count; i++) {
+        size_t count = 1;
+
+        for (const char *c = f->lines.items[i]; *c != '\0'; c++)
+            count += *c == '\t';
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+void format_end(const struct format *f)
+{
+    size_t column_max = count_cells(f);
+    auto_free size_t *widths = mem_alloc(column_max * sizeof(*widths));
+
+    measure(f, widths, column_max);
+    for (size_t i = 0; i < f->lines.count; i++)
+        print_line(f->lines.items[i], widths);
+}
+
+void format_free(struct format *f)
+{
+    if (f == NULL)
+        return;
+    template_free(f->template);
+    strv_release(&f->lines);
+    free(f);
+}
+
+bool format_is_table(const struct format *f)
+{
+    return f->is_table;
+}
+
+bool format_wants(const struct format *f, const char *field)
+{
+    return f->template == NULL || template_mentions(f->template, field);
+}
+
+int format_object(const char *text, const struct json *object, struct error *err)
+{
+    const struct template_options o = {.escape = isatty(STDOUT_FILENO) == 1};
+    auto_template struct template *t = NULL;
+    auto_str struct str out = {0};
+    int r;
+
+    if (strcmp(text, "json") == 0)
+        text = "{{json .}}";
+    r = template_parse(text, &t, err);
+    if (r == 0)
+        r = template_run(t, object, &o, &out, err);
+    if (r == 0)
+        printf("%s\n", str_text(&out));
+    return r;
+}
