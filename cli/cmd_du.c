@@ -18,11 +18,10 @@
 
 static const char *kind_name(enum usage_kind kind)
 {
-    static const char *const names[] = {[USAGE_LAYER] = "regular",
-                                        [USAGE_BLOB] = "internal",
-                                        [USAGE_CACHE] = "frontend",
-                                        [USAGE_CACHE_MOUNT] = "exec.cachemount",
-                                        [USAGE_CONTEXT] = "source.local"};
+    static const char *const names[] = {
+        [USAGE_LAYER] = "regular",        [USAGE_BLOB] = "internal",
+        [USAGE_CACHE] = "frontend",       [USAGE_CACHE_MOUNT] = "exec.cachemount",
+        [USAGE_CONTEXT] = "source.local", [USAGE_PARTIAL] = "internal"};
 
     return names[kind];
 }

@@ -76,12 +76,13 @@ static int hash_partial(struct blob_writer *w)
 static int open_partial(struct blob_writer *w, struct error *err)
 {
     int partial_fd = w->store->partial_fd;
+    char name[DIGEST_HEX_SIZE];
     struct stat st;
     int r;
 
-    digest_format_hex(&w->digest, w->partial);
+    digest_format_hex(&w->digest, name);
     for (;;) {
-        r = locked_file_open(partial_fd, w->partial, LOCK_EX | LOCK_NB, &w->fd);
+        r = locked_file_open(partial_fd, name, LOCK_EX | LOCK_NB, &w->fd);
         if (r == -EWOULDBLOCK)
             return error_set(err, EBUSY, "another process is fetching %s", w->what);
         if (r < 0)
@@ -91,9 +92,10 @@ static int open_partial(struct blob_writer *w, struct error *err)
         if (st.st_nlink == 1)
             break;
         /* It has become a blob already: its bytes must not be touched again. */
-        (void)unlinkat(partial_fd, w->partial, 0); /* if it stays, the next turn says why */
+        (void)unlinkat(partial_fd, name, 0); /* if it stays, the next turn says why */
         cleanup_close_fd(&w->fd);
     }
+    memcpy(w->partial, name, sizeof(name)); /* ours from here on, to be dropped as well */
     r = hash_partial(w);
     return r < 0 ? fail_errno(w, "continue", r, err) : 0;
 }
@@ -126,6 +128,31 @@ int blob_writer_open(struct store *store, const struct blob_writer_options *opti
         return r;
     *out = STEAL(&w);
     return 0;
+}
+
+uint64_t blob_partial_size_bytes(struct store *store, const struct digest *digest)
+{
+    char name[DIGEST_HEX_SIZE];
+    struct stat st;
+
+    digest_format_hex(digest, name);
+    return fstatat(store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size
+                                                                           : 0;
+}
+
+int blob_partial_fd(struct store *store, const struct digest *digest)
+{
+    char name[DIGEST_HEX_SIZE];
+    int fd;
+
+    digest_format_hex(digest, name);
+    fd = openat(store->partial_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+bool blob_partial_is_busy(int fd)
+{
+    return flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 uint64_t blob_writer_size_bytes(const struct blob_writer *w)
@@ -263,6 +290,13 @@ void blob_writer_abort(struct blob_writer *w)
     hasher_free(w->hasher);
     free(w->what);
     free(w);
+}
+
+void blob_writer_discard(struct blob_writer *w)
+{
+    if (w)
+        drop_partial(w);
+    blob_writer_abort(w);
 }
 
 int blob_put(struct store *store, const void *bytes, size_t size, struct digest *out,

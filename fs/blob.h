@@ -46,8 +46,15 @@ int blob_writer_commit(struct blob_writer *w, struct digest *out, uint64_t *size
                        struct error *err);
 /* Leaves nothing behind, unless it was opened to be resumed. NULL is allowed. */
 void blob_writer_abort(struct blob_writer *w);
+void blob_writer_discard(struct blob_writer *w); /* leaves nothing, not even to be resumed */
 DEFINE_CLEANUP(blob_writer_abort, struct blob_writer *)
 #define auto_blob_writer CLEANUP(blob_writer_abort)
+/* Bytes that an interrupted writer, or one at work now, has of the blob; 0: none. */
+uint64_t blob_partial_size_bytes(struct store *store, const struct digest *digest);
+/* The file of such a writer, to be closed by the caller: for waiting until it has ended, one way or
+ * the other. -ENOENT: there is none. */
+int blob_partial_fd(struct store *store, const struct digest *digest);
+bool blob_partial_is_busy(int fd); /* somebody is writing it, or making it a blob */
 /* w as a stream for stream_copy and friends: borrowed, finish and close do nothing. */
 struct writer *blob_writer_stream(struct blob_writer *w);
 

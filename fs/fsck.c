@@ -277,6 +277,26 @@ static int check_mode(struct fsck *f, int dir_fd, const char *dir_name, const ch
     return 0;
 }
 
+/* A download is named by the digest it shall have; nothing else belongs among them. */
+static int check_partial(struct fsck *f, int dir_fd, const char *dir_name, const char *name,
+                         struct error *err)
+{
+    char path[SENTENCE_SIZE];
+    bool is_repaired = false;
+    struct error ignored; /* whether it is a name is all that counts */
+    struct digest digest;
+    struct stat st;
+
+    if (digest_parse_hex(name, &digest, &ignored) == 0 &&
+        (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode)))
+        return check_mode(f, dir_fd, dir_name, name, err);
+    if (f->options->repair)
+        is_repaired = io_remove_tree(dir_fd, name) == 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", dir_name, name);
+    fsck_say(f, FSCK_ORPHAN, is_repaired, path, "it is no download");
+    return 0;
+}
+
 static int check_names(struct fsck *f, struct error *err)
 {
     int r = 0;
@@ -289,7 +309,7 @@ static int check_names(struct fsck *f, struct error *err)
             r = each_name(f, dir_fd, object_dir_name(kind), check_mode, err);
     }
     if (r == 0)
-        r = each_name(f, f->store->partial_fd, "tmp/partial", check_mode, err);
+        r = each_name(f, f->store->partial_fd, "tmp/partial", check_partial, err);
     return r < 0 ? r : each_name(f, f->store->dirs[STORE_ROOT], "", check_mode, err);
 }
 

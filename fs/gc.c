@@ -28,7 +28,7 @@ struct collection {
     struct usage_list before;
     struct gc_dead dead;    /* had rows */
     struct gc_dead orphans; /* had none */
-    struct strv partials;   /* in tmp/partial, locked by us while they are looked at */
+    struct strv partials;   /* in tmp/partial; nobody else uses the store, nobody has their locks */
     uint64_t partial_bytes;
 };
 
@@ -59,13 +59,20 @@ static bool is_old_enough(const struct collection *c, const struct usage_row *ro
     return c->options->unused_since_ns == 0 || used_ns < c->options->unused_since_ns;
 }
 
+/* Plain collections leave what was interrupted lately: somebody may be about to go on. */
+static bool is_worth_continuing(const struct collection *c, const struct usage_row *row)
+{
+    return row->kind == USAGE_PARTIAL && !c->options->all && c->options->keep_bytes == 0 &&
+           row->created_ns > c->now_ns - PARTIAL_AGE_NS;
+}
+
 static bool is_candidate(const struct collection *c, const struct usage_row *row)
 {
     if (row->is_in_use && !c->options->all)
         return false;
     if (row->is_in_use && row->kind == USAGE_BLOB)
         return false;
-    if (!is_old_enough(c, row))
+    if (!is_old_enough(c, row) || is_worth_continuing(c, row))
         return false;
     return !c->options->select || c->options->select(c->options->context, row);
 }
@@ -87,6 +94,15 @@ static bool is_enough(const struct collection *c, uint64_t forgotten_bytes)
            c->before.total_bytes <= c->options->keep_bytes + forgotten_bytes;
 }
 
+static void forget_partial(struct collection *c, const struct usage_row *row)
+{
+    char name[DIGEST_HEX_SIZE];
+
+    digest_format_hex(&row->key, name);
+    strv_add(&c->partials, name);
+    c->partial_bytes += row->size_bytes;
+}
+
 /* Forgets candidates in turn. With a size to reach, it sweeps whenever that might have been enough:
  * what a record stands for may be shared and stay. */
 static int forget(struct collection *c, const struct usage_row **rows, size_t count,
@@ -97,14 +113,19 @@ static int forget(struct collection *c, const struct usage_row **rows, size_t co
     int r = gc_sweep(c->store, &c->dead, err);
 
     for (size_t i = 0; i < count && r == 0; i++) {
-        if (is_enough(c, c->dead.disk_bytes + context_bytes))
+        if (is_enough(c, c->dead.disk_bytes + context_bytes + c->partial_bytes))
             return 0;
         r = gc_forget(c->store, rows[i], err);
+        if (rows[i]->kind == USAGE_PARTIAL) {
+            forget_partial(c, rows[i]);
+            continue;
+        }
         if (rows[i]->kind == USAGE_CONTEXT)
             context_bytes += rows[i]->size_bytes;
         else
             hoped_bytes += rows[i]->size_bytes;
-        if (r == 0 && is_enough(c, c->dead.disk_bytes + context_bytes + hoped_bytes)) {
+        if (r == 0 &&
+            is_enough(c, c->dead.disk_bytes + context_bytes + c->partial_bytes + hoped_bytes)) {
             r = gc_sweep(c->store, &c->dead, err);
             hoped_bytes = 0;
         }
@@ -187,27 +208,6 @@ static int find_orphans(struct collection *c, enum object_kind kind, const struc
     return r;
 }
 
-/* Downloads nobody went on with. Nothing else uses the store, so nobody holds their locks. */
-static int find_partials(struct collection *c, struct error *err)
-{
-    DIR *dir = open_list(c->store->partial_fd);
-    const struct dirent *entry;
-
-    if (!dir)
-        return error_errno(err, "cannot list '%s/tmp/partial'", c->store->path);
-    while ((entry = readdir(dir))) {
-        struct stat st;
-
-        if (fstatat(c->store->partial_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            !S_ISREG(st.st_mode) || (!c->options->all && is_young(c, &st, PARTIAL_AGE_NS)))
-            continue;
-        strv_add(&c->partials, entry->d_name);
-        c->partial_bytes += (uint64_t)st.st_blocks * 512;
-    }
-    (void)closedir(dir); /* it was only read */
-    return 0;
-}
-
 static int find_garbage(struct collection *c, struct error *err)
 {
     auto_table struct table dead = {0};
@@ -217,7 +217,7 @@ static int find_garbage(struct collection *c, struct error *err)
         table_put(&dead, c->dead.items[i].object.name, &c->dead.items[i]);
     for (unsigned kind = 0; kind < OBJECT_KIND_COUNT && r == 0; kind++)
         r = find_orphans(c, kind, &dead, err);
-    return r < 0 ? r : find_partials(c, err);
+    return r;
 }
 
 /* -- what went -- */
@@ -232,7 +232,15 @@ static void take_row(struct usage_list *to, struct usage_row *row)
     row->parent = NULL;
 }
 
-/* Rows of before that are not among those of now. */
+static bool is_forgotten_partial(const struct collection *c, const struct usage_row *row)
+{
+    char name[DIGEST_HEX_SIZE];
+
+    digest_format_hex(&row->key, name);
+    return row->kind == USAGE_PARTIAL && strv_contains(&c->partials, name);
+}
+
+/* Rows of before that are not among those of now, and downloads, whose files go last. */
 static int report_removed(struct collection *c, struct gc_report *report, struct error *err)
 {
     auto_usage_list struct usage_list after = {0};
@@ -244,10 +252,11 @@ static int report_removed(struct collection *c, struct gc_report *report, struct
     for (size_t i = 0; i < after.count; i++)
         table_put(&known, after.items[i].id, &after.items[i]);
     for (size_t i = 0; i < c->before.count; i++)
-        if (!table_has(&known, c->before.items[i].id))
+        if (!table_has(&known, c->before.items[i].id) ||
+            is_forgotten_partial(c, &c->before.items[i]))
             take_row(&report->removed, &c->before.items[i]);
-    report->kept_bytes = after.total_bytes;
-    report->orphan_count = c->orphans.count + c->partials.count;
+    report->kept_bytes = after.total_bytes - c->partial_bytes;
+    report->orphan_count = c->orphans.count;
     report->freed_bytes = c->dead.disk_bytes + c->orphans.disk_bytes + c->partial_bytes;
     return 0;
 }

@@ -27,15 +27,27 @@ struct layer_ingest_options {
     uint64_t blob_size_bytes;     /* expected size, UINT64_MAX: unknown */
     const struct digest *diff_id; /* expected, or NULL: found out */
     bool keep_blob;               /* keep the compressed bytes as a blob of the store */
+    bool resume; /* with blob and keep_blob: go on with what an interrupted try kept, and keep what
+                    this one gets should it be interrupted */
 };
+/* With `resume`, -EBUSY while somebody else brings the same blob. */
 int layer_ingest_open(struct store *store, const struct layer_ingest_options *options,
                       struct layer_ingest **out, struct error *err);
+/* What it has of the compressed bytes: after an open with `resume` those an earlier try kept, which
+ * have gone through inflating and reading already; the caller goes on behind them. */
+uint64_t layer_ingest_size_bytes(const struct layer_ingest *in);
 /* Any thread, one at a time. A helper thread inflates while this one hashes and stores. */
 int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, struct error *err);
 /* Verifies size, digest and diff_id, makes bytes durable, inserts the layer (or finds the one that
  * already has this diff_id) and its blob. -EBADMSG when a digest differs. Consumes `in`. */
 int layer_ingest_commit(struct layer_ingest *in, int64_t *layer, struct error *err);
-void layer_ingest_abort(struct layer_ingest *in); /* leaves nothing behind; NULL is allowed */
+/* Leaves nothing behind. With `resume` the compressed bytes stay for the next try, as long as it was
+ * not the bytes, or storing them, that failed. NULL is allowed. */
+void layer_ingest_abort(struct layer_ingest *in);
+/* A layer from `options->blob`, which the store has already; keep_blob and resume mean nothing.
+ * -ENOENT: it has not. */
+int layer_ingest_stored(struct store *store, const struct layer_ingest_options *options,
+                        int64_t *layer, struct error *err);
 DEFINE_CLEANUP(layer_ingest_abort, struct layer_ingest *)
 #define auto_layer_ingest CLEANUP(layer_ingest_abort)
 

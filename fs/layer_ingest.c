@@ -38,6 +38,8 @@ struct layer_ingest {
     struct digest blob_digest;
     struct digest tar_digest;
     uint64_t blob_size_expected;
+    bool is_stored;  /* the blob is in the store already */
+    bool is_spoiled; /* the bytes, or storing them, failed: not worth continuing */
 
     /* the caller's thread */
     uint64_t blob_size;
@@ -251,12 +253,38 @@ static struct layer_ingest *ingest_alloc(struct store *store,
     return in;
 }
 
+static int feed(struct layer_ingest *in, const void *bytes, size_t size, struct error *err);
+
+/* What an earlier try kept goes the way that all bytes go. */
+static int feed_kept(struct layer_ingest *in, struct error *err)
+{
+    auto_free uint8_t *buf = mem_alloc(COMPRESSED_SIZE);
+    uint64_t kept = blob_writer_size_bytes(in->blob);
+    int r = 0;
+
+    while (r == 0 && in->blob_size < kept) {
+        uint64_t left = kept - in->blob_size;
+        size_t size = left < COMPRESSED_SIZE ? (size_t)left : COMPRESSED_SIZE;
+
+        r = blob_writer_read(in->blob, in->blob_size, buf, size, err);
+        if (r == 0)
+            r = feed(in, buf, size, err);
+        in->blob_size += size;
+    }
+    in->is_spoiled = r < 0;
+    return r;
+}
+
 int layer_ingest_open(struct store *store, const struct layer_ingest_options *options,
                       struct layer_ingest **out, struct error *err)
 {
     auto_layer_ingest struct layer_ingest *in = ingest_alloc(store, options);
     struct blob_writer_options blob = {
-        .what = options->what, .digest = in->digest, .size_bytes = options->blob_size_bytes};
+        .what = options->what,
+        .digest = in->digest,
+        .size_bytes = options->blob_size_bytes,
+        .resume = options->resume,
+    };
     int r = pack_create(store, &in->pack, &in->pack_fd, err);
 
     if (r == 0 && options->keep_blob)
@@ -265,6 +293,8 @@ int layer_ingest_open(struct store *store, const struct layer_ingest_options *op
         in->blob_hasher = hasher_new();
     if (r == 0)
         r = start_threads(in, err);
+    if (r == 0 && in->blob)
+        r = feed_kept(in, err);
     if (r < 0)
         return r;
     *out = STEAL(&in);
@@ -293,7 +323,10 @@ void layer_ingest_abort(struct layer_ingest *in)
     ring_release(&in->tar);
     ring_release(&in->compressed);
     pthread_mutex_destroy(&in->lock);
-    blob_writer_abort(in->blob);
+    if (in->is_spoiled)
+        blob_writer_discard(in->blob);
+    else
+        blob_writer_abort(in->blob);
     hasher_free(in->blob_hasher);
     cleanup_close_fd(&in->pack_fd); /* it has no name, so it is gone */
     free(in->what);
@@ -316,7 +349,8 @@ static int keep_blob(struct layer_ingest *in, const void *bytes, size_t size, st
     return 0;
 }
 
-int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, struct error *err)
+/* Hands the bytes on to the helpers. */
+static int feed(struct layer_ingest *in, const void *bytes, size_t size, struct error *err)
 {
     const uint8_t *from = bytes;
     size_t left = size;
@@ -341,7 +375,22 @@ int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, 
             in->filled = 0;
         }
     }
-    return keep_blob(in, bytes, size, err); /* while the helpers are at work */
+    return 0;
+}
+
+uint64_t layer_ingest_size_bytes(const struct layer_ingest *in)
+{
+    return in->blob_size;
+}
+
+int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, struct error *err)
+{
+    int r = feed(in, bytes, size, err);
+
+    if (r == 0)
+        r = keep_blob(in, bytes, size, err); /* while the helpers are at work */
+    in->is_spoiled = in->is_spoiled || r < 0;
+    return r;
 }
 
 /* Lets the helpers finish and asks how it went. */
@@ -473,10 +522,12 @@ static int commit_layer(struct layer_ingest *in, bool has_blob, int64_t *layer, 
 int layer_ingest_commit(struct layer_ingest *consumed, int64_t *layer, struct error *err)
 {
     auto_layer_ingest struct layer_ingest *in = consumed;
-    bool has_blob = in->blob;
+    bool has_blob = in->blob || in->is_stored;
     int64_t found = 0;
-    int r = end_input(in, err);
+    int r;
 
+    in->is_spoiled = true; /* the blob should be complete: whatever fails now, fails again */
+    r = end_input(in, err);
     if (r == 0)
         r = check_diff_id(in, err);
     if (r == 0)
@@ -486,4 +537,28 @@ int layer_ingest_commit(struct layer_ingest *consumed, int64_t *layer, struct er
     if (r == 0)
         *layer = found;
     return r;
+}
+
+int layer_ingest_stored(struct store *store, const struct layer_ingest_options *options,
+                        int64_t *layer, struct error *err)
+{
+    struct layer_ingest_options stored = *options;
+    auto_layer_ingest struct layer_ingest *in = NULL;
+    auto_free uint8_t *buf = mem_alloc(COMPRESSED_SIZE);
+    auto_reader struct reader *reader = NULL;
+    ssize_t n;
+    int r = blob_open(store, options->blob, &reader, NULL, err);
+
+    stored.keep_blob = false;
+    if (r == 0)
+        r = layer_ingest_open(store, &stored, &in, err);
+    if (r < 0)
+        return r;
+    in->is_stored = true;
+    while ((n = reader_read(reader, buf, COMPRESSED_SIZE, err)) > 0) {
+        r = layer_ingest_write(in, buf, (size_t)n, err);
+        if (r < 0)
+            return r;
+    }
+    return n < 0 ? (int)n : layer_ingest_commit(STEAL(&in), layer, err);
 }

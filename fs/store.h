@@ -307,6 +307,7 @@ enum usage_kind {
     USAGE_CACHE,       /* a cache record whose step changed no file */
     USAGE_CACHE_MOUNT, /* layers that only it needs are counted here and not listed */
     USAGE_CONTEXT,     /* stat cache of a build context; its bytes are in img.db */
+    USAGE_PARTIAL,     /* what an interrupted download left, to be continued */
 };
 struct usage_row {
     enum usage_kind kind;
@@ -314,7 +315,7 @@ struct usage_row {
     char *description;   /* "RUN make", "pulled", "manifest", a context's key, ...; never NULL */
     char *parent;        /* id of the record before, or NULL */
     uint64_t size_bytes; /* on disk now, blocks counted; a shared pack counts where it was made */
-    bool is_in_use;      /* a named image needs it */
+    bool is_in_use;      /* a named image needs it, or somebody is writing it */
     bool is_shared;      /* more than one image or record needs it, or other layers its bytes */
     bool is_mutable;     /* cache mounts */
     int64_t created_ns;
@@ -322,7 +323,8 @@ struct usage_row {
     uint64_t use_count;
     int64_t used_order; /* greater: used later, whatever the clock said; 0: unknown */
     int64_t layer;      /* USAGE_LAYER: its row */
-    struct digest key;  /* USAGE_BLOB, USAGE_CACHE, USAGE_CACHE_MOUNT: digest, key, id */
+    struct digest key;  /* USAGE_BLOB, USAGE_CACHE, USAGE_CACHE_MOUNT: digest, key, id;
+                           USAGE_PARTIAL: digest it shall have */
 };
 struct usage_list {
     struct usage_row *items;

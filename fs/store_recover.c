@@ -18,6 +18,7 @@
 
 #include "fs/base/banned.h"
 
+#define PARTIAL_AGE_MAX_S (7 * 86400)
 #define MARKER_LIST_SIZE_MAX (64u << 20) /* half a million objects */
 
 /* Names in a directory, without "." and "..". */
@@ -243,6 +244,21 @@ static int recover_temp(struct store *store, const char *name, struct error *err
     return 0;
 }
 
+/* A download that nobody has gone on with for a week is no use any more. */
+static int recover_partial(struct store *store, const char *name, struct error *err)
+{
+    auto_close int fd = -1;
+    struct stat st;
+
+    if (fstatat(store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        st.st_mtim.tv_sec > io_now_ns() / 1000000000 - PARTIAL_AGE_MAX_S)
+        return 0;
+    fd = lock_leftover(store->partial_fd, name);
+    if (fd >= 0 && unlinkat(store->partial_fd, name, 0) < 0 && errno != ENOENT)
+        return error_errno(err, "cannot remove '%s/tmp/partial/%s'", store->path, name);
+    return 0;
+}
+
 static void recover_dir(struct store *store, int dir_fd,
                         int (*recover)(struct store *store, const char *name, struct error *err))
 {
@@ -265,6 +281,7 @@ void store_recover(struct store *store)
 {
     recover_dir(store, store->dirs[STORE_WORK], recover_work);
     recover_dir(store, store->dirs[STORE_TMP], recover_temp);
+    recover_dir(store, store->partial_fd, recover_partial);
 }
 
 void store_work_retire(struct store *store)

@@ -1,4 +1,5 @@
 /* store_usage.c - what takes space, who needs it, and when it was last used. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/blob.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
@@ -299,6 +301,53 @@ static int count_files(struct store *store, struct usage_list *list, size_t laye
     return r;
 }
 
+/* -- downloads to be continued -- */
+
+static bool is_being_written(struct store *store, const struct digest *digest)
+{
+    auto_close int fd = blob_partial_fd(store, digest);
+
+    return fd >= 0 && blob_partial_is_busy(fd);
+}
+
+static void add_partial(struct store *store, const char *name, struct usage_list *list)
+{
+    struct error ignored; /* not a name of ours: fsck tells of it */
+    struct digest digest;
+    struct usage_row *row;
+    struct stat st;
+
+    if (digest_parse_hex(name, &digest, &ignored) < 0 ||
+        fstatat(store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return;
+    row = array_add(list);
+    row->kind = USAGE_PARTIAL;
+    row->id = short_id(&digest);
+    row->description = str_format("interrupted download of sha256:%s", name);
+    row->key = digest;
+    row->size_bytes = (uint64_t)st.st_blocks * 512;
+    row->is_in_use = is_being_written(store, &digest);
+    row->created_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    row->used_ns = row->created_ns;
+}
+
+static int list_partials(struct store *store, struct usage_list *list, struct error *err)
+{
+    int fd = openat(store->partial_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir) {
+        (void)error_errno(err, "cannot list '%s/tmp/partial'", store->path);
+        cleanup_close_fd(&fd);
+        return -err->code;
+    }
+    while ((entry = readdir(dir)))
+        add_partial(store, entry->d_name, list);
+    (void)closedir(dir); /* it was only read */
+    return 0;
+}
+
 static void sum_up(struct store *store, struct usage_list *list)
 {
     uint64_t context_bytes = 0;
@@ -334,6 +383,8 @@ int store_usage(struct store *store, struct usage_list *out, struct error *err)
         r = list_mounts(store, &list, err);
     if (r == 0)
         r = list_contexts(store, &list, err);
+    if (r == 0)
+        r = list_partials(store, &list, err);
     if (r == 0)
         r = count_files(store, &list, layer_count, err);
     if (r < 0)

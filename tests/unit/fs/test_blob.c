@@ -369,6 +369,7 @@ TEST(blob, two_cannot_continue_the_same_one)
 
     check_fails(blob_writer_open(store, &options, &second, &test_err), EBUSY);
     check_error(&test_err, EBUSY, "another process is fetching layer 1");
+    check_true(state_has("tmp/partial/" HELLO_HEX));
     blob_writer_abort(w);
     check_ok(blob_writer_open(store, &options, &second, &test_err));
     blob_writer_abort(second);

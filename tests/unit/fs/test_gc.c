@@ -395,23 +395,69 @@ TEST(gc, an_object_this_process_is_about_to_insert_stays)
     check_true(state_has(path));
 }
 
+#define PARTIAL_A "tmp/partial/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define PARTIAL_B "tmp/partial/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
 TEST(gc, old_downloads_go_and_fresh_ones_only_when_all_go)
 {
     auto_store struct store *store = state_open();
     auto_gc_report struct gc_report report = {0};
-    struct gc_options options = {0};
-    auto_free char *file = state_file("tmp/partial/old");
+    auto_usage_list struct usage_list usage = {0};
+    struct gc_options options = {.dry_run = true};
+    auto_free char *file = state_file(PARTIAL_A);
     struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    uint64_t before;
 
-    state_write("tmp/partial/old", "bytes");
-    state_write("tmp/partial/new", "bytes");
+    state_write(PARTIAL_A, "bytes");
+    state_write(PARTIAL_B, "bytes");
     check_ok(utimensat(AT_FDCWD, file, times, 0));
+    check_ok(store_usage(store, &usage, &test_err));
+    check_int(usage.count, 2);
+    check_int(usage.items[0].kind, USAGE_PARTIAL);
+    check_int(usage.reclaimable_bytes, usage.total_bytes);
+    before = disk_bytes();
     collect(store, &options, &report);
-    check_int(report.orphan_count, 1);
-    check_false(state_has("tmp/partial/old"));
+    check_int(report.removed.count, 1);
+    check_true(state_has(PARTIAL_A));
+    options.dry_run = false;
+    collect(store, &options, &report);
+    check_int(report.removed.count, 1);
+    check_text(report.removed.items[0].id, "aaaaaaaaaaaaaaaa");
+    check_int(report.freed_bytes, before - disk_bytes());
+    check_false(state_has(PARTIAL_A));
+    check_true(state_has(PARTIAL_B));
     options.all = true;
     collect(store, &options, &report);
-    check_false(state_has("tmp/partial/new"));
+    check_false(state_has(PARTIAL_B));
+}
+
+TEST(gc, a_store_that_has_to_shrink_gives_downloads_first)
+{
+    auto_store struct store *store = state_open();
+    auto_gc_report struct gc_report report = {0};
+    struct gc_options options = {.keep_bytes = 1};
+
+    state_write(PARTIAL_A, "bytes");
+    collect(store, &options, &report);
+    check_false(state_has(PARTIAL_A));
+    check_int(report.kept_bytes, 0);
+}
+
+TEST(gc, a_download_under_way_is_in_use)
+{
+    auto_store struct store *store = state_open();
+    auto_usage_list struct usage_list usage = {0};
+    struct digest digest = state_digest("hello");
+    const struct blob_writer_options options = {.digest = &digest, .size_bytes = 5, .resume = true};
+    struct blob_writer *w = NULL;
+
+    check_ok(blob_writer_open(store, &options, &w, &test_err));
+    check_ok(blob_writer_write(w, "hel", 3, &test_err));
+    check_ok(store_usage(store, &usage, &test_err));
+    check_int(usage.count, 1);
+    check_true(usage.items[0].is_in_use);
+    check_int(usage.reclaimable_bytes, 0);
+    blob_writer_abort(w);
 }
 
 /* -- others -- */

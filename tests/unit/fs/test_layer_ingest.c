@@ -483,6 +483,144 @@ TEST(layer_ingest, an_aborted_one_leaves_nothing)
     check_nothing(store, &blob, &tar);
 }
 
+/* -- interrupted and continued -- */
+
+static struct layer_ingest_options resuming(const struct digest *blob, uint64_t size)
+{
+    return (struct layer_ingest_options){.what = "layer x",
+                                         .blob = blob,
+                                         .blob_size_bytes = size,
+                                         .keep_blob = true,
+                                         .resume = true};
+}
+
+/* Gives the bytes from where it stands up to `end`; then interrupted unless it is all of them. */
+static int go_on(struct store *store, const struct str *blob, size_t end, uint64_t *from,
+                 int64_t *layer, struct error *err)
+{
+    auto_layer_ingest struct layer_ingest *in = NULL;
+    struct digest digest = digest_str(blob);
+    struct layer_ingest_options options = resuming(&digest, blob->size);
+    int r = layer_ingest_open(store, &options, &in, err);
+
+    if (r < 0)
+        return r;
+    *from = layer_ingest_size_bytes(in);
+    check_true(*from <= end);
+    r = layer_ingest_write(in, blob->data + *from, end - (size_t)*from, err);
+    if (r == 0 && end == blob->size)
+        r = layer_ingest_commit(STEAL(&in), layer, err);
+    return r;
+}
+
+TEST(layer_ingest, an_interrupted_one_goes_on_where_it_stopped)
+{
+    auto_store struct store *store = state_open();
+    auto_str struct str tar = {0};
+    auto_str struct str blob = {0};
+    uint64_t from = 1;
+    int64_t layer = 0;
+
+    make_sample(&tar);
+    deflate_to(&tar, CODEC_GZIP, &blob);
+    check_ok(go_on(store, &blob, 50, &from, &layer, &test_err));
+    check_int(from, 0);
+    check_empty("packs");
+    check_empty("blobs/sha256");
+    check_ok(go_on(store, &blob, 90, &from, &layer, &test_err));
+    check_int(from, 50);
+    check_ok(go_on(store, &blob, blob.size, &from, &layer, &test_err));
+    check_int(from, 90);
+    check_layer(store, layer, SAMPLE);
+    check_tar(store, layer, &tar);
+    check_empty("tmp/partial");
+}
+
+/* What a crash of the host leaves may be anything. */
+TEST(layer_ingest, a_damaged_beginning_is_thrown_away)
+{
+    auto_store struct store *store = state_open();
+    auto_str struct str tar = {0};
+    auto_str struct str blob = {0};
+    auto_free char *name = NULL;
+    struct digest digest;
+    char hex[DIGEST_HEX_SIZE];
+    uint64_t from = 1;
+    int64_t layer = 0;
+
+    make_sample(&tar);
+    deflate_to(&tar, CODEC_GZIP, &blob);
+    digest = digest_str(&blob);
+    digest_format_hex(&digest, hex);
+    name = str_format("tmp/partial/%s", hex);
+    state_write(name, "these are not the bytes");
+    check_int(blob_partial_size_bytes(store, &digest), 23);
+    check_fails(go_on(store, &blob, blob.size, &from, &layer, &test_err), EBADMSG);
+    check_int(blob_partial_size_bytes(store, &digest), 0);
+    check_nothing(store, &blob, &tar);
+    check_ok(go_on(store, &blob, blob.size, &from, &layer, &test_err));
+    check_int(from, 0);
+    check_layer(store, layer, SAMPLE);
+}
+
+TEST(layer_ingest, bytes_that_are_refused_are_not_kept_to_be_continued)
+{
+    auto_store struct store *store = state_open();
+    auto_layer_ingest struct layer_ingest *in = NULL;
+    auto_str struct str tar = {0};
+    auto_str struct str blob = {0};
+    struct digest digest;
+    struct digest wrong = {{1}};
+    struct layer_ingest_options options;
+    int64_t layer;
+
+    make_sample(&tar);
+    deflate_to(&tar, CODEC_GZIP, &blob);
+    digest = digest_str(&blob);
+    options = resuming(&digest, blob.size);
+    options.diff_id = &wrong;
+    check_ok(layer_ingest_open(store, &options, &in, &test_err));
+    check_ok(layer_ingest_write(in, blob.data, blob.size, &test_err));
+    check_fails(layer_ingest_commit(STEAL(&in), &layer, &test_err), EBADMSG);
+    check_nothing(store, &blob, &tar);
+}
+
+TEST(layer_ingest, a_blob_that_two_bring_is_brought_by_one)
+{
+    auto_store struct store *store = state_open();
+    auto_layer_ingest struct layer_ingest *first = NULL;
+    auto_layer_ingest struct layer_ingest *second = NULL;
+    struct digest digest = {{1}};
+    struct layer_ingest_options options = resuming(&digest, 100);
+
+    check_ok(layer_ingest_open(store, &options, &first, &test_err));
+    check_fails(layer_ingest_open(store, &options, &second, &test_err), EBUSY);
+    check_true(blob_partial_fd(store, &digest) >= 0); /* the first one's is still there */
+}
+
+/* A process killed after its blob was named and before its layer was. */
+TEST(layer_ingest, a_layer_is_made_from_a_blob_of_the_store)
+{
+    auto_store struct store *store = state_open();
+    auto_str struct str tar = {0};
+    auto_str struct str blob = {0};
+    struct layer_blob_row row;
+    struct layer_ingest_options options;
+    struct digest digest;
+    int64_t layer = 0;
+
+    make_sample(&tar);
+    deflate_to(&tar, CODEC_GZIP, &blob);
+    digest = digest_str(&blob);
+    options = resuming(&digest, blob.size);
+    check_fails(layer_ingest_stored(store, &options, &layer, &test_err), ENOENT);
+    check_ok(blob_put(store, blob.data, blob.size, &digest, &test_err));
+    check_ok(layer_ingest_stored(store, &options, &layer, &test_err));
+    check_layer(store, layer, SAMPLE);
+    check_ok(store_layer_blob_find(store, layer, CODEC_GZIP, &row, &test_err));
+    check_true(digest_equal(&row.digest, &digest));
+}
+
 /* SECURITY R40: an inflating thread that meets a bomb stops the caller. */
 TEST(layer_ingest, a_bomb_is_refused_and_its_space_given_back)
 {
