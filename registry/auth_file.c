@@ -202,6 +202,16 @@ static int read_entry(const struct json *entry, const char *key, struct credenti
     return 0;
 }
 
+char *auth_file_docker_path(void)
+{
+    const char *docker = secure_getenv("DOCKER_CONFIG");
+    const char *home = secure_getenv("HOME");
+
+    if (docker && docker[0] != '\0')
+        return str_format("%s/config.json", docker);
+    return home && home[0] != '\0' ? str_format("%s/.docker/config.json", home) : NULL;
+}
+
 int auth_file_find(const struct json *document, const char *host, const char *repository,
                    struct credential *out, struct error *err)
 {

@@ -23,6 +23,9 @@ int auth_file_read(const char *path, enum auth_file_kind kind, struct json **out
 /* `text` as if it were a file; `what` names it. */
 int auth_file_parse(const char *text, const char *what, struct json **out, struct error *err);
 
+/* $DOCKER_CONFIG/config.json, else ~/.docker/config.json, whether or not it is there; NULL without a
+ * home. Caller frees. */
+char *auth_file_docker_path(void);
 /* The helper that keeps the credentials of `host`, or NULL; borrowed. */
 const char *auth_file_helper(const struct json *document, const char *host);
 /* 1 and *out from "auths", the longest key that covers host/repository; 0 when none does. */

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,15 +14,32 @@
 
 #define PEM_SIZE_MAX (4u << 20) /* the system's bundle is 0.2 MiB */
 
+/* What certs_add told of one host. */
+struct added {
+    char *host;
+    struct strv authorities;
+    char *certificate;
+    char *key;
+};
+
 struct certs {
+    pthread_mutex_t lock;
+    struct {
+        struct added *items;
+        size_t count;
+        size_t capacity;
+    } added;        /* guarded by lock */
+    char *only_dir; /* or NULL */
     bool has_dirs;
     struct strv dirs;
 };
 
-struct certs *certs_new(const struct strv *dirs)
+struct certs *certs_new(const struct strv *dirs, const char *only_dir)
 {
     struct certs *c = mem_new(struct certs);
 
+    pthread_mutex_init(&c->lock, NULL);
+    c->only_dir = only_dir ? mem_strdup(only_dir) : NULL;
     if (dirs) {
         c->has_dirs = true;
         strv_copy(&c->dirs, dirs);
@@ -34,7 +52,30 @@ void certs_free(struct certs *c)
     if (!c)
         return;
     strv_release(&c->dirs);
+    for (size_t i = 0; i < c->added.count; i++) {
+        free(c->added.items[i].host);
+        strv_release(&c->added.items[i].authorities);
+        free(c->added.items[i].certificate);
+        free(c->added.items[i].key);
+    }
+    free(c->added.items);
+    pthread_mutex_destroy(&c->lock);
+    free(c->only_dir);
     free(c);
+}
+
+void certs_add(struct certs *c, const char *host_port, const struct strv *authorities,
+               const char *certificate, const char *key)
+{
+    struct added *added;
+
+    pthread_mutex_lock(&c->lock);
+    added = array_add(&c->added);
+    added->host = mem_strdup(host_port);
+    strv_copy(&added->authorities, authorities);
+    added->certificate = certificate ? mem_strdup(certificate) : NULL;
+    added->key = certificate ? mem_strdup(key) : NULL;
+    pthread_mutex_unlock(&c->lock);
 }
 
 void certs_host_release(struct certs_host *h)
@@ -219,8 +260,42 @@ static int find_in_dirs(const struct strv *dirs, const char *host_port, struct c
     return 0;
 }
 
-int certs_find(const struct certs *c, const char *host_port, struct certs_host *out,
-               struct error *err)
+static int find_added(struct certs *c, const char *host_port, struct certs_host *out,
+                      struct error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->added.count; i++) {
+        const struct added *added = &c->added.items[i];
+
+        if (!text_equal(added->host, host_port))
+            continue;
+        for (size_t k = 0; k < added->authorities.count && r >= 0; k++)
+            r = add_authority(AT_FDCWD, added->authorities.items[k], out, err);
+        if (added->certificate && !out->client_certificate) {
+            out->client_certificate = mem_strdup(added->certificate);
+            out->client_key = mem_strdup(added->key);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r < 0 ? error_wrap(err, "certificates for '%s'", host_port) : 0;
+}
+
+/* A directory that somebody named must be there. */
+static int find_in_only_dir(const char *path, struct certs_host *out, struct error *err)
+{
+    DIR *dir = opendir(path);
+    int r;
+
+    if (!dir)
+        return error_errno(err, "cannot read the certificates in '%s'", path);
+    r = read_dir(dir, path, out, err);
+    closedir(dir);
+    return r;
+}
+
+int certs_find(struct certs *c, const char *host_port, struct certs_host *out, struct error *err)
 {
     auto_certs_host struct certs_host found = {0};
     auto_strv struct strv defaults = {0};
@@ -229,7 +304,12 @@ int certs_find(const struct certs *c, const char *host_port, struct certs_host *
     find_authorities(&found);
     if (!c->has_dirs)
         default_dirs(&defaults);
-    r = find_in_dirs(c->has_dirs ? &c->dirs : &defaults, host_port, &found, err);
+    if (c->only_dir)
+        r = find_in_only_dir(c->only_dir, &found, err);
+    else
+        r = find_in_dirs(c->has_dirs ? &c->dirs : &defaults, host_port, &found, err);
+    if (r == 0)
+        r = find_added(c, host_port, &found, err);
     if (r < 0)
         return r;
     r = merge_bundle(&found, err);

@@ -2,6 +2,8 @@
  * calls themselves: fetch.c, download.c, upload.c, referrers.c.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +38,8 @@ static void add_mirrors(struct registry *r, const struct registry_rule *rule,
 
         endpoint->is_mirror = true;
         endpoint->use = mirror->use;
+        if (mirror->sends_ns)
+            endpoint->ns = r->host;
         if (rule->mirrors_by_digest_only && mirror->use == MIRROR_ALL)
             endpoint->use = MIRROR_DIGEST_ONLY;
     }
@@ -74,6 +78,7 @@ int registry_open(struct registries *all, const struct reference *ref, enum regi
     r->all = all;
     r->use = use;
     pthread_mutex_init(&r->lock, NULL);
+    r->host = mem_strdup(ref->host);
     reference_familiar_name(ref, &name);
     r->name = str_take(&name);
     result = add_endpoints(r, ref, err);
@@ -93,6 +98,7 @@ void registry_close(struct registry *r)
     }
     free(r->endpoints.items);
     free(r->name);
+    free(r->host);
     strv_release(&r->warnings);
     pthread_mutex_destroy(&r->lock);
     free(r);
@@ -186,6 +192,8 @@ static void build_url(const struct call *call, const struct url *origin, struct 
     }
     url_format(origin, out);
     str_addf(out, "v2/%s/%s", call->endpoint->repository, call->path);
+    if (call->endpoint->ns)
+        url_add_query(out, "ns", call->endpoint->ns);
 }
 
 /* RFC 7234 5.5, as distribution-spec uses it: Warning: 299 - "text". Each is shown once. */
@@ -277,7 +285,23 @@ int client_call(struct registry *r, struct call *call, struct http_response *out
     return result;
 }
 
-/* ": code: message" of the first error, or the text of a short answer (distribution-spec, "Error
+/* Detail is anything: a text, or an object that says which tag or digest is meant. */
+static void add_detail(const struct json *detail, const char *message, struct str *out)
+{
+    auto_str struct str text = {0};
+
+    if (json_is_string(detail))
+        str_add(&text, json_text(detail));
+    else if (json_count(detail) > 0)
+        json_write(detail, &text);
+    if (text.size == 0 || text.size > REASON_SIZE_MAX || text_equal(str_text(&text), message))
+        return;
+    str_add(out, " (");
+    str_add_escaped(out, text.data, text.size);
+    str_add_char(out, ')');
+}
+
+/* ": code: message (detail)" of the first error, or the text of a short answer (distribution-spec, "Error
  * Codes"). */
 static void add_reason(const struct http_response *answer, struct str *out)
 {
@@ -286,6 +310,7 @@ static void add_reason(const struct http_response *answer, struct str *out)
     struct error ignored;
     const char *code;
     const char *message;
+    const struct json *detail;
 
     if (answer->body.size == 0 || json_parse(answer->body.data, answer->body.size,
                                              answer->body.size, "answer", &document, &ignored) < 0)
@@ -293,6 +318,7 @@ static void add_reason(const struct http_response *answer, struct str *out)
     first = json_at(json_get_array(document, "errors"), 0);
     code = json_get_text(first, "code");
     message = json_get_text(first, "message");
+    detail = json_get(first, "detail");
     if (code) {
         str_add(out, ": ");
         str_add_escaped(out, code, strnlen(code, REASON_SIZE_MAX));
@@ -301,6 +327,8 @@ static void add_reason(const struct http_response *answer, struct str *out)
         str_add(out, ": ");
         str_add_escaped(out, message, strnlen(message, REASON_SIZE_MAX));
     }
+    if (detail)
+        add_detail(detail, message, out);
 }
 
 static bool knows_somebody(struct registry *r, const struct endpoint *endpoint)
@@ -331,18 +359,41 @@ static int not_admitted(struct registry *r, const struct endpoint *endpoint,
     return error_hint(err, "img login %s", endpoint->host);
 }
 
+/* "100;w=21600" (draft-ietf-httpapi-ratelimit-headers): how many in how long; and how many are
+ * left. */
+static void add_rate_limit(const struct http_response *answer, struct str *out)
+{
+    const char *limit = http_header(answer, "ratelimit-limit");
+    const char *left = http_header(answer, "ratelimit-remaining");
+    const char *window = limit ? strstr(limit, "w=") : NULL;
+    auto_free char *number = limit ? mem_strndup(limit, strcspn(limit, ",; ")) : NULL;
+    auto_free char *rest = left ? mem_strndup(left, strcspn(left, ",; ")) : NULL;
+    uint64_t count;
+    uint64_t seconds;
+
+    if (!number || !text_to_u64(number, UINT32_MAX, &count))
+        return;
+    str_addf(out, "; its limit is %" PRIu64 " requests", count);
+    if (window && sscanf(window, "w=%" SCNu64, &seconds) == 1 && seconds > 0)
+        str_addf(out, " in %" PRIu64 " %s", seconds % 3600 == 0 ? seconds / 3600 : seconds,
+                 seconds % 3600 == 0 ? "hours" : "seconds");
+    if (rest && text_to_u64(rest, UINT32_MAX, &count))
+        str_addf(out, ", %" PRIu64 " are left", count);
+}
+
 static int too_many(const struct endpoint *endpoint, const struct http_response *answer,
                     const char *reason, struct error *err)
 {
-    const char *after = http_header(answer, "retry-after");
-    uint64_t seconds;
+    uint64_t after_ms = http_retry_after_ms(answer);
+    auto_str struct str limit = {0};
 
-    if (after && text_to_u64(after, 1000000, &seconds))
-        (void)error_set(err, EBUSY, "'%s' answers no more requests for %s seconds%s",
-                        endpoint->host, after, reason);
+    add_rate_limit(answer, &limit);
+    if (after_ms > 0)
+        (void)error_set(err, EBUSY, "'%s' answers no more requests for %" PRIu64 " seconds%s%s",
+                        endpoint->host, after_ms / 1000, str_text(&limit), reason);
     else
-        (void)error_set(err, EBUSY, "'%s' answers no more requests for now%s", endpoint->host,
-                        reason);
+        (void)error_set(err, EBUSY, "'%s' answers no more requests for now%s%s", endpoint->host,
+                        str_text(&limit), reason);
     return error_hint(err, "img login %s raises the limit on most registries", endpoint->host);
 }
 

@@ -14,12 +14,15 @@ struct endpoint {
     char *host;       /* "docker.io", "mirror.example:5000" */
     char *repository; /* as this host calls it */
     bool is_mirror;
+    const char
+        *ns; /* the registry a mirror of several shall answer for; NULL: it needs no telling */
     enum mirror_use use;
 };
 
 struct registry {
     struct registries *all; /* borrowed */
     enum registry_use use;
+    char *host; /* "docker.io" */
     char *name; /* "docker.io/library/debian", for messages */
     struct {
         struct endpoint *items; /* mirrors in order, the registry itself last; never empty */

@@ -31,7 +31,9 @@ struct helped {
 struct credentials {
     char *authfile; /* or NULL */
     pthread_mutex_t lock;
-    bool is_loaded; /* guarded by lock, as are the rest */
+    char *given_host;        /* guarded by lock: NULL, or the host that `given` is for */
+    struct credential given; /* guarded by lock */
+    bool is_loaded;          /* guarded by lock, as are the rest */
     struct {
         struct source *items;
         size_t count;
@@ -104,8 +106,22 @@ void credentials_free(struct credentials *c)
     free(c->sources.items);
     free(c->helped.items);
     free(c->authfile);
+    free(c->given_host);
+    credential_release(&c->given);
     pthread_mutex_destroy(&c->lock);
     free(c);
+}
+
+void credentials_override(struct credentials *c, const char *host, const char *user,
+                          const char *secret)
+{
+    pthread_mutex_lock(&c->lock);
+    free(c->given_host);
+    credential_release(&c->given);
+    c->given_host = mem_strdup(host);
+    c->given.user = mem_strdup(user);
+    c->given.secret = mem_strdup(secret);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static const char *variable(const char *name)
@@ -129,16 +145,6 @@ static const char *explicit_file(const struct credentials *c)
     return c->authfile ? c->authfile : variable("REGISTRY_AUTH_FILE");
 }
 
-static char *docker_config(void)
-{
-    const char *docker = variable("DOCKER_CONFIG");
-    const char *home = variable("HOME");
-
-    if (docker)
-        return str_format("%s/config.json", docker);
-    return home ? str_format("%s/.docker/config.json", home) : NULL;
-}
-
 static void list_sources(struct credentials *c)
 {
     const char *runtime = variable("XDG_RUNTIME_DIR");
@@ -160,7 +166,7 @@ static void list_sources(struct credentials *c)
         add_source(c, str_format("%s/containers/auth.json", config), AUTH_FILE_CONFIG);
     else if (home)
         add_source(c, str_format("%s/.config/containers/auth.json", home), AUTH_FILE_CONFIG);
-    docker = docker_config();
+    docker = auth_file_docker_path();
     if (docker)
         add_source(c, docker, AUTH_FILE_CONFIG);
     if (home)
@@ -245,6 +251,11 @@ int credentials_find(struct credentials *c, const char *host, const char *reposi
 
     *out = (struct credential){0};
     pthread_mutex_lock(&c->lock);
+    if (c->given_host && text_equal(c->given_host, host)) {
+        credential_copy(out, &c->given);
+        pthread_mutex_unlock(&c->lock);
+        return 0;
+    }
     r = load(c, err);
     for (size_t i = 0; r == 0 && i < c->sources.count; i++)
         r = find_in(c, &c->sources.items[i], host, repository, out, err);
@@ -255,7 +266,7 @@ int credentials_find(struct credentials *c, const char *host, const char *reposi
 /* The source a login goes to: the first that knows the host already, else docker's. */
 static struct source *target_of(struct credentials *c, const char *host)
 {
-    auto_free char *docker = docker_config();
+    auto_free char *docker = auth_file_docker_path();
     struct source *fallback = NULL;
 
     for (size_t i = 0; i < c->sources.count; i++) {

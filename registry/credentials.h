@@ -40,6 +40,10 @@ void credentials_free(struct credentials *c);
 int credentials_find(struct credentials *c, const char *host, const char *repository,
                      struct credential *out, struct error *err);
 
+/* From now on these are who we are at `host`, whatever is stored; copied. */
+void credentials_override(struct credentials *c, const char *host, const char *user,
+                          const char *secret);
+
 /* Stores them where credentials_find will look first: in the helper or the file that already knows
  * the host, else in what docker login uses. `*where` (caller frees) says where; *is_plain_text when
  * it is a file. A file is replaced at once or not at all, 0600, keeping keys we do not know and a

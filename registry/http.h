@@ -29,6 +29,7 @@ struct http_options {
     unsigned stall_timeout_ms;     /* nothing sent or received for so long [60000] */
     unsigned rate_min;             /* bytes a second, averaged over one stall time-out [16] */
     const struct strv *certs_dirs; /* certs.d directories, see certs.h [the system's, the user's] */
+    const char *cert_dir;          /* one directory for every host, instead of those [none] */
     const atomic_bool *cancelled;  /* borrowed; once true, every request ends with -ECANCELED */
 };
 
@@ -41,6 +42,10 @@ DEFINE_CLEANUP(http_free, struct http *)
  * "*.domain" or "*". */
 void http_allow_insecure(struct http *h, const char *host);
 bool http_is_insecure(struct http *h, const char *host_port); /* by http_allow_insecure alone */
+
+/* For this host also trust these authorities (PEM files), and show `certificate` (or NULL). */
+void http_trust(struct http *h, const char *host_port, const struct strv *authorities,
+                const char *certificate, const char *key);
 
 /* A request body that can be produced again, from any offset, when a request is repeated. */
 struct body_source {
@@ -99,6 +104,9 @@ struct http_response {
     bool is_local_fault; /* on failure: sink, source or on_answer refused, not the network */
     bool may_try_again;  /* on failure: worth another attempt from where the sink stands */
 };
+/* How long the answer asks us to stay away: Retry-After (RFC 9110 10.2.3, seconds or a date), and on
+ * 429 RateLimit-Reset; 0: it does not say. */
+uint64_t http_retry_after_ms(const struct http_response *r);
 const char *http_header(const struct http_response *r, const char *name); /* last one or NULL */
 void http_response_release(struct http_response *r);
 DEFINE_CLEANUP_VALUE(http_response_release, struct http_response)

@@ -20,7 +20,7 @@ struct transport_options {
     unsigned connect_timeout_ms;
     unsigned stall_timeout_ms;
     unsigned rate_min;
-    const struct certs *certs;    /* borrowed */
+    struct certs *certs;          /* borrowed */
     const atomic_bool *cancelled; /* borrowed or NULL */
 };
 

@@ -78,6 +78,12 @@ struct http *registries_http(struct registries *all)
     return all->http;
 }
 
+void registries_set_credential(struct registries *all, const char *host, const char *user,
+                               const char *secret)
+{
+    credentials_override(all->credentials, host, user, secret);
+}
+
 struct auth *registries_auth(struct registries *all)
 {
     return all->auth;
@@ -110,6 +116,15 @@ static void allow_insecure_rules(struct registries *all)
     }
 }
 
+static void add_trusts(struct registries *all)
+{
+    for (size_t i = 0; i < all->conf.trusts.count; i++) {
+        const struct host_trust *trust = &all->conf.trusts.items[i];
+
+        http_trust(all->http, trust->host, &trust->authorities, trust->certificate, trust->key);
+    }
+}
+
 int registries_config(struct registries *all, const struct registries_conf **out, struct error *err)
 {
     int r = 0;
@@ -118,8 +133,10 @@ int registries_config(struct registries *all, const struct registries_conf **out
     if (!all->has_config) {
         r = registries_conf_read(all->config_file, &all->conf, err);
         all->has_config = r == 0;
-        if (r == 0)
+        if (r == 0) {
             allow_insecure_rules(all);
+            add_trusts(all);
+        }
     }
     pthread_mutex_unlock(&all->lock);
     *out = &all->conf;

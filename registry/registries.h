@@ -36,6 +36,9 @@ DEFINE_CLEANUP(registries_free, struct registries *)
 #define auto_registries CLEANUP(registries_free)
 
 struct http *registries_http(struct registries *all); /* for ADD <url>; borrowed */
+/* Who to be at `host`, and nowhere else, instead of what is stored (--creds). */
+void registries_set_credential(struct registries *all, const char *host, const char *user,
+                               const char *secret);
 
 /* Replaces a short name by its alias ([aliases] in registries.conf); other references stay as they
  * are. `text` is what the user typed. Like reference_parse otherwise. */

@@ -8,6 +8,7 @@
 #include "fs/base/io.h"
 #include "fs/base/json.h"
 #include "fs/base/log.h"
+#include "registry/buildkit_conf.h"
 #include "registry/registries_conf.h"
 #include "registry/toml.h"
 
@@ -30,6 +31,13 @@ void registries_conf_release(struct registries_conf *conf)
     for (size_t i = 0; i < conf->rules.count; i++)
         rule_release(&conf->rules.items[i]);
     free(conf->rules.items);
+    for (size_t i = 0; i < conf->trusts.count; i++) {
+        free(conf->trusts.items[i].host);
+        strv_release(&conf->trusts.items[i].authorities);
+        free(conf->trusts.items[i].certificate);
+        free(conf->trusts.items[i].key);
+    }
+    free(conf->trusts.items);
     strv_release(&conf->alias_names);
     strv_release(&conf->alias_values);
     *conf = (struct registries_conf){0};
@@ -259,7 +267,7 @@ static int read_usual_places(struct registries_conf *conf, struct error *err)
     r = read_drop_ins(SYSTEM_CONF, conf, err);
     if (r == 0 && user)
         r = read_drop_ins(user, conf, err);
-    return r;
+    return r < 0 ? r : buildkit_conf_read(conf, err);
 }
 
 int registries_conf_read(const char *file, struct registries_conf *out, struct error *err)

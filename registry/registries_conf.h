@@ -3,7 +3,7 @@
  * containers-registries.conf(5): the keys prefix, location, insecure, blocked,
  * mirror-by-digest-only, [[registry.mirror]] with location, insecure, pull-from-mirror, and
  * [aliases]. Files: --config or CONTAINERS_REGISTRIES_CONF alone; else the user's, else the
- * system's, each with its .d directory.
+ * system's, each with its .d directory; and buildkitd.toml (buildkit_conf.h).
  */
 #pragma once
 
@@ -19,6 +19,7 @@ enum mirror_use { MIRROR_ALL, MIRROR_DIGEST_ONLY, MIRROR_TAG_ONLY };
 struct mirror {
     char *location; /* host[:port][/path] */
     bool is_insecure;
+    bool sends_ns; /* it serves several registries: tell it which one is meant (?ns=host) */
     enum mirror_use use;
 };
 
@@ -35,12 +36,25 @@ struct registry_rule {
     } mirrors;
 };
 
+/* Beside what certs.h finds. */
+struct host_trust {
+    char *host;              /* host[:port] */
+    struct strv authorities; /* PEM files */
+    char *certificate;       /* PEM file of ours, or NULL */
+    char *key;               /* with it */
+};
+
 struct registries_conf {
     struct {
         struct registry_rule *items;
         size_t count;
         size_t capacity;
     } rules;
+    struct {
+        struct host_trust *items;
+        size_t count;
+        size_t capacity;
+    } trusts;
     struct strv alias_names;  /* "debian" */
     struct strv alias_values; /* "docker.io/library/debian"; parallel to alias_names */
 };

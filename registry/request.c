@@ -65,7 +65,7 @@ struct http *http_new(const struct http_options *options)
     set_default(&h->options.connect_timeout_ms, 15000);
     set_default(&h->options.stall_timeout_ms, 60000);
     set_default(&h->options.rate_min, 16);
-    h->certs = certs_new(h->options.certs_dirs);
+    h->certs = certs_new(h->options.certs_dirs, h->options.cert_dir);
     transport.user_agent = h->options.user_agent ? h->options.user_agent : "img";
     transport.connect_timeout_ms = h->options.connect_timeout_ms;
     transport.stall_timeout_ms = h->options.stall_timeout_ms;
@@ -75,6 +75,7 @@ struct http *http_new(const struct http_options *options)
     h->transport = transport_new(&transport);
     h->options.user_agent = NULL;
     h->options.certs_dirs = NULL;
+    h->options.cert_dir = NULL;
     pthread_mutex_init(&h->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -117,6 +118,12 @@ bool http_is_insecure(struct http *h, const char *host_port)
         found = host_matches(h->insecure.items[i], host_port);
     pthread_mutex_unlock(&h->lock);
     return found;
+}
+
+void http_trust(struct http *h, const char *host_port, const struct strv *authorities,
+                const char *certificate, const char *key)
+{
+    certs_add(h->certs, host_port, authorities, certificate, key);
 }
 
 unsigned http_attempts_max(const struct http *h)
@@ -357,27 +364,37 @@ static bool is_passing(unsigned status)
            status == 504;
 }
 
-/* RFC 9110 10.2.3: seconds or a date; UINT_MAX is "later than anybody waits". */
-static unsigned retry_after_ms(const struct http_response *answer)
+/* "ratelimit-reset: 17" counts from now, some send the time itself. */
+static uint64_t reset_after_s(const char *text, time_t now)
+{
+    uint64_t value;
+
+    if (!text || !text_to_u64(text, UINT32_MAX, &value))
+        return 0;
+    if (value < 1000000000)
+        return value;
+    return value > (uint64_t)now ? value - (uint64_t)now : 0;
+}
+
+uint64_t http_retry_after_ms(const struct http_response *answer)
 {
     const char *text = http_header(answer, "retry-after");
     struct tm date = {0};
-    uint64_t seconds;
+    uint64_t seconds = 0;
     time_t now = time(NULL);
     time_t then;
 
-    if (!text || text[0] == '\0')
-        return 0;
+    if (!text || text[0] == '\0') {
+        if (answer->status == 429)
+            seconds = reset_after_s(http_header(answer, "ratelimit-reset"), now);
+        return seconds * MS_PER_SECOND;
+    }
     if (text_to_u64(text, UINT32_MAX, &seconds))
-        return seconds > RETRY_AFTER_MAX_MS / MS_PER_SECOND ? UINT32_MAX
-                                                            : (unsigned)seconds * MS_PER_SECOND;
+        return seconds * MS_PER_SECOND;
     if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date))
         return 0;
     then = timegm(&date);
-    if (then <= now)
-        return 0;
-    return then - now > RETRY_AFTER_MAX_MS / MS_PER_SECOND ? UINT32_MAX
-                                                           : (unsigned)(then - now) * MS_PER_SECOND;
+    return then > now ? (uint64_t)(then - now) * MS_PER_SECOND : 0;
 }
 
 /* Decides after attempt number `failure_count`: false when its outcome stands. */
@@ -385,7 +402,7 @@ static bool shall_repeat(struct http *h, const struct http_request *request, int
                          const struct url *url, const struct http_response *answer,
                          unsigned failure_count, unsigned *delay_ms)
 {
-    unsigned asked_ms;
+    uint64_t asked_ms;
 
     if (failure_count >= h->options.attempts_max || !is_repeatable(request) ||
         answer->sink_bytes > 0)
@@ -393,13 +410,13 @@ static bool shall_repeat(struct http *h, const struct http_request *request, int
     if (result < 0 ? !answer->may_try_again : !is_passing(answer->status))
         return false;
     *delay_ms = http_retry_delay_ms(h, failure_count);
-    asked_ms = result < 0 ? 0 : retry_after_ms(answer);
+    asked_ms = result < 0 ? 0 : http_retry_after_ms(answer);
     if (asked_ms > RETRY_AFTER_MAX_MS)
         return false;
     if (asked_ms > *delay_ms)
-        *delay_ms = asked_ms;
+        *delay_ms = (unsigned)asked_ms;
     if (answer->status == 429 && asked_ms > 0)
-        quieten_host(h, url, asked_ms);
+        quieten_host(h, url, (unsigned)asked_ms);
     return true;
 }
 

@@ -25,7 +25,7 @@ static struct certs *make_certs(void)
     strv_addf(&dirs, "%s/certs.d", test_dir());
     unsetenv("SSL_CERT_FILE");
     unsetenv("SSL_CERT_DIR");
-    return certs_new(&dirs);
+    return certs_new(&dirs, NULL);
 }
 
 TEST(certs, the_environment_replaces_the_system)
