@@ -60,6 +60,46 @@ static bool suits(const struct image *image, const struct platform *wanted)
     return platform_rank(wanted, &have) >= 0;
 }
 
+static int load_state(struct build *b, const struct digest *manifest,
+                      const struct platform *platform, struct image *image, struct error *err)
+{
+    int r = image_load(b->options->store, manifest, image, err);
+
+    if (r < 0 || suits(image, platform))
+        return r;
+    image_release(image);
+    *image = (struct image){0};
+    return -ESTALE;
+}
+
+static bool is_out_of_reach(int r)
+{
+    return r == -ECONNREFUSED || r == -EHOSTUNREACH || r == -ETIMEDOUT || r == -ECONNRESET ||
+           r == -EBUSY;
+}
+
+/* A registry that does not answer is no reason to stop when its last answer is still here; but it
+ * is said what that was. */
+static int use_last_known(struct build *b, const struct reference *ref, const char *name,
+                          const struct platform *platform, uint32_t vertex, struct digest *manifest,
+                          const struct error *err)
+{
+    auto_image struct image image = {0};
+    auto_free char *text = NULL;
+    struct error ignored; /* the registry's is the one to be told */
+    char digest[DIGEST_TEXT_SIZE];
+    int r = find_local(b, ref, name, manifest, &ignored);
+
+    if (r == 0)
+        r = load_state(b, manifest, platform, &image, &ignored);
+    if (r < 0)
+        return r;
+    digest_format(manifest, digest);
+    text = str_format("%s, continuing with %s as it was last, %s", err->text, name, digest);
+    progress_warn(b->options->progress, vertex, text);
+    return 0;
+}
+
 static int pull(struct build *b, const struct reference *ref, const struct platform *platform,
                 const char *name, struct digest *manifest, struct error *err)
 {
@@ -72,23 +112,14 @@ static int pull(struct build *b, const struct reference *ref, const struct platf
     struct pull_result result;
     int r = transfer_pull(&t, ref, platform, &result, err);
 
-    progress_end(b->options->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    if (is_out_of_reach(r) &&
+        use_last_known(b, ref, name, platform, vertex, &result.manifest, err) == 0)
+        r = 0;
+    progress_end(b->options->progress, vertex, progress_state_of(r), err->text);
     if (r < 0)
         return error_wrap(err, "cannot pull '%s'", name);
     *manifest = result.manifest;
     return 0;
-}
-
-static int load_state(struct build *b, const struct digest *manifest,
-                      const struct platform *platform, struct image *image, struct error *err)
-{
-    int r = image_load(b->options->store, manifest, image, err);
-
-    if (r < 0 || suits(image, platform))
-        return r;
-    image_release(image);
-    *image = (struct image){0};
-    return -ESTALE;
 }
 
 /* 0 with the image loaded; 1 when it has to be fetched. */

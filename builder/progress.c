@@ -1,4 +1,5 @@
 /* progress.c - numbering and time-stamping of events; drawing them is the command line's. */
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "builder/progress.h"
@@ -58,6 +59,11 @@ void progress_status(struct progress *p, uint32_t vertex, const char *item, uint
 void progress_warn(struct progress *p, uint32_t vertex, const char *text)
 {
     emit(p, &(struct progress_event){.kind = PROGRESS_WARNING, .vertex = vertex, .text = text});
+}
+
+enum progress_state progress_state_of(int result)
+{
+    return result == -ECANCELED ? PROGRESS_CANCELED : result < 0 ? PROGRESS_ERROR : PROGRESS_DONE;
 }
 
 void progress_end(struct progress *p, uint32_t vertex, enum progress_state state,

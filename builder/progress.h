@@ -51,5 +51,7 @@ void progress_log(struct progress *p, uint32_t vertex, int stream, const void *b
 void progress_status(struct progress *p, uint32_t vertex, const char *item, uint64_t current,
                      uint64_t total, bool completed);
 void progress_warn(struct progress *p, uint32_t vertex, const char *text);
+/* How a vertex ended whose work returned `result`. */
+enum progress_state progress_state_of(int result);
 void progress_end(struct progress *p, uint32_t vertex, enum progress_state state,
                   const char *error_text);

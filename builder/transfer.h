@@ -2,7 +2,8 @@
  *
  * Layers move in parallel, a few at a time; nothing is visible in the store before its digest and
  * size are verified, and a layer the store has, under its blob digest or its diff_id, is not
- * fetched. What is interrupted leaves nothing.
+ * fetched. What an interrupted pull has of a layer is kept apart, and the next one, in this process
+ * or a later one, asks the registry for the rest alone.
  */
 #pragma once
 
@@ -50,6 +51,8 @@ struct push_result {
     struct digest manifest; /* as the registry has it */
     uint64_t size_bytes;    /* of the manifest */
 };
-/* Pushes the image `manifest` of the store to `ref`. */
-int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
-                  const struct export_options *options, struct push_result *out, struct error *err);
+/* Pushes the image `manifest` of the store to `refs`, one or more tags of one repository: its blobs
+ * once, its manifest once a tag. */
+int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *refs,
+                  size_t ref_count, const struct export_options *options, struct push_result *out,
+                  struct error *err);

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "builder/config.h"
 #include "builder/transfer.h"
 #include "fs/base/limits.h"
+#include "fs/base/log.h"
 #include "fs/base/pool.h"
 #include "fs/blob.h"
 #include "fs/layer.h"
@@ -16,6 +18,8 @@
 #include "fs/base/banned.h"
 
 #define PULLS_AT_ONCE 4u /* layers; what registries and peers agree on */
+#define OTHER_POLL_MS 200u
+#define OTHER_STALLS_MS 60000u /* who has brought nothing for so long is not waited for */
 
 struct pull {
     struct transfer *t;
@@ -113,7 +117,74 @@ static int format_of(const struct descriptor *d, enum codec_format *out, struct 
     return r;
 }
 
-static int fetch_layer(struct layer_pull *l, struct error *err)
+/* The rest of the blob, through inflating and reading into the store. */
+static int fetch_rest(struct layer_pull *l, struct layer_ingest *ingest, struct error *err)
+{
+    struct ingest_writer sink = {.writer.write = ingest_write, .ingest = ingest};
+    struct blob_get get = {
+        .digest = l->descriptor->digest,
+        .size_bytes = l->descriptor->size_bytes,
+        .offset = layer_ingest_size_bytes(ingest),
+        .sink_hashes = true,
+        .sink = &sink.writer,
+        .on_progress = report_bytes,
+        .context = l,
+    };
+
+    return registry_blob_get(l->pull->registry, &get, err);
+}
+
+/* Until whoever writes this blob has ended; true when he brings nothing more, for a minute. */
+static int wait_for_other(struct layer_pull *l, int fd, bool *is_stuck, struct error *err)
+{
+    struct transfer *t = l->pull->t;
+    auto_free char *item = str_format("waiting for another process that fetches %s", l->name);
+    off_t seen_bytes = 0;
+    uint64_t still_ms = 0;
+    int r = 0;
+
+    progress_status(t->progress, t->vertex, item, 0, 0, false);
+    while (r == 0 && still_ms < OTHER_STALLS_MS && blob_partial_is_busy(fd)) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+            return error_errno(err, "cannot look at the download of %s", l->name);
+        still_ms = st.st_size == seen_bytes ? still_ms + OTHER_POLL_MS : 0;
+        seen_bytes = st.st_size;
+        r = http_pause(registries_http(t->registries), OTHER_POLL_MS, err);
+    }
+    *is_stuck = still_ms >= OTHER_STALLS_MS;
+    return r;
+}
+
+/* Somebody else may be fetching this layer: another process, or a thread of ours when the image
+ * lists it twice. He is waited for as long as he gets on, else it is fetched beside him. 1: the store
+ * has come to have the blob; 0: *out is open. */
+static int open_ingest(struct layer_pull *l, struct layer_ingest_options *options,
+                       struct layer_ingest **out, struct error *err)
+{
+    struct store *store = l->pull->t->store;
+
+    for (;;) {
+        auto_close int fd = -1;
+        bool is_stuck = false;
+        int r;
+
+        if (blob_exists(store, &l->descriptor->digest))
+            return 1;
+        fd = blob_partial_fd(store, &l->descriptor->digest);
+        r = layer_ingest_open(store, options, out, err);
+        if (r != -EBUSY)
+            return r;
+        if (fd >= 0)
+            r = wait_for_other(l, fd, &is_stuck, err);
+        if (fd >= 0 && r < 0)
+            return r;
+        options->resume = !is_stuck;
+    }
+}
+
+static int fetch_once(struct layer_pull *l, bool *has_resumed, struct error *err)
 {
     auto_layer_ingest struct layer_ingest *ingest = NULL;
     struct layer_ingest_options options = {
@@ -122,27 +193,34 @@ static int fetch_layer(struct layer_pull *l, struct error *err)
         .blob_size_bytes = l->descriptor->size_bytes,
         .diff_id = &l->diff_id,
         .keep_blob = true,
-    };
-    struct ingest_writer sink = {.writer.write = ingest_write};
-    struct blob_get get = {
-        .digest = l->descriptor->digest,
-        .size_bytes = l->descriptor->size_bytes,
-        .sink_hashes = true,
-        .sink = &sink.writer,
-        .on_progress = report_bytes,
-        .context = l,
+        .resume = true,
     };
     int r = format_of(l->descriptor, &options.format, err);
 
+    *has_resumed = blob_partial_size_bytes(l->pull->t->store, &l->descriptor->digest) > 0;
     if (r == 0)
-        r = layer_ingest_open(l->pull->t->store, &options, &ingest, err);
+        r = open_ingest(l, &options, &ingest, err);
     if (r < 0)
         return r;
-    sink.ingest = ingest;
-    r = registry_blob_get(l->pull->registry, &get, err);
-    if (r < 0)
+    if (r > 0)
+        return find_layer(l) ? 0 : layer_ingest_stored(l->pull->t->store, &options, &l->layer, err);
+    r = fetch_rest(l, ingest, err);
+    return r < 0 ? r : layer_ingest_commit(STEAL(&ingest), &l->layer, err);
+}
+
+/* What an earlier try kept may be damaged, by a crash of the host say: it was thrown away then, and
+ * all of it is fetched. */
+static int fetch_layer(struct layer_pull *l, struct error *err)
+{
+    bool has_resumed;
+    int r = fetch_once(l, &has_resumed, err);
+
+    if (r == 0 || r == -ECANCELED || !has_resumed ||
+        blob_partial_size_bytes(l->pull->t->store, &l->descriptor->digest) > 0)
         return r;
-    return layer_ingest_commit(STEAL(&ingest), &l->layer, err);
+    log_debug("pull: %s, fetching all of it", err->text);
+    error_clear(err);
+    return fetch_once(l, &has_resumed, err);
 }
 
 static int pull_layer(void *arg, struct error *err)
@@ -181,7 +259,6 @@ static int pull_layers(struct pull *p, struct error *err)
         r = config_layer_diff_id(p->config, i, &jobs[i].diff_id, err);
     }
     for (size_t i = 0; r == 0 && i < count; i++) {
-        /* A layer listed twice is fetched once: the second is found after the first. */
         if (find_layer(&jobs[i]))
             continue;
         p->result->was_there = false;
@@ -197,19 +274,63 @@ static int pull_layers(struct pull *p, struct error *err)
 
 /* -- documents -- */
 
-static int get_document(struct pull *p, const char *name, const char *media_type, struct error *err)
+/* -ENOENT: `name` is no digest, or of nothing that the store has. */
+static int read_stored(struct pull *p, const char *name, struct error *err)
 {
-    int r;
+    struct digest digest;
+    int r = p->t->store == NULL ? -ENOENT : digest_parse(name, &digest, err);
+
+    if (r == 0)
+        r = blob_read(p->t->store, &digest, LIMIT_MANIFEST_SIZE, &p->document.bytes, err);
+    if (r < 0)
+        return -ENOENT;
+    p->document.digest = digest;
+    return 0;
+}
+
+static int get_document(struct pull *p, const char *name, struct error *err)
+{
+    struct error ignored; /* what the store cannot give, the registry can */
 
     document_release(&p->document);
     manifest_release(&p->manifest);
     p->manifest = (struct manifest){0};
-    r = registry_manifest_get(p->registry, name, &p->document, err);
-    if (r < 0)
-        return r;
+    if (read_stored(p, name, &ignored) < 0) {
+        int r = registry_manifest_get(p->registry, name, &p->document, err);
+
+        if (r < 0)
+            return r;
+    }
     return manifest_parse(str_text(&p->document.bytes), p->document.bytes.size,
-                          media_type == NULL ? p->document.media_type : media_type, name,
-                          &p->manifest, err);
+                          p->document.media_type, name, &p->manifest, err);
+}
+
+/* A HEAD, which registries do not count as a pull, tells whether the tag still points at what the
+ * store has; *name is then its digest. */
+static int ask_for_news(struct pull *p, struct str *name, struct error *err)
+{
+    auto_reference_row struct reference_row row = {0};
+    auto_descriptor struct descriptor found = {0};
+    auto_str struct str reference = {0};
+    struct error ignored; /* a name the store does not know */
+    const struct digest *known;
+    char text[DIGEST_TEXT_SIZE];
+    int r;
+
+    reference_format(p->ref, &reference);
+    if (p->t->store == NULL || p->ref->has_digest ||
+        store_reference_get(p->t->store, str_text(&reference), &row, &ignored) < 0)
+        return 0;
+    known = row.has_index ? &row.index : &row.manifest;
+    if (!blob_exists(p->t->store, known))
+        return 0;
+    r = registry_manifest_head(p->registry, str_text(name), &found, err);
+    if (r < 0 || !digest_equal(&found.digest, known))
+        return r;
+    digest_format(known, text);
+    str_truncate(name, 0);
+    str_add(name, text);
+    return 0;
 }
 
 /* Fetches what the reference names; of an index the manifest for our platform. */
@@ -222,7 +343,9 @@ static int get_manifest(struct pull *p, struct error *err)
     int r;
 
     reference_manifest_name(p->ref, &name);
-    r = get_document(p, str_text(&name), NULL, err);
+    r = ask_for_news(p, &name, err);
+    if (r == 0)
+        r = get_document(p, str_text(&name), err);
     if (r < 0 || p->manifest.kind != MANIFEST_INDEX)
         return r;
     r = manifest_choose(&p->manifest, &p->platform, str_text(&name), &chosen, err);
@@ -236,7 +359,7 @@ static int get_manifest(struct pull *p, struct error *err)
                      err);
     if (r < 0)
         return r;
-    r = get_document(p, text, NULL, err);
+    r = get_document(p, text, err);
     if (r == 0 && p->manifest.kind == MANIFEST_INDEX)
         return error_set(err, EINVAL, "%s is an index inside an index", text);
     return r;

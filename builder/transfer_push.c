@@ -18,7 +18,8 @@
 struct push {
     struct transfer *t;
     struct registry *registry;
-    const struct reference *ref;
+    const struct reference *refs; /* of one repository */
+    size_t ref_count;
     const struct export_options *options;
     struct image image;
 };
@@ -74,10 +75,10 @@ static void report_bytes(void *context, uint64_t done)
 static int mount_sources(struct blob_push *b, struct strv *out, struct error *err)
 {
     auto_blob_origin_list struct blob_origin_list list = {0};
-    int r = blob_origin_list(b->push->t->store, &b->blob.digest, b->push->ref->host, &list, err);
+    int r = blob_origin_list(b->push->t->store, &b->blob.digest, b->push->refs->host, &list, err);
 
     for (size_t i = 0; r == 0 && i < list.count; i++)
-        if (!text_equal(list.items[i].repository, b->push->ref->repository))
+        if (!text_equal(list.items[i].repository, b->push->refs->repository))
             strv_add(out, list.items[i].repository);
     return r;
 }
@@ -117,7 +118,7 @@ static int push_blob(void *arg, struct error *err)
     if (r < 0)
         return error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name);
     report_bytes(b, b->blob.size_bytes);
-    return blob_origin_add(p->t->store, &b->blob.digest, p->ref->host, p->ref->repository, err);
+    return blob_origin_add(p->t->store, &b->blob.digest, p->refs->host, p->refs->repository, err);
 }
 
 static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t config_size,
@@ -125,16 +126,19 @@ static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t c
 {
     auto_free struct export_layer *layers = mem_alloc((p->image.layer_count + 1) * sizeof(*layers));
     auto_str struct str bytes = {0};
-    auto_str struct str name = {0};
     const char *media_type;
-    int r;
+    int r = 0;
 
     for (size_t i = 0; i < p->image.layer_count; i++)
         layers[i] = jobs[i].blob;
     export_manifest(&p->image, config_size, layers, p->options->docker_types, &bytes, &media_type);
-    reference_manifest_name(p->ref, &name);
-    r = registry_manifest_put(p->registry, str_text(&name), media_type, str_text(&bytes),
-                              bytes.size, err);
+    for (size_t i = 0; r == 0 && i < p->ref_count; i++) {
+        auto_str struct str name = {0};
+
+        reference_manifest_name(&p->refs[i], &name);
+        r = registry_manifest_put(p->registry, str_text(&name), media_type, str_text(&bytes),
+                                  bytes.size, err);
+    }
     if (r < 0)
         return r;
     out->size_bytes = bytes.size;
@@ -142,26 +146,32 @@ static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t c
     return 0;
 }
 
-int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *ref,
-                  const struct export_options *options, struct push_result *out, struct error *err)
+static int start_config(struct push *p, struct blob_push *config, struct error *err)
+{
+    config->push = p;
+    config->blob.digest = p->image.config_digest;
+    digest_format(&config->blob.digest, config->name);
+    return blob_stat(p->t->store, &config->blob.digest, &config->blob.size_bytes, err);
+}
+
+int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *refs,
+                  size_t ref_count, const struct export_options *options, struct push_result *out,
+                  struct error *err)
 {
     __attribute__((cleanup(cleanup_push_release))) struct push p = {
-        .t = t, .ref = ref, .options = options};
+        .t = t, .refs = refs, .ref_count = ref_count, .options = options};
     auto_free struct blob_push *jobs = NULL;
     auto_pool struct pool *pool = NULL;
     struct blob_push *config;
     int r = image_load(t->store, manifest, &p.image, err);
 
     if (r == 0)
-        r = registry_open(t->registries, ref, REGISTRY_PUSH, &p.registry, err);
+        r = registry_open(t->registries, &refs[0], REGISTRY_PUSH, &p.registry, err);
     if (r < 0)
         return r;
     jobs = mem_alloc((p.image.layer_count + 1) * sizeof(*jobs));
     config = &jobs[p.image.layer_count];
-    config->push = &p;
-    config->blob.digest = p.image.config_digest;
-    digest_format(&config->blob.digest, config->name);
-    r = blob_stat(t->store, &config->blob.digest, &config->blob.size_bytes, err);
+    r = start_config(&p, config, err);
     if (r < 0)
         return r;
     pool = pool_new(PUSHES_AT_ONCE);

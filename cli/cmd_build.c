@@ -11,10 +11,12 @@
 #include "cli/build_call.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/registry_flags.h"
 #include "fs/base/io.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
+#include "registry/proxy_args.h"
 #include "registry/reference.h"
 #include "registry/registries.h"
 
@@ -28,7 +30,7 @@ struct build_flags {
     struct strv no_cache_filter;
     struct strv add_hosts;
     struct strv allow;
-    struct strv insecure;
+    struct registry_flags registry;
     struct strv secrets;
     struct strv ssh;
     const char *file;
@@ -98,10 +100,6 @@ static const struct option options[] = {
      .argument = "oci|docker",
      .help = "media types of the image (default oci)"},
     {.name = "iidfile", TEXT(iidfile), .argument = "FILE", .help = "write the image id to FILE"},
-    {.name = "insecure-registry",
-     LIST(insecure),
-     .argument = "HOST",
-     .help = "allow plain HTTP and unverified TLS for HOST"},
     {.name = "jobs",
      .letter = 'j',
      TEXT(jobs),
@@ -167,6 +165,11 @@ static const struct option options[] = {
      TEXT(target),
      .argument = "STAGE",
      .help = "build up to this stage (default: the last)"},
+    REGISTRY_OPTIONS(struct build_flags, registry),
+    {.name = "creds",
+     .kind = OPTION_TEXT,
+     .argument = "USER:PASSWORD",
+     .refused = "a build may need several registries; use img login or --authfile"},
     {.name = "rm", .ignored = "nothing is ever left behind"},
     {.name = "force-rm", .ignored = "nothing is ever left behind"},
     {.name = "compress", .ignored = "the context is never sent anywhere"},
@@ -535,8 +538,8 @@ static int announce(struct program *p, const struct build_flags *f,
     int r = write_files(f, result, tags, err);
 
     digest_format(&result->config, config);
-    for (size_t i = 0; r == 0 && f->push && i < tags->count; i++)
-        r = push_image(p, tags->items[i], f->progress, err);
+    if (r == 0 && f->push)
+        r = push_images(p, tags, f->progress, err);
     if (r < 0)
         return r;
     if (f->explain)
@@ -584,8 +587,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
 {
     const struct build_flags *f = values;
     const char *context = operands->items[0];
-    const struct registries_options registries = {.insecure = &f->insecure,
-                                                  .http.cancelled = program_stop_flag()};
+    struct registries_options registries = {0};
     __attribute__((cleanup(cleanup_definition_release))) struct definition d = {0};
     auto_platform struct platform platform = {0};
     auto_strv struct strv args = {0};
@@ -599,6 +601,10 @@ static int run(struct program *p, const void *values, const struct strv *operand
     int r = set_enums(f, &o, err);
 
     collect_args(&f->build_args, &args);
+    if (r == 0)
+        r = registry_flags_apply(&f->registry, &registries, err);
+    if (r == 0)
+        r = proxy_args_add(&args, err);
     if (r == 0)
         r = set_numbers(f, &args, &o, err);
     if (r == 0)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/registry_flags.h"
 #include "fs/base/log.h"
 #include "registry/reference.h"
 #include "registry/registries.h"
@@ -14,26 +15,16 @@
 #include "fs/base/banned.h"
 
 struct login_flags {
-    struct strv insecure;
+    struct registry_flags registry;
     const char *username;
     const char *password;
-    const char *authfile;
     bool password_stdin;
 };
 
 #define FIELD(name) .offset = offsetof(struct login_flags, name)
 
 static const struct option login_options[] = {
-    {.name = "authfile",
-     .kind = OPTION_TEXT,
-     FIELD(authfile),
-     .argument = "FILE",
-     .help = "where credentials are kept (REGISTRY_AUTH_FILE)"},
-    {.name = "insecure-registry",
-     .kind = OPTION_LIST,
-     FIELD(insecure),
-     .argument = "HOST",
-     .help = "allow plain HTTP and unverified TLS for HOST"},
+    REGISTRY_OPTIONS(struct login_flags, registry),
     {.name = "password",
      .letter = 'p',
      .kind = OPTION_TEXT,
@@ -136,7 +127,7 @@ static int run_login(struct program *p, const void *values, const struct strv *o
                      struct error *err)
 {
     const struct login_flags *f = values;
-    const struct registries_options options = {.insecure = &f->insecure, .authfile = f->authfile};
+    struct registries_options options = {0};
     __attribute__((cleanup(cleanup_login_result_release))) struct login_result result = {0};
     auto_str struct str user = {0};
     auto_str struct str password = {0};
@@ -144,6 +135,8 @@ static int run_login(struct program *p, const void *values, const struct strv *o
     int r =
         reference_parse_host(operands->count == 0 ? "docker.io" : operands->items[0], &host, err);
 
+    if (r == 0)
+        r = registry_flags_apply(&f->registry, &options, err);
     if (r == 0)
         r = collect(f, &user, &password, err);
     if (r == 0)

@@ -1,20 +1,24 @@
 /* cmd_push.c - img push, and the push after a build. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "builder/image.h"
 #include "builder/transfer.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/registry_flags.h"
+#include "fs/store.h"
 
 #include "fs/base/banned.h"
 
 struct push_flags {
-    struct strv insecure;
+    struct registry_flags registry;
     const char *compression;
     const char *level;
     const char *progress;
+    bool all_tags;
     bool force;
     bool quiet;
 };
@@ -22,6 +26,10 @@ struct push_flags {
 #define FIELD(name) .offset = offsetof(struct push_flags, name)
 
 static const struct option options[] = {
+    {.name = "all-tags",
+     .letter = 'a',
+     FIELD(all_tags),
+     .help = "push every tag of NAME that the store has"},
     {.name = "compression",
      .kind = OPTION_TEXT,
      FIELD(compression),
@@ -35,95 +43,224 @@ static const struct option options[] = {
     {.name = "force-compression",
      FIELD(force),
      .help = "compress again layers that have another form"},
-    {.name = "insecure-registry",
-     .kind = OPTION_LIST,
-     FIELD(insecure),
-     .argument = "HOST",
-     .help = "allow plain HTTP and unverified TLS for HOST"},
     {.name = "progress",
      .kind = OPTION_TEXT,
      FIELD(progress),
      .argument = "MODE",
      .help = "auto, plain, tty, quiet or rawjson"},
     {.name = "quiet", .letter = 'q', FIELD(quiet), .help = "print the digest alone"},
+    REGISTRY_OPTIONS(struct push_flags, registry),
+    CREDS_OPTION(struct push_flags, registry),
 };
 
-static int push(struct program *p, const char *text, const char *mode,
-                const struct export_options *push_options, struct push_result *result,
-                struct error *err)
+/* What is pushed under which name. */
+struct target {
+    struct reference ref;
+    struct digest manifest;
+    bool is_done;
+};
+
+struct targets {
+    struct target *items;
+    size_t count;
+    size_t capacity;
+};
+
+static void targets_release(struct targets *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        reference_release(&list->items[i].ref);
+    free(list->items);
+}
+DEFINE_CLEANUP_VALUE(targets_release, struct targets)
+
+static int add_target(struct store *store, const char *text, struct targets *out, struct error *err)
 {
     auto_reference struct reference ref = {0};
-    auto_progress struct progress *progress = NULL;
-    auto_str struct str name = {0};
-    struct transfer t = {.registries = program_registries(p, NULL)};
     struct digest manifest;
     int r = reference_parse(text, &ref, err);
 
     if (r == 0 && ref.has_digest)
         r = error_set(err, EINVAL, "cannot push to '%s': a push needs a tag, not a digest", text);
     if (r == 0)
-        r = program_store(p, &t.store, err);
-    if (r == 0)
-        r = image_find(t.store, text, &manifest, NULL, err);
-    if (r == 0)
-        r = progress_open(mode, &progress, err);
+        r = image_find(store, text, &manifest, NULL, err);
     if (r < 0)
         return r;
-    reference_format(&ref, &name);
-    t.progress = progress;
-    t.vertex = progress_beginf(progress, "pushing %s", str_text(&name));
-    r = transfer_push(&t, &manifest, &ref, push_options, result, err);
-    progress_end(progress, t.vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
-    return r < 0 ? error_wrap(err, "cannot push '%s'", str_text(&name)) : 0;
+    *array_add(out) = (struct target){.ref = ref, .manifest = manifest};
+    ref = (struct reference){0};
+    return 0;
 }
 
-int push_image(struct program *p, const char *name, const char *progress_mode, struct error *err)
+/* Every tag of the repository that the store has. */
+static int add_all_tags(struct store *store, const char *text, struct targets *out,
+                        struct error *err)
 {
+    auto_reference_list struct reference_list list = {0};
+    auto_reference struct reference name = {0};
+    size_t before = out->count;
+    int r = reference_parse_name(text, &name, err);
+
+    if (r == 0 && (name.tag != NULL || name.has_digest))
+        r = error_set(err, EINVAL, "--all-tags wants a name without a tag, not '%s'", text);
+    if (r == 0)
+        r = store_reference_list(store, NULL, &list, err);
+    for (size_t i = 0; r == 0 && i < list.count; i++) {
+        auto_reference struct reference ref = {0};
+
+        r = reference_parse(list.items[i].name, &ref, err);
+        if (r == 0 && !ref.has_digest && text_equal(ref.host, name.host) &&
+            text_equal(ref.repository, name.repository))
+            r = add_target(store, list.items[i].name, out, err);
+    }
+    if (r == 0 && out->count == before)
+        return error_set(err, ENOENT, "there is no tag of '%s' in the store", text);
+    return r;
+}
+
+/* The first that is left, together with all tags that the same image gets in the same repository:
+ * its blobs are looked at once. */
+static int push_next(struct transfer *t, struct targets *targets,
+                     const struct export_options *push_options, struct push_result *result,
+                     struct error *err)
+{
+    auto_free struct reference *refs = mem_alloc((targets->count + 1) * sizeof(*refs));
+    struct target *first = targets->items;
+    auto_str struct str name = {0};
+    size_t count = 0;
+    int r;
+
+    while (first->is_done)
+        first++;
+    for (struct target *i = first; i < targets->items + targets->count; i++) {
+        if (i->is_done || !digest_equal(&i->manifest, &first->manifest) ||
+            !text_equal(i->ref.host, first->ref.host) ||
+            !text_equal(i->ref.repository, first->ref.repository))
+            continue;
+        refs[count++] = i->ref; /* borrowed */
+        i->is_done = true;
+        str_add(&name, count > 1 ? ", " : "");
+        reference_format(&i->ref, &name);
+    }
+    t->vertex = progress_beginf(t->progress, "pushing %s", str_text(&name));
+    r = transfer_push(t, &first->manifest, refs, count, push_options, result, err);
+    progress_end(t->progress, t->vertex, progress_state_of(r), err->text);
+    return r < 0 && r != -ECANCELED ? error_wrap(err, "cannot push '%s'", str_text(&name)) : r;
+}
+
+static bool is_left(const struct targets *targets)
+{
+    for (size_t i = 0; i < targets->count; i++)
+        if (!targets->items[i].is_done)
+            return true;
+    return false;
+}
+
+static int push_targets(struct program *p, struct targets *targets, const char *mode,
+                        const struct export_options *push_options, struct push_result *result,
+                        struct error *err)
+{
+    auto_progress struct progress *progress = NULL;
+    struct transfer t = {.registries = program_registries(p, NULL)};
+    int fd;
+    int r = program_store(p, &t.store, err);
+
+    if (r == 0)
+        r = program_cancel_fd(p, &fd, err);
+    if (r == 0)
+        r = progress_open(mode, &progress, err);
+    t.progress = progress;
+    while (r == 0 && is_left(targets))
+        r = push_next(&t, targets, push_options, result, err);
+    return r;
+}
+
+int push_images(struct program *p, const struct strv *names, const char *progress_mode,
+                struct error *err)
+{
+    __attribute__((cleanup(cleanup_targets_release))) struct targets targets = {0};
     const struct export_options o = {.level = -1};
     struct push_result result;
+    struct store *store;
+    int r = program_store(p, &store, err);
 
-    return push(p, name, progress_mode, &o, &result, err);
+    for (size_t i = 0; r == 0 && i < names->count; i++)
+        r = add_target(store, names->items[i], &targets, err);
+    return r < 0 ? r : push_targets(p, &targets, progress_mode, &o, &result, err);
+}
+
+static int read_compression(const struct push_flags *f, struct export_options *out,
+                            struct error *err)
+{
+    uint64_t level;
+
+    *out = (struct export_options){.level = -1, .force = f->force};
+    if (f->compression != NULL && strcmp(f->compression, "gzip") != 0 &&
+        strcmp(f->compression, "zstd") != 0)
+        return error_set(err, EINVAL, "unknown compression '%s': gzip or zstd", f->compression);
+    out->zstd = f->compression != NULL && strcmp(f->compression, "zstd") == 0;
+    if (f->level == NULL)
+        return 0;
+    if (!text_to_u64(f->level, out->zstd ? 19 : 9, &level) || level == 0)
+        return error_set(err, EINVAL, "invalid compression level '%s'", f->level);
+    out->level = (int)level;
+    return 0;
+}
+
+/* The operands as targets; several of them may be of different registries. */
+static int collect_targets(struct program *p, const struct push_flags *f,
+                           const struct strv *operands, struct targets *out, struct error *err)
+{
+    struct store *store;
+    int r = program_store(p, &store, err);
+
+    for (size_t i = 0; r == 0 && i < operands->count; i++)
+        r = f->all_tags ? add_all_tags(store, operands->items[i], out, err)
+                        : add_target(store, operands->items[i], out, err);
+    for (size_t i = 1; r == 0 && f->registry.creds != NULL && i < out->count; i++)
+        if (!text_equal(out->items[i].ref.host, out->items[0].ref.host))
+            return error_set(err, EINVAL, "--creds is for one registry, not for '%s' and '%s'",
+                             out->items[0].ref.host, out->items[i].ref.host);
+    return r;
 }
 
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
     const struct push_flags *f = values;
-    const struct registries_options registries = {.insecure = &f->insecure};
-    struct export_options o = {.level = -1, .force = f->force};
+    struct registries_options registries = {0};
+    __attribute__((cleanup(cleanup_targets_release))) struct targets targets = {0};
+    struct export_options o;
     struct push_result result;
     char digest[DIGEST_TEXT_SIZE];
-    uint64_t level;
-    int r;
+    int r = registry_flags_apply(&f->registry, &registries, err);
 
-    if (f->compression != NULL && strcmp(f->compression, "gzip") != 0 &&
-        strcmp(f->compression, "zstd") != 0)
-        return error_set(err, EINVAL, "unknown compression '%s': gzip or zstd", f->compression);
-    o.zstd = f->compression != NULL && strcmp(f->compression, "zstd") == 0;
-    if (f->level != NULL) {
-        if (!text_to_u64(f->level, o.zstd ? 19 : 9, &level) || level == 0)
-            return error_set(err, EINVAL, "invalid compression level '%s'", f->level);
-        o.level = (int)level;
-    }
+    if (r == 0)
+        r = read_compression(f, &o, err);
+    if (r < 0)
+        return r;
     (void)program_registries(p, &registries); /* the first call decides the options */
-    if (!f->quiet)
-        fprintf(stderr, "Pushing %s...\n", operands->items[0]);
-    r = push(p, operands->items[0], f->quiet ? "quiet" : f->progress, &o, &result, err);
+    r = collect_targets(p, f, operands, &targets, err);
+    if (r == 0)
+        r = registry_flags_set_creds(&f->registry, p->registries, &targets.items[0].ref, err);
+    for (size_t i = 0; r == 0 && !f->quiet && i < operands->count; i++)
+        fprintf(stderr, "Pushing %s...\n", operands->items[i]);
+    if (r == 0)
+        r = push_targets(p, &targets, f->quiet ? "quiet" : f->progress, &o, &result, err);
     if (r < 0)
         return r;
     digest_format(&result.manifest, digest);
-    if (!f->quiet)
-        fprintf(stderr, "Successfully pushed %s\n", operands->items[0]);
+    for (size_t i = 0; !f->quiet && i < operands->count; i++)
+        fprintf(stderr, "Successfully pushed %s\n", operands->items[i]);
     printf("%s\n", digest);
     return 0;
 }
 
 const struct subcommand cmd_push = {
     .name = "push",
-    .operands = "NAME[:TAG]",
+    .operands = "NAME[:TAG]...",
     .operands_min = 1,
-    .operands_max = 1,
-    .summary = "Push an image to a registry.",
+    .operands_max = SIZE_MAX,
+    .summary = "Push images to their registries.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct push_flags),

@@ -26,5 +26,6 @@ extern const struct subcommand cmd_umount;
 extern const struct subcommand cmd_unpack;
 extern const struct subcommand cmd_version;
 
-/* cmd_push.c: pushes what `name` (a reference of the store) points at to the registry it names. */
-int push_image(struct program *p, const char *name, const char *progress_mode, struct error *err);
+/* cmd_push.c: pushes what the names (references of the store) point at to the registries in them. */
+int push_images(struct program *p, const struct strv *names, const char *progress_mode,
+                struct error *err);

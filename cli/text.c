@@ -124,6 +124,37 @@ int parse_age(const char *text, int64_t *then_ns, struct error *err)
     return 0;
 }
 
+int parse_duration(const char *text, uint64_t *ms, struct error *err)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    const char *rest = text;
+    uint64_t seconds;
+
+    *ms = 0;
+    if (text_to_u64(text, UINT32_MAX, &seconds)) {
+        *ms = seconds * 1000;
+        return 0;
+    }
+    while (*rest >= '0' && *rest <= '9') {
+        char *end;
+        unsigned long long number = strtoull(rest, &end, 10);
+        size_t i = 0;
+
+        while (i < sizeof(units) / sizeof(units[0]) && !text_starts(end, units[i].unit))
+            i++;
+        if (number > UINT32_MAX || i == sizeof(units) / sizeof(units[0]))
+            break;
+        *ms += number * units[i].ms;
+        rest = end + strlen(units[i].unit);
+    }
+    if (*rest != '\0' || rest == text)
+        return error_set(err, EINVAL, "'%s' is not a length of time: 500ms, 2s, 1m30s", text);
+    return 0;
+}
+
 int parse_size(const char *text, uint64_t *size_bytes, struct error *err)
 {
     static const struct {

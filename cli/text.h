@@ -18,5 +18,7 @@ size_t text_fit(const char *text, size_t columns);
 struct error;
 /* "24h", "90m", "2h30m", seconds, or a date 2006-01-02[T15:04:05Z]: that time, or that long ago. */
 int parse_age(const char *text, int64_t *then_ns, struct error *err);
+/* "500ms", "2s", "1m30s", seconds. */
+int parse_duration(const char *text, uint64_t *ms, struct error *err);
 /* "500", "10GB" (decimal), "64MiB" (binary), "1g" (binary, as docker has it). */
 int parse_size(const char *text, uint64_t *size_bytes, struct error *err);
