@@ -204,7 +204,6 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     auto_image struct image image = {0};
     auto_str struct str name = {0};
     auto_str struct str platform_text = {0};
-    auto_key struct key key = {0};
     char digest[DIGEST_TEXT_SIZE];
     int r = registries_resolve(b->options->registries, text, &ref, err);
 
@@ -218,10 +217,7 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     if (r < 0)
         return r;
     platform_format(platform, &platform_text);
-    key_init(&key, "from");
-    key_digest(&key, "manifest", &image.manifest);
-    key_text(&key, "platform", str_text(&platform_text));
-    key_final(&key, &out->key);
+    key_base(&image.manifest, str_text(&platform_text), &out->key);
     digest_format(&image.manifest, digest);
     out->base = str_format("%.*s@%s", (int)strcspn(str_text(&name), "@"), str_text(&name), digest);
     out->time_ns = b->options->has_epoch ? b->now_ns : config_time(image.config);
@@ -275,13 +271,10 @@ static int parse_triggers(struct build_stage *s, struct error *err)
 
 static void scratch_state(struct build_stage *s)
 {
-    auto_key struct key key = {0};
     auto_str struct str platform = {0};
 
     platform_format(&s->platform, &platform);
-    key_init(&key, "scratch");
-    key_text(&key, "platform", str_text(&platform));
-    key_final(&key, &s->state.key);
+    key_base(NULL, str_text(&platform), &s->state.key);
     s->state.config = config_new_scratch(&s->platform);
     s->state.time_ns = s->build->options->has_epoch ? s->build->now_ns : 0;
 }

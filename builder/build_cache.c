@@ -1,8 +1,10 @@
 /* build_cache.c - keys and layers of steps, and the bookkeeping every step shares. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "builder/build_internal.h"
+#include "builder/users.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/view.h"
@@ -188,4 +190,50 @@ void view_users_release(struct view_users *u)
 {
     str_release(&u->passwd);
     str_release(&u->group);
+}
+
+int view_user_resolve(struct view *v, const char *spec, struct user *out, struct error *err)
+{
+    auto_view_users struct view_users users = {0};
+    struct users_files files;
+    int r = view_users_load(v, &users, err);
+
+    if (r < 0)
+        return r;
+    files = (struct users_files){
+        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
+        .passwd_size = users.passwd.size,
+        .group = users.has_group ? str_text(&users.group) : NULL,
+        .group_size = users.group.size,
+    };
+    return user_resolve(&files, spec, out, err);
+}
+
+int view_ensure_dir(struct view *v, const char *path, int64_t now_ns, struct error *err)
+{
+    struct union_attr attr;
+    int r = view_resolve(v, path, true, &attr);
+
+    if (r == -ENOENT)
+        r = view_make_dirs(v, path, 0755, (struct union_cred){0}, now_ns, &attr);
+    else if (r == 0 && !S_ISDIR(attr.mode))
+        r = -ENOTDIR;
+    if (r < 0)
+        return error_set(err, -r, "cannot use the working directory '%s': %s", path, strerror(-r));
+    return 0;
+}
+
+void hosts_text(const char *hostname, const struct strv *extra, struct str *out)
+{
+    str_addf(out,
+             "127.0.0.1\tlocalhost %s\n"
+             "::1\tlocalhost ip6-localhost ip6-loopback\n",
+             hostname);
+    for (size_t i = 0; extra != NULL && i < extra->count; i++) {
+        const char *host = extra->items[i];
+        const char *colon = strchr(host, ':');
+
+        if (colon != NULL)
+            str_addf(out, "%s\t%.*s\n", colon + 1, (int)(colon - host), host);
+    }
 }

@@ -216,3 +216,10 @@ int view_users_load(struct view *v, struct view_users *out, struct error *err);
 void view_users_release(struct view_users *u);
 DEFINE_CLEANUP_VALUE(view_users_release, struct view_users)
 #define auto_view_users CLEANUP(view_users_release)
+/* Who a command runs as; `spec` is USER's. */
+struct user;
+int view_user_resolve(struct view *v, const char *spec, struct user *out, struct error *err);
+/* A working directory the image only names is made, as runtimes do. */
+int view_ensure_dir(struct view *v, const char *path, int64_t now_ns, struct error *err);
+/* /etc/hosts of a command; `extra` holds "name:ip", or is NULL. */
+void hosts_text(const char *hostname, const struct strv *extra, struct str *out);

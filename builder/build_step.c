@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builder/build_internal.h"
@@ -203,39 +202,6 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
 
 /* ---- running ---- */
 
-static int resolve_user(const struct step *s, struct view *v, struct user *out, struct error *err)
-{
-    auto_view_users struct view_users users = {0};
-    struct users_files files;
-    int r = view_users_load(v, &users, err);
-
-    if (r < 0)
-        return r;
-    files = (struct users_files){
-        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
-        .passwd_size = users.passwd.size,
-        .group = users.has_group ? str_text(&users.group) : NULL,
-        .group_size = users.group.size,
-    };
-    return user_resolve(&files, config_user(s->stage->state.config), out, err);
-}
-
-/* A working directory the image only names is made, as runtimes do. */
-static int ensure_cwd(const struct step *s, struct view *v, struct error *err)
-{
-    const char *cwd = config_working_dir(s->stage->state.config);
-    struct union_attr attr;
-    int r = view_resolve(v, cwd, true, &attr);
-
-    if (r == -ENOENT)
-        r = view_make_dirs(v, cwd, 0755, (struct union_cred){0}, s->stage->build->now_ns, &attr);
-    else if (r == 0 && !S_ISDIR(attr.mode))
-        r = -ENOTDIR;
-    if (r < 0)
-        return error_set(err, -r, "cannot use the working directory '%s': %s", cwd, strerror(-r));
-    return 0;
-}
-
 static int add_mountpoints(struct step *s, const struct sandbox_spec *spec, struct view *v,
                            struct error *err)
 {
@@ -341,19 +307,6 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
                         excerpt);
 }
 
-static void hosts_text(const struct build_options *o, struct str *out)
-{
-    str_add(out, "127.0.0.1\tlocalhost " DEFAULT_HOSTNAME "\n"
-                 "::1\tlocalhost ip6-localhost ip6-loopback\n");
-    for (size_t i = 0; o->extra_hosts != NULL && i < o->extra_hosts->count; i++) {
-        const char *host = o->extra_hosts->items[i];
-        const char *colon = strchr(host, ':');
-
-        if (colon != NULL)
-            str_addf(out, "%s\t%.*s\n", colon + 1, (int)(colon - host), host);
-    }
-}
-
 /* Said in the step's own output, next to what will fail for want of it. */
 static void warn(struct step *s, const char *warning)
 {
@@ -399,7 +352,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     if (!env_has(&env, "HOME"))
         strv_addf(&env, "HOME=%s", user->home);
     spec.env = strv_argv(&env);
-    hosts_text(b->options, &hosts);
+    hosts_text(DEFAULT_HOSTNAME, b->options->extra_hosts, &hosts);
     spec.hosts = str_text(&hosts);
     r = add_mountpoints(s, &spec, v, err);
     if (r == 0)
@@ -447,9 +400,9 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
     (void)build_spawner(stage->build, &fault); /* a head start; run_in_sandbox reports a failure */
     r = open_view(s, &v, err);
     if (r == 0)
-        r = resolve_user(s, v, &user, err);
+        r = view_user_resolve(v, config_user(stage->state.config), &user, err);
     if (r == 0)
-        r = ensure_cwd(s, v, err);
+        r = view_ensure_dir(v, config_working_dir(stage->state.config), stage->build->now_ns, err);
     if (r == 0)
         r = step_mounts_open(&s->mounts, err);
     if (r == 0)

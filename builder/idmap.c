@@ -116,6 +116,25 @@ uint64_t id_ranges_total(const struct id_ranges *ranges)
     return total;
 }
 
+int id_ranges_own(struct id_ranges *uids, struct id_ranges *gids)
+{
+    const struct {
+        const char *path;
+        struct id_ranges *out;
+    } files[] = {{"/proc/self/uid_map", uids}, {"/proc/self/gid_map", gids}};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < 2; i++) {
+        auto_str struct str text = {0};
+        struct error ignored = {0};
+
+        r = io_read_file(AT_FDCWD, files[i].path, LIMIT_PASSWD_SIZE, &text, &ignored);
+        if (r == 0)
+            r = id_ranges_parse_map(str_text(&text), text.size, files[i].out);
+    }
+    return r;
+}
+
 bool id_ranges_choose(const struct id_ranges *available, struct id_ranges *out)
 {
     uint64_t best_first = 0;
@@ -309,6 +328,31 @@ int id_map_plan(bool single_id, struct id_map *out, struct error *err)
     if (geteuid() == 0 && has_capability(CAP_SETUID) && has_capability(CAP_SETGID))
         return plan_direct(out, err);
     return plan_helper(out, err);
+}
+
+static bool put_caller_first(struct id_ranges *ranges, uint32_t id)
+{
+    if (ranges->count >= ID_RANGES_MAX)
+        return false;
+    for (size_t i = ranges->count; i > 0; i--) {
+        ranges->items[i] = ranges->items[i - 1];
+        ranges->items[i].inside++;
+    }
+    ranges->items[0] = (struct id_range){.inside = 0, .outside = id, .count = 1};
+    ranges->count++;
+    return true;
+}
+
+void id_map_plan_caller(struct id_map *out)
+{
+    struct error ignored = {0};
+
+    memset(out, 0, sizeof(*out));
+    if (plan_helper(out, &ignored) == 0 && put_caller_first(&out->uids, geteuid()) &&
+        put_caller_first(&out->gids, getegid()))
+        return;
+    memset(out, 0, sizeof(*out));
+    (void)plan_single(out); /* cannot fail */
 }
 
 /* ---- writing ---- */

@@ -42,6 +42,8 @@ void id_ranges_parse(const char *text, size_t size, const char *name, uid_t uid,
                      struct id_ranges *out);
 /* Reads a uid_map file's text. -EINVAL when it is not one. */
 int id_ranges_parse_map(const char *text, size_t size, struct id_ranges *out);
+/* The maps of this process's user namespace. 0 or -errno. */
+int id_ranges_own(struct id_ranges *uids, struct id_ranges *gids);
 uint64_t id_ranges_total(const struct id_ranges *ranges);
 /* Chooses from `available` (a uid_map of this namespace) what root may hand to a step: 65536 ids
  * from 524288 when they exist, else the largest run without id 0. False when there is none. */
@@ -53,6 +55,9 @@ bool id_ranges_contain(const struct id_ranges *available, const struct id_ranges
 /* Decides the way and the ranges for this process.
  * Errors: -ENOENT no range or no newuidmap, -EPERM no_new_privs; each with its hint. */
 int id_map_plan(bool single_id, struct id_map *out, struct error *err);
+/* For a program of the caller's own (mount_run.h): root inside is the caller, his subordinate ids
+ * follow from 1 on. Without a range, or the programs to use it, his own id alone. */
+void id_map_plan_caller(struct id_map *out);
 /* Writes both maps for process `pid`, a child or parent that made its user namespace a moment ago
  * and waits; called from the namespace it came from. Runs the helpers, checks their exit status and
  * reads the maps back (R2). */

@@ -62,3 +62,14 @@ void key_final(struct key *k, struct digest *out)
 {
     hasher_final(k->hasher, out);
 }
+
+void key_base(const struct digest *manifest, const char *platform, struct digest *out)
+{
+    auto_key struct key key = {0};
+
+    key_init(&key, manifest == NULL ? "scratch" : "from");
+    if (manifest != NULL)
+        key_digest(&key, "manifest", manifest);
+    key_text(&key, "platform", platform);
+    key_final(&key, out);
+}

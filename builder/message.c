@@ -208,6 +208,9 @@ void spec_encode(const struct sandbox_spec *spec, struct str *out)
         put_number(out, spec->ulimits[i].hard);
     }
     put_number(out, spec->shm_size);
+    put_number(out, (uint64_t)spec->input);
+    put_number(out, spec->rows);
+    put_number(out, spec->columns);
 }
 
 struct reader {
@@ -354,6 +357,9 @@ int spec_decode(const void *bytes, size_t size, struct spec_copy *out)
     spec->root_read_only = get_number(&r, 1) != 0;
     get_lists(&r, out);
     spec->shm_size = get_number(&r, UINT64_MAX);
+    spec->input = (enum sandbox_input)get_number(&r, SANDBOX_INPUT_TERMINAL);
+    spec->rows = (uint16_t)get_number(&r, UINT16_MAX);
+    spec->columns = (uint16_t)get_number(&r, UINT16_MAX);
     if (!spec->cwd || !spec->hostname || !spec->hosts || !spec->resolv_conf || !spec->argv[0] ||
         spec->tree_count == 0)
         r.bad = true;

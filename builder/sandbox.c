@@ -26,6 +26,8 @@ struct sandbox {
     int pidfd;
     int stdout_fd;
     int stderr_fd;
+    int stdin_fd;
+    int terminal_fd;
     int tree_fds[SANDBOX_TREES_MAX];
     int socket_fds[SANDBOX_MOUNTS_MAX];
     size_t tree_count;
@@ -112,6 +114,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec)
     struct sandbox *box = mem_new(struct sandbox);
 
     box->socket = box->pidfd = box->stdout_fd = box->stderr_fd = -1;
+    box->stdin_fd = box->terminal_fd = -1;
     box->tree_count = spec->tree_count ? spec->tree_count : 1;
     box->mount_count = spec->mount_count;
     for (size_t i = 0; i < SANDBOX_TREES_MAX; i++)
@@ -132,7 +135,9 @@ static int take_fds(struct sandbox *box, const struct sandbox_spec *spec, const 
                     size_t count)
 {
     size_t next = 0;
-    size_t wanted = 3 + box->tree_count;
+    bool has_terminal = spec->input == SANDBOX_INPUT_TERMINAL;
+    bool has_pipe = spec->input == SANDBOX_INPUT_PIPE;
+    size_t wanted = (has_terminal ? 2u : 3u) + (has_pipe ? 1u : 0u) + box->tree_count;
 
     for (size_t i = 0; i < spec->mount_count; i++)
         wanted += spec->mounts[i].kind == SANDBOX_MOUNT_SOCKET;
@@ -142,8 +147,14 @@ static int take_fds(struct sandbox *box, const struct sandbox_spec *spec, const 
         return -EPROTO;
     }
     box->pidfd = fds[next++];
-    box->stdout_fd = fds[next++];
-    box->stderr_fd = fds[next++];
+    if (has_terminal) {
+        box->terminal_fd = fds[next++];
+    } else {
+        box->stdout_fd = fds[next++];
+        box->stderr_fd = fds[next++];
+    }
+    if (has_pipe)
+        box->stdin_fd = fds[next++];
     for (size_t i = 0; i < box->tree_count; i++)
         box->tree_fds[i] = fds[next++];
     for (size_t i = 0; i < spec->mount_count; i++)
@@ -225,6 +236,16 @@ int sandbox_take_stdout_fd(struct sandbox *box)
 int sandbox_take_stderr_fd(struct sandbox *box)
 {
     return steal_fd(&box->stderr_fd);
+}
+
+int sandbox_take_stdin_fd(struct sandbox *box)
+{
+    return steal_fd(&box->stdin_fd);
+}
+
+int sandbox_take_terminal_fd(struct sandbox *box)
+{
+    return steal_fd(&box->terminal_fd);
 }
 
 /* ---- what went wrong ---- */
@@ -403,11 +424,16 @@ const char *sandbox_warning(const struct sandbox *box)
     return box->warning ? box->warning : "";
 }
 
+void sandbox_signal(struct sandbox *box, int number)
+{
+    /* Init is in a user namespace we own, which gives the right; it may have ended. */
+    (void)syscall(SYS_pidfd_send_signal, box->pidfd, number, NULL, 0);
+}
+
 void sandbox_kill(struct sandbox *box)
 {
     atomic_store(&box->is_killed, true);
-    /* Init is in a user namespace we own, which gives the right; it may have ended. */
-    (void)syscall(SYS_pidfd_send_signal, box->pidfd, SIGKILL, NULL, 0);
+    sandbox_signal(box, SIGKILL);
 }
 
 void sandbox_free(struct sandbox *box)
@@ -423,6 +449,8 @@ void sandbox_free(struct sandbox *box)
     }
     for (size_t i = 0; i < box->mount_count; i++)
         cleanup_close_fd(&box->socket_fds[i]);
+    cleanup_close_fd(&box->stdin_fd);
+    cleanup_close_fd(&box->terminal_fd);
     cleanup_close_fd(&box->stdout_fd);
     cleanup_close_fd(&box->stderr_fd);
     cleanup_close_fd(&box->pidfd);

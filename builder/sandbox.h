@@ -45,6 +45,13 @@ enum sandbox_mount_kind {
     SANDBOX_MOUNT_SOCKET, /* a listening unix socket; the caller accepts: an ssh agent */
 };
 
+enum sandbox_input {
+    SANDBOX_INPUT_NONE,     /* standard input is empty; the command has no terminal */
+    SANDBOX_INPUT_PIPE,     /* it is a pipe, whose other end the caller takes */
+    SANDBOX_INPUT_TERMINAL, /* a new pseudo-terminal is stdin, stdout and stderr, and controls the
+                             * command's session; the caller takes its other side */
+};
+
 struct sandbox_mount {
     enum sandbox_mount_kind kind;
     const char *target;  /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
@@ -88,6 +95,9 @@ struct sandbox_spec {
 
     size_t tree_count; /* FUSE file systems to make; tree 0 is the root; 0 counts as 1 */
     bool root_read_only;
+    enum sandbox_input input;
+    uint16_t rows; /* of the terminal */
+    uint16_t columns;
     const struct sandbox_mount *mounts; /* placed in this order */
     size_t mount_count;
 
@@ -128,11 +138,15 @@ int sandbox_start(struct spawner *sp, const struct sandbox_spec *spec, struct sa
 
 /* Descriptors, owned by the caller once taken (-1 the second time): the /dev/fuse of a tree; the
  * listening socket of a SOCKET mount, by its index in spec->mounts; the read ends of the command's
- * stdout and stderr, which end when no process of the step holds them. */
+ * stdout and stderr, which end when no process of the step holds them; the write end of a PIPE
+ * input; the other side of a TERMINAL, which reads as EIO when no process holds it (there are no
+ * stdout and stderr then). */
 int sandbox_take_tree_fd(struct sandbox *box, size_t tree);
 int sandbox_take_socket_fd(struct sandbox *box, size_t mount);
 int sandbox_take_stdout_fd(struct sandbox *box);
 int sandbox_take_stderr_fd(struct sandbox *box);
+int sandbox_take_stdin_fd(struct sandbox *box);
+int sandbox_take_terminal_fd(struct sandbox *box);
 
 struct sandbox_result {
     int status; /* 0-255 as the command exited, or 128 + signal */
@@ -148,6 +162,8 @@ int sandbox_poll_fd(const struct sandbox *box);
 int sandbox_wait(struct sandbox *box, struct sandbox_result *result, struct error *err);
 /* What was given up for this step, a sentence, or "". After sandbox_wait; borrowed. */
 const char *sandbox_warning(const struct sandbox *box);
+/* Sends a signal (INT, TERM, HUP, QUIT, ...) to the command, not to what it started. Any thread. */
+void sandbox_signal(struct sandbox *box, int number);
 /* SIGKILL to every process of the step; any thread; returns at once. */
 void sandbox_kill(struct sandbox *box);
 /* Kills what still runs, waits for its end. Trees whose descriptor was taken must be served or

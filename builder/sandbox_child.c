@@ -412,6 +412,15 @@ static void serve_as_init(const struct sandbox_plan *plan, pid_t command, int si
     }
 }
 
+static void close_stdio(const struct sandbox_plan *plan)
+{
+    const int fds[] = {plan->stdin_fd, plan->stdout_fd, plan->stderr_fd, plan->terminal_fd};
+
+    for (size_t i = 0; i < COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
 _Noreturn void sandbox_child_run(const struct sandbox_plan *plan)
 {
     sigset_t all;
@@ -436,8 +445,7 @@ _Noreturn void sandbox_child_run(const struct sandbox_plan *plan)
     if (command == 0)
         sandbox_exec(plan);
     /* Whatever holds a pipe's end is now a process of the step. */
-    close(plan->stdout_fd);
-    close(plan->stderr_fd);
+    close_stdio(plan);
     sandbox_drop_capabilities();
     serve_as_init(plan, command, signals);
     _exit(0);

@@ -45,8 +45,10 @@ struct sandbox_plan {
     int shm_fd;
     int private_fd; /* detached tmpfs with etc files, secrets and sockets */
     char private_names[SANDBOX_MOUNTS_MAX][PRIVATE_NAME_SIZE];
+    int stdin_fd; /* -1: the step's own /dev/null */
     int stdout_fd;
     int stderr_fd;
+    int terminal_fd;                           /* instead of all three, or -1 */
     const char *tree_paths[SANDBOX_TREES_MAX]; /* "/trees/0" ... */
 };
 

@@ -9,6 +9,7 @@
 #include <linux/keyctl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ static int set_capabilities(uint64_t permitted)
 
 void sandbox_drop_capabilities(void)
 {
-    (void)set_capabilities(0);
+    (void)set_capabilities(BIT(CAP_KILL));
 }
 
 /* Capabilities outside the bounding set cannot come back, whatever is executed. The kernel answers
@@ -71,16 +72,25 @@ static int drop_bounding(void)
 static int set_stdio(const struct sandbox_plan *plan)
 {
     auto_close int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int in_fd = plan->stdin_fd;
+    int out_fd = plan->stdout_fd;
+    int err_fd = plan->stderr_fd;
     struct stat st;
 
     if (null_fd < 0 || fstat(null_fd, &st) < 0)
         return -errno;
     if (!S_ISCHR(st.st_mode))
         return -ENODEV;
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(plan->stdout_fd, STDOUT_FILENO) < 0 ||
-        dup2(plan->stderr_fd, STDERR_FILENO) < 0)
+    if (plan->terminal_fd >= 0)
+        in_fd = out_fd = err_fd = plan->terminal_fd;
+    else if (in_fd < 0)
+        in_fd = null_fd;
+    if (dup2(in_fd, STDIN_FILENO) < 0 || dup2(out_fd, STDOUT_FILENO) < 0 ||
+        dup2(err_fd, STDERR_FILENO) < 0)
         return -errno;
-    if (setsid() < 0) /* no controlling terminal, and none to be had */
+    if (setsid() < 0) /* no controlling terminal of the caller's, and none to be had */
+        return -errno;
+    if (plan->terminal_fd >= 0 && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
         return -errno;
     /* A keyring is shared by all processes of a uid otherwise (R12). A kernel without keyrings, or
      * a host that filters the call, has nothing to share. */

@@ -5,7 +5,8 @@
 
 /* In the forked child of init, inside the step's root. Async-signal-safe. */
 _Noreturn void sandbox_exec(const struct sandbox_plan *plan);
-/* Init needs none of them once the command runs; failure cannot happen and would change nothing. */
+/* Once the command runs, init needs none but to signal it whoever it runs as; failure cannot happen
+ * and would change nothing. */
 void sandbox_drop_capabilities(void);
 /* Tells img what failed, and ends this process. */
 _Noreturn void sandbox_child_fail(const struct sandbox_plan *plan, enum sandbox_stage stage,

@@ -97,6 +97,14 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
 /* An unknown value never means "no sandbox" (SECURITY P3). */
 static int check_modes(const struct sandbox_spec *spec, struct error *err)
 {
+    switch (spec->input) {
+    case SANDBOX_INPUT_NONE:
+    case SANDBOX_INPUT_PIPE:
+    case SANDBOX_INPUT_TERMINAL:
+        break;
+    default:
+        return error_set(err, EINVAL, "unknown input mode %d", (int)spec->input);
+    }
     switch (spec->network) {
     case SANDBOX_NETWORK_DEFAULT:
     case SANDBOX_NETWORK_NONE:

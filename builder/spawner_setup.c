@@ -25,6 +25,7 @@
 #include "builder/idmap.h"
 #include "builder/mounts.h"
 #include "builder/spawner_internal.h"
+#include "builder/userns.h"
 #include "fs/base/io.h"
 
 #include "fs/base/banned.h"
@@ -67,42 +68,6 @@ DEFINE_CLEANUP_VALUE(template_release, struct template)
 
 /* ---- user namespace ---- */
 
-static bool file_says(const char *path, char digit)
-{
-    auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char first = '\0';
-
-    return fd >= 0 && read(fd, &first, 1) == 1 && first == digit;
-}
-
-static int explain_no_namespace(int code, struct error *err)
-{
-    error_set(err, code, "cannot make a user namespace: %s", strerror(code));
-    if (code == ENOSPC || file_says("/proc/sys/user/max_user_namespaces", '0'))
-        return error_hint(err, "user.max_user_namespaces is 0 or used up; run as root: sysctl -w "
-                               "user.max_user_namespaces=15000");
-    if (file_says("/proc/sys/kernel/unprivileged_userns_clone", '0'))
-        return error_hint(err, "run as root: sysctl -w kernel.unprivileged_userns_clone=1");
-    if (code == EPERM)
-        return error_hint(err, "in a container, its seccomp profile must allow unshare and mount "
-                               "(docker run --security-opt seccomp=unconfined)");
-    return error_hint(err, "the kernel needs CONFIG_USER_NS");
-}
-
-/* The namespace exists but gives no capability: as AppArmor does since Ubuntu 23.10. */
-static int explain_no_capability(int code, struct error *err)
-{
-    error_set(err, code, "cannot make a mount namespace inside the user namespace: %s",
-              strerror(code));
-    if (file_says("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1'))
-        return error_hint(err,
-                          "AppArmor takes its capabilities away; put into /etc/apparmor.d/img: "
-                          "'abi <abi/4.0>, profile img /usr/bin/img "
-                          "flags=(unconfined) { userns, }' with the real path of img, then "
-                          "run as root: apparmor_parser -r /etc/apparmor.d/img");
-    return error_hint(err, "a security module or seccomp profile of the host forbids it");
-}
-
 /* The child that stays behind in the caller's namespace to write the maps. */
 static _Noreturn void write_maps(const struct id_map *map, int socket_fd)
 {
@@ -125,7 +90,7 @@ static int talk_to_map_writer(struct spawner_state *state, int socket_fd, struct
     int r;
 
     if (unshare(CLONE_NEWUSER) < 0)
-        return explain_no_namespace(errno, err);
+        return userns_refused(errno, err);
     r = packet_send(socket_fd, &packet, NULL, 0);
     if (r < 0)
         return error_set(err, EPIPE, "the id map writer ended early");
@@ -485,7 +450,7 @@ static int enter_namespaces(struct spawner_state *state, struct error *err)
     if (r < 0)
         return r;
     state->id_count = id_ranges_total(&map.uids);
-    return unshare(CLONE_NEWNS) < 0 ? explain_no_capability(errno, err) : 0;
+    return unshare(CLONE_NEWNS) < 0 ? userns_powerless(errno, err) : 0;
 }
 
 int spawner_set_up(struct spawner_state *state, const struct packet *orders, struct error *err)

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -37,8 +38,10 @@ struct step {
     void *spec_bytes; /* mapping of the memfd */
     size_t spec_size;
     struct network_slot *slot;
+    int stdin_write;
     int stdout_read;
     int stderr_read;
+    int terminal; /* img's side */
     int fuse_fds[SANDBOX_TREES_MAX];
     int socket_fds[SANDBOX_MOUNTS_MAX];
     struct error warning; /* code 0: none */
@@ -362,9 +365,7 @@ static int make_private(struct step *step, struct error *err)
 
 /* ---- the step ---- */
 
-/* The pipes are made here and given to the step's user, for a program that opens /dev/stdout needs
- * permission on the pipe itself, and the caller's ids do not exist in the step. */
-static int make_pipe(const struct sandbox_spec *spec, int *read_end, int *write_end)
+static int make_pipe(int *read_end, int *write_end)
 {
     int fds[2];
 
@@ -372,7 +373,53 @@ static int make_pipe(const struct sandbox_spec *spec, int *read_end, int *write_
         return -errno;
     *read_end = fds[0];
     *write_end = fds[1];
-    return fchown(fds[1], spec->uid, spec->gid) < 0 ? -errno : 0;
+    return 0;
+}
+
+/* A terminal of the step's own devpts: nothing that is typed into it by force (TIOCSTI) gets out of
+ * the step, and the step sees its name (pty(7), ioctl_tty(2)). */
+static int make_terminal(struct step *step)
+{
+    const struct sandbox_spec *spec = &step->spec.spec;
+    const struct winsize size = {.ws_row = spec->rows, .ws_col = spec->columns};
+    auto_close int ours = openat(step->plan.pts_fd, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    auto_close int theirs = -1;
+    int is_locked = 0;
+
+    if (ours < 0 || ioctl(ours, TIOCSPTLCK, &is_locked) < 0)
+        return -errno;
+    theirs = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (theirs < 0 || fchown(theirs, spec->uid, (gid_t)-1) < 0 ||
+        ioctl(ours, TIOCSWINSZ, &size) < 0)
+        return -errno;
+    step->terminal = steal_fd(&ours);
+    step->plan.terminal_fd = steal_fd(&theirs);
+    return 0;
+}
+
+/* All of it is made here and given to the step's user, for a program that opens /dev/stdout needs
+ * permission on the pipe itself, and the caller's ids do not exist in the step. */
+static int make_stdio(struct step *step, struct error *err)
+{
+    const struct sandbox_spec *spec = &step->spec.spec;
+    int r = 0;
+
+    if (spec->input == SANDBOX_INPUT_TERMINAL) {
+        r = make_terminal(step);
+        return r < 0 ? error_set(err, -r, "cannot make a terminal: %s", strerror(-r)) : 0;
+    }
+    if (spec->input == SANDBOX_INPUT_PIPE)
+        r = make_pipe(&step->plan.stdin_fd, &step->stdin_write);
+    if (r == 0)
+        r = make_pipe(&step->stdout_read, &step->plan.stdout_fd);
+    if (r == 0)
+        r = make_pipe(&step->stderr_read, &step->plan.stderr_fd);
+    if (r == 0 &&
+        (fchown(step->plan.stdout_fd, spec->uid, spec->gid) < 0 ||
+         fchown(step->plan.stderr_fd, spec->uid, spec->gid) < 0 ||
+         (step->plan.stdin_fd >= 0 && fchown(step->plan.stdin_fd, spec->uid, spec->gid) < 0)))
+        r = -errno;
+    return r < 0 ? error_set(err, -r, "cannot make the pipes: %s", strerror(-r)) : 0;
 }
 
 static int read_spec(struct step *step, int spec_fd, struct error *err)
@@ -399,8 +446,9 @@ static int read_spec(struct step *step, int spec_fd, struct error *err)
 static void step_init(struct step *step)
 {
     memset(step, 0, sizeof(*step));
-    step->stdout_read = step->stderr_read = -1;
-    step->plan.stdout_fd = step->plan.stderr_fd = -1;
+    step->stdin_write = step->stdout_read = step->stderr_read = step->terminal = -1;
+    step->plan.stdin_fd = step->plan.stdout_fd = step->plan.stderr_fd = -1;
+    step->plan.terminal_fd = -1;
     step->plan.dev_fd = step->plan.pts_fd = step->plan.shm_fd = step->plan.private_fd = -1;
     step->plan.netns_fd = step->plan.network_ready_fd = step->plan.network_said_fd = -1;
     for (size_t i = 0; i < SANDBOX_TREES_MAX; i++)
@@ -409,15 +457,24 @@ static void step_init(struct step *step)
         step->socket_fds[i] = step->plan.tmpfs_fds[i] = -1;
 }
 
+static void close_our_ends(struct step *step)
+{
+    cleanup_close_fd(&step->stdin_write);
+    cleanup_close_fd(&step->stdout_read);
+    cleanup_close_fd(&step->stderr_read);
+    cleanup_close_fd(&step->terminal);
+}
+
 static void step_release(struct step *step)
 {
     struct device_kit kit = {step->plan.dev_fd, step->plan.pts_fd, step->plan.shm_fd};
 
     device_kit_release(&kit);
-    cleanup_close_fd(&step->stdout_read);
-    cleanup_close_fd(&step->stderr_read);
+    close_our_ends(step);
+    cleanup_close_fd(&step->plan.stdin_fd);
     cleanup_close_fd(&step->plan.stdout_fd);
     cleanup_close_fd(&step->plan.stderr_fd);
+    cleanup_close_fd(&step->plan.terminal_fd);
     cleanup_close_fd(&step->plan.private_fd);
     for (size_t i = 0; i < SANDBOX_TREES_MAX; i++) {
         cleanup_close_fd(&step->fuse_fds[i]);
@@ -490,12 +547,7 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
         r = make_private(step, err);
     if (r == 0)
         r = take_devices(state, step, err);
-    if (r < 0)
-        return r;
-    r = make_pipe(spec, &step->stdout_read, &step->plan.stdout_fd);
-    if (r == 0)
-        r = make_pipe(spec, &step->stderr_read, &step->plan.stderr_fd);
-    return r < 0 ? error_set(err, -r, "cannot make the output pipes: %s", strerror(-r)) : 0;
+    return r < 0 ? r : make_stdio(step, err);
 }
 
 /* fork(2) into the new namespaces. Not clone3: containers filter it. */
@@ -529,8 +581,7 @@ static int launch(struct spawner_state *state, struct step *step, int step_socke
             cleanup_close_fd(&step->fuse_fds[i]);
         for (size_t i = 0; i < step->spec.spec.mount_count; i++)
             cleanup_close_fd(&step->socket_fds[i]);
-        cleanup_close_fd(&step->stdout_read);
-        cleanup_close_fd(&step->stderr_read);
+        close_our_ends(step);
         close(SPAWNER_SOCKET);
         sandbox_child_run(&step->plan);
     }
@@ -544,14 +595,16 @@ static int launch(struct spawner_state *state, struct step *step, int step_socke
 static int send_started(const struct step *step, int step_socket, int pidfd)
 {
     struct packet packet = {.kind = PACKET_STARTED};
-    int fds[3 + SANDBOX_TREES_MAX + SANDBOX_MOUNTS_MAX];
+    const int ends[] = {pidfd, step->terminal, step->stdout_read, step->stderr_read,
+                        step->stdin_write};
+    int fds[4 + SANDBOX_TREES_MAX + SANDBOX_MOUNTS_MAX];
     size_t count = 0;
 
     if (step->warning.code != 0)
         memcpy(packet.text, step->warning.text, sizeof(packet.text));
-    fds[count++] = pidfd;
-    fds[count++] = step->stdout_read;
-    fds[count++] = step->stderr_read;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (ends[i] >= 0)
+            fds[count++] = ends[i];
     for (size_t i = 0; i < step->spec.spec.tree_count; i++)
         fds[count++] = step->fuse_fds[i];
     for (size_t i = 0; i < step->spec.spec.mount_count; i++)

@@ -2,7 +2,8 @@
  *
  * A process of its own serves the mount until it is unmounted. It is forked before anything is
  * opened, so that nothing of the command line's is shared with it, and tells through a pipe when the
- * directory can be used.
+ * directory can be used. With a command there is no such process: the mount is the command's alone,
+ * in a namespace of its own (builder/mount_run.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "builder/image.h"
+#include "builder/mount_run.h"
+#include "builder/stack.h"
 #include "cli/commands.h"
 #include "fs/base/io.h"
 #include "fs/mount.h"
@@ -42,17 +44,14 @@ struct report {
 static int open_image(struct program *p, const char *name, bool rw, struct view **out,
                       struct error *err)
 {
-    auto_image struct image image = {0};
+    auto_stack struct stack stack = {0};
     const struct view_options options = {.label = name, .read_only = !rw, .allow_devices = rw};
-    struct digest manifest;
     struct store *store;
     int r = program_store(p, &store, err);
 
     if (r == 0)
-        r = image_find(store, name, &manifest, NULL, err);
-    if (r == 0)
-        r = image_load(store, &manifest, &image, err);
-    return r < 0 ? r : view_open(store, image.layers, image.layer_count, &options, out, err);
+        r = stack_find(store, name, &stack, err);
+    return r < 0 ? r : view_open(store, stack.layers, stack.layer_count, &options, out, err);
 }
 
 static void tell(int fd, int code, const struct error *err)
@@ -135,6 +134,70 @@ static int choose_directory(const struct strv *operands, char **out, struct erro
     return 0;
 }
 
+/* ---- with a command ---- */
+
+#define STATUS_NOT_STARTED 126 /* as shells have it (POSIX, 2.8.2) */
+#define STATUS_NOT_FOUND 127
+
+/* A directory to mount on that no one has to remove after a crash: whoever opens the store next
+ * clears what a dead process had in work/. */
+static int make_mountpoint(struct store *store, char **out, struct error *err)
+{
+    auto_free char *link = NULL;
+    char where[PATH_MAX];
+    ssize_t size;
+    int fd;
+    int r = store_work_dir(store, &fd, err);
+
+    if (r < 0)
+        return r;
+    link = str_format("/proc/self/fd/%d", fd);
+    size = readlink(link, where, sizeof(where) - 1);
+    if (size < 0 || mkdirat(fd, "mnt", 0700) < 0)
+        return error_errno(err, "cannot make a directory to mount on in '%s/work'",
+                           store_path(store));
+    where[size] = '\0';
+    *out = path_join(where, "mnt");
+    return 0;
+}
+
+/* The caller's own shell, for `img mount IMAGE --`. */
+static void default_command(struct strv *words)
+{
+    const char *shell = getenv("SHELL");
+
+    if (words->count == 0)
+        strv_add(words, shell != NULL && shell[0] == '/' ? shell : "/bin/sh");
+}
+
+static int run_with_command(struct program *p, bool rw, const struct strv *operands,
+                            struct error *err)
+{
+    auto_stack struct stack stack = {0};
+    auto_free char *directory = NULL;
+    struct mount_run_options options = {.writable = rw};
+    struct mount_run_result result = {0};
+    struct store *store;
+    int r = program_store(p, &store, err);
+
+    if (r == 0)
+        r = stack_find(store, operands->items[0], &stack, err);
+    if (r == 0)
+        r = operands->count > 1 ? choose_directory(operands, &directory, err)
+                                : make_mountpoint(store, &directory, err);
+    if (r < 0)
+        return r;
+    default_command(&p->command);
+    options.directory = directory;
+    options.argv = strv_argv(&p->command);
+    r = mount_run(store, &stack, &options, &result, err);
+    if (r == 0)
+        p->status = result.status;
+    else if (result.is_unstartable)
+        p->status = r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_STARTED;
+    return r;
+}
+
 static int run_mount(struct program *p, const void *values, const struct strv *operands,
                      struct error *err)
 {
@@ -143,8 +206,11 @@ static int run_mount(struct program *p, const void *values, const struct strv *o
     auto_close int read_fd = -1;
     int fds[2];
     pid_t child;
-    int r = choose_directory(operands, &directory, err);
+    int r;
 
+    if (p->has_command)
+        return run_with_command(p, f->rw, operands, err);
+    r = choose_directory(operands, &directory, err);
     if (r < 0)
         return r;
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -172,10 +238,20 @@ static int run_mount(struct program *p, const void *values, const struct strv *o
 
 const struct subcommand cmd_mount = {
     .name = "mount",
-    .operands = "IMAGE [DIR]",
+    .operands = "IMAGE|STEP [DIR] [-- COMMAND [ARG...]]",
     .operands_min = 1,
     .operands_max = 2,
-    .summary = "Show an image's files in a directory, read-only, until img umount.",
+    .command = COMMAND_AFTER_DASHES,
+    .summary = "Show the files of an image or a build step in a directory, read-only.",
+    .details =
+        "Without COMMAND they stay until img umount, and DIR or the directory made for it is printed;\n"
+        "that needs fusermount3. With it they are there for COMMAND alone, which runs as the caller on\n"
+        "the host's own files: the mount is in DIR, or else in a directory that the variable IMG_MOUNT\n"
+        "names. It sees itself as root, as under `buildah unshare`, so that owners are those of the\n"
+        "image; its exit status is that of img. `--` alone starts the caller's shell.\n"
+        "\n"
+        "STEP is an id that a failed build, img logs, img du or img history show, or the beginning\n"
+        "of one; IMAGE@step:N is what the first N instructions of an image gave.",
     .options = mount_options,
     .option_count = sizeof(mount_options) / sizeof(mount_options[0]),
     .options_size = sizeof(struct mount_flags),

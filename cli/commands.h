@@ -5,6 +5,7 @@
 
 extern const struct subcommand cmd_build;
 extern const struct subcommand cmd_completion;
+extern const struct subcommand cmd_diff;
 extern const struct subcommand cmd_doctor;
 extern const struct subcommand cmd_du;
 extern const struct subcommand cmd_fsck;
@@ -20,6 +21,7 @@ extern const struct subcommand cmd_prune;
 extern const struct subcommand cmd_push;
 extern const struct subcommand cmd_rm;
 extern const struct subcommand cmd_save;
+extern const struct subcommand cmd_shell;
 extern const struct subcommand cmd_tag;
 extern const struct subcommand cmd_untag;
 extern const struct subcommand cmd_umount;

@@ -191,6 +191,34 @@ static int check_operands(const struct subcommand *c, const struct strv *operand
     return error_hint(err, "usage: img %s [OPTIONS] %s", c->name, c->operands);
 }
 
+/* Splits off the user's own command, and parses what is ours. */
+static int parse_words(struct program *p, const struct subcommand *c, const struct option_set *sets,
+                       int argc, char **argv, struct strv *operands, bool *help, struct error *err)
+{
+    int ours = argc;
+    int next;
+    int r;
+
+    for (int i = 0; c->command == COMMAND_AFTER_DASHES && i < ours; i++)
+        if (strcmp(argv[i], "--") == 0)
+            ours = i;
+    p->has_command = ours < argc;
+    next = ours + 1;
+    if (c->command == COMMAND_AFTER_FIRST) {
+        r = options_parse(c->name, sets, 2, argc, argv, true, &ours, NULL, help, err);
+        if (r == 0 && ours < argc)
+            strv_add(operands, argv[ours]);
+        next = ours + 1;
+        if (next < argc && strcmp(argv[next], "--") == 0)
+            next++;
+    } else {
+        r = options_parse(c->name, sets, 2, ours, argv, false, NULL, operands, help, err);
+    }
+    for (; next < argc; next++)
+        strv_add(&p->command, argv[next]);
+    return r;
+}
+
 static int run_command(struct program *p, const struct subcommand *c, int argc, char **argv,
                        struct global_options *global, bool *is_usage, struct error *err)
 {
@@ -202,7 +230,7 @@ static int run_command(struct program *p, const struct subcommand *c, int argc, 
         {.options = global_options, .count = COUNT(global_options), .values = global},
     };
     bool help = false;
-    int r = options_parse(c->name, sets, 2, argc, argv, false, NULL, &operands, &help, err);
+    int r = parse_words(p, c, sets, argc, argv, &operands, &help, err);
 
     *is_usage = r < 0;
     if (r == 0 && help) {
@@ -259,6 +287,7 @@ static void program_release(struct program *p)
 {
     registries_free(p->registries);
     store_close(p->store);
+    strv_release(&p->command);
     if (p->cancel_fd >= 0)
         close(p->cancel_fd);
 }
@@ -274,13 +303,13 @@ static int run(int argc, char **argv)
     if (r == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0))
         r = error_errno(&err, "cannot write to standard output");
     if (r >= 0)
-        return 0;
+        return p.status;
     if (r == -ECANCELED) {
         fprintf(stderr, "img: canceled\n");
         return 130;
     }
     print_error(&err);
-    return is_usage ? 2 : 1;
+    return is_usage ? 2 : p.status != 0 ? p.status : 1;
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,9 @@ struct program {
     bool debug;
     struct store *store;           /* opened on first use */
     struct registries *registries; /* made on first use */
+    struct strv command;           /* words of the user's own command, see enum command_words */
+    bool has_command;              /* "--" was given, if that is what begins it; it may be empty */
+    int status; /* exit status when the command itself succeeded, or instead of 1 when it failed */
     int cancel_fd; /* readable after SIGINT, SIGTERM or SIGHUP; -1 until asked for */
 };
 

@@ -35,12 +35,20 @@ struct option {
 
 struct program; /* main.h */
 
+/* A command of the user's among the operands, whose options are not ours. */
+enum command_words {
+    COMMAND_NONE,
+    COMMAND_AFTER_FIRST,  /* img shell IMAGE ls -l */
+    COMMAND_AFTER_DASHES, /* img mount IMAGE --rw -- ls -l */
+};
+
 struct subcommand {
     const char *name;
     const char *aliases;  /* blank separated, or NULL */
     const char *operands; /* "IMAGE [DIR]", "" */
     size_t operands_min;
-    size_t operands_max; /* SIZE_MAX: any number */
+    size_t operands_max; /* SIZE_MAX: any number; words of a command do not count */
+    enum command_words command;
     const char *summary;
     const char *details; /* paragraph under --help, or NULL */
     const struct option *options;

@@ -62,7 +62,8 @@ static int helper_start(char *const *argv, int socket_fd, struct helper *out, st
     if (r != ENOENT)
         return error_set(err, r, "cannot start '" HELPER "': %s", strerror(r));
     (void)error_set(err, ENOENT, "'" HELPER "' is not installed");
-    return error_hint(err, "install the package fuse3, or look inside with 'img shell'");
+    return error_hint(err, "install the package fuse3; or look inside with 'img shell IMAGE' or "
+                           "'img mount IMAGE -- COMMAND', which need nothing");
 }
 
 /* Waits for its end. Its exit status, or -errno; in `said` the first line of what it said, without

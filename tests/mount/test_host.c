@@ -202,5 +202,6 @@ TEST(host, without_fusermount3_the_way_out_is_named)
     check_int(setenv("PATH", path, 1), 0);
     check_fails(status, ENOENT);
     check_error(&test_err, ENOENT, "'fusermount3' is not installed");
-    check_hint(&test_err, "install the package fuse3, or look inside with 'img shell'");
+    check_hint(&test_err, "install the package fuse3; or look inside with 'img shell IMAGE' or "
+                          "'img mount IMAGE -- COMMAND', which need nothing");
 }

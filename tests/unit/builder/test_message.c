@@ -49,6 +49,9 @@ static const struct sandbox_spec sample = {
     .ulimits = ulimits,
     .ulimit_count = 1,
     .shm_size = 12345,
+    .input = SANDBOX_INPUT_TERMINAL,
+    .rows = 24,
+    .columns = 80,
 };
 
 TEST(message, a_spec_arrives_as_it_was_sent)

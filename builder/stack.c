@@ -1,0 +1,457 @@
+/* stack.c - from what a person types to layers. An image says which are its own; a cached step names
+ * the step before it, down to the image or the nothing that it began with. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "builder/image.h"
+#include "builder/key.h"
+#include "builder/stack.h"
+#include "fs/base/hash.h"
+#include "fs/store.h"
+
+#include "fs/base/banned.h"
+
+#define ID_PREFIX_MIN 4u
+#define STEP_MARK "@step:"
+#define HISTORY_MAX 1000000u
+
+void stack_release(struct stack *s)
+{
+    free(s->label);
+    free(s->layers);
+    free(s->user);
+    free(s->cwd);
+    strv_release(&s->env);
+    strv_release(&s->shell);
+    *s = (struct stack){0};
+}
+
+static void take_config(struct stack *s, const struct config *config)
+{
+    config_env(config, &s->env);
+    config_shell(config, &s->shell);
+    s->user = mem_strdup(config_user(config));
+    s->cwd = mem_strdup(config_working_dir(config));
+}
+
+/* -- images -- */
+
+static void of_image(const struct image *image, size_t layer_count, const char *label,
+                     struct stack *out)
+{
+    take_config(out, image->config);
+    out->label = mem_strdup(label);
+    out->layers = mem_dup(image->layers, image->layer_count * sizeof(*image->layers));
+    out->layer_count = layer_count;
+}
+
+/* How many layers the first `steps` entries of the history made, and all but the last of them. */
+static int count_layers(const struct image *image, const char *name, uint64_t steps, size_t *out,
+                        size_t *below, struct error *err)
+{
+    const struct json *history = json_get_array(config_json(image->config), "history");
+    size_t known = json_count(history);
+
+    if (steps == 0 || steps > known) {
+        error_set(err, ENOENT, "'%s' has no step %ju: its history has %zu", name, (uintmax_t)steps,
+                  known);
+        return error_hint(err, "`img history %s` lists them, the first one last", name);
+    }
+    *out = 0;
+    for (size_t i = 0; i < steps; i++) {
+        *below = *out;
+        *out += !json_get_bool(json_at(history, i), "empty_layer", false);
+    }
+    if (*out > image->layer_count)
+        return error_set(err, EINVAL, "the history of '%s' does not fit its layers", name);
+    return 0;
+}
+
+static int find_image(struct store *store, const char *name, const char *step, struct stack *out,
+                      struct error *err)
+{
+    auto_image struct image image = {0};
+    struct digest manifest;
+    uint64_t steps = 0;
+    size_t layers;
+    size_t below = 0;
+    int r;
+
+    if (step != NULL && !text_to_u64(step, HISTORY_MAX, &steps))
+        return error_set(err, EINVAL, "'%s%s%s': a step is a number from 1 on", name, STEP_MARK,
+                         step);
+    r = image_find(store, name, &manifest, NULL, err);
+    if (r == 0)
+        r = image_load(store, &manifest, &image, err);
+    if (r < 0)
+        return r;
+    layers = image.layer_count;
+    if (step != NULL)
+        r = count_layers(&image, name, steps, &layers, &below, err);
+    if (r < 0)
+        return r;
+    of_image(&image, layers, name, out);
+    out->is_step = step != NULL;
+    out->below_count = below;
+    return 0;
+}
+
+/* -- cached steps -- */
+
+struct chain {
+    struct store *store;
+    struct cache_list rows;
+    struct table by_key; /* hex -> row */
+    struct {
+        int64_t *items; /* top first */
+        size_t count;
+        size_t capacity;
+    } layers;
+};
+
+static void chain_release(struct chain *c)
+{
+    table_release(&c->by_key);
+    cache_list_release(&c->rows);
+    free(c->layers.items);
+}
+DEFINE_CLEANUP_VALUE(chain_release, struct chain)
+
+static int chain_load(struct chain *c, struct error *err)
+{
+    int r = store_cache_list(c->store, &c->rows, err);
+
+    for (size_t i = 0; r == 0 && i < c->rows.count; i++) {
+        char hex[DIGEST_HEX_SIZE];
+
+        digest_format_hex(&c->rows.items[i].key, hex);
+        table_put(&c->by_key, hex, &c->rows.items[i]);
+    }
+    return r;
+}
+
+static const struct cache_row *chain_row(const struct chain *c, const struct digest *key)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    digest_format_hex(key, hex);
+    return table_get(&c->by_key, hex);
+}
+
+/* The key that a build which begins with this image goes on from. Its platform is the one that was
+ * asked for: the image's as a rule. */
+static bool is_base(const struct image *image, const struct digest *key)
+{
+    auto_platform struct platform own = {0};
+    auto_platform struct platform host = {0};
+    struct platform *const candidates[] = {&own, &host};
+    bool found = false;
+
+    config_platform(image->config, &own);
+    platform_host(&host);
+    for (size_t i = 0; !found && i < sizeof(candidates) / sizeof(candidates[0]); i++) {
+        auto_str struct str text = {0};
+        struct digest base;
+
+        platform_normalize(candidates[i]);
+        platform_format(candidates[i], &text);
+        key_base(&image->manifest, str_text(&text), &base);
+        found = digest_equal(&base, key);
+    }
+    return found;
+}
+
+static bool is_scratch(const struct digest *key, struct stack *out)
+{
+    auto_platform struct platform host = {0};
+    auto_config struct config *config = NULL;
+    auto_str struct str text = {0};
+    struct digest base;
+
+    platform_host(&host);
+    platform_format(&host, &text);
+    key_base(NULL, str_text(&text), &base);
+    if (!digest_equal(&base, key))
+        return false;
+    config = config_new_scratch(&host);
+    take_config(out, config);
+    return true;
+}
+
+/* 1 when a chain that ends with `key` begins with an image of the store or with nothing. */
+static int find_base(struct chain *c, const struct digest *key, struct stack *out,
+                     struct error *err)
+{
+    auto_image_list struct image_list images = {0};
+    int r;
+
+    if (is_scratch(key, out))
+        return 1;
+    r = store_image_list(c->store, &images, err);
+    for (size_t i = 0; r == 0 && i < images.count; i++) {
+        auto_image struct image image = {0};
+
+        r = image_load(c->store, &images.items[i].manifest, &image, err);
+        if (r < 0 || !is_base(&image, key))
+            continue;
+        for (size_t k = image.layer_count; k > 0; k--)
+            *array_add(&c->layers) = image.layers[k - 1];
+        take_config(out, image.config);
+        return 1;
+    }
+    return r;
+}
+
+/* Follows the steps down. -ENOENT when what it began with is not in the store any more. */
+static int follow(struct chain *c, const struct cache_row *row, struct stack *out,
+                  struct error *err)
+{
+    struct digest key = row->key;
+    const char *label = row->description;
+    size_t own = 0; /* layers of the step itself */
+    int r;
+
+    /* A chain is as long as there are rows, at most: a damaged one must not go round. */
+    for (size_t i = 0; row != NULL && i <= c->rows.count; i++) {
+        if (row->layer != 0)
+            *array_add(&c->layers) = row->layer;
+        own += i == 0 && row->layer != 0;
+        if (!row->has_parent)
+            return error_set(err, ENOENT, "the steps below '%s' are not known", label);
+        key = row->parent;
+        row = chain_row(c, &key);
+    }
+    r = find_base(c, &key, out, err);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        error_set(err, ENOENT, "what '%s' was built on is not in the store any more", label);
+        return error_hint(err, "build it again");
+    }
+    out->label = mem_strdup(label);
+    out->layers = mem_alloc((c->layers.count + 1) * sizeof(*out->layers));
+    out->layer_count = c->layers.count;
+    for (size_t i = 0; i < c->layers.count; i++)
+        out->layers[i] = c->layers.items[c->layers.count - 1 - i];
+    out->is_step = true;
+    out->below_count = out->layer_count - own;
+    return 0;
+}
+
+/* -- layers of images -- */
+
+static int find_in_images(struct store *store, int64_t layer, const char *label, struct stack *out,
+                          struct error *err)
+{
+    auto_image_list struct image_list images = {0};
+    int r = store_image_list(store, &images, err);
+
+    for (size_t i = 0; r == 0 && i < images.count; i++) {
+        auto_image struct image image = {0};
+
+        r = image_load(store, &images.items[i].manifest, &image, err);
+        for (size_t k = 0; r == 0 && k < image.layer_count; k++) {
+            if (image.layers[k] != layer)
+                continue;
+            of_image(&image, k + 1, label, out);
+            out->is_step = true;
+            out->below_count = k;
+            return 1;
+        }
+    }
+    return r;
+}
+
+/* -- ids -- */
+
+/* What the digits name: a key of the cache, or a layer by its id in du or its digest. */
+struct match {
+    const struct cache_row *row;
+    int64_t layer;
+    bool is_ambiguous;
+};
+
+static void add_match(struct match *m, const struct cache_row *row, int64_t layer)
+{
+    bool is_same = layer != 0 ? m->layer == layer : m->row == row;
+
+    if ((m->row != NULL || m->layer != 0) && !is_same) {
+        m->is_ambiguous = true;
+        return;
+    }
+    m->layer = layer;
+    if (m->row == NULL)
+        m->row = row;
+}
+
+static int match_layers(struct chain *c, const char *hex, struct match *m, struct error *err)
+{
+    auto_usage_list struct usage_list usage = {0};
+    int r = store_usage(c->store, &usage, err);
+
+    for (size_t i = 0; r == 0 && i < usage.count; i++) {
+        struct layer_row layer = {0};
+        char text[DIGEST_HEX_SIZE] = "";
+
+        if (usage.items[i].kind != USAGE_LAYER)
+            continue;
+        r = store_layer_get(c->store, usage.items[i].layer, &layer, err);
+        if (r == 0 && layer.has_diff_id)
+            digest_format_hex(&layer.diff_id, text);
+        if (r == 0 && (text_starts(usage.items[i].id, hex) || text_starts(text, hex)))
+            add_match(m, NULL, usage.items[i].layer);
+    }
+    return r;
+}
+
+/* The row used last of those that gave this layer. */
+static const struct cache_row *row_of_layer(const struct chain *c, int64_t layer)
+{
+    const struct cache_row *found = NULL;
+
+    for (size_t i = 0; i < c->rows.count; i++)
+        if (c->rows.items[i].layer == layer)
+            found = &c->rows.items[i];
+    return found;
+}
+
+static int find_id(struct store *store, const char *text, const char *hex, struct stack *out,
+                   struct error *err)
+{
+    __attribute__((cleanup(cleanup_chain_release))) struct chain c = {.store = store};
+    struct match m = {0};
+    int r = chain_load(&c, err);
+
+    for (size_t i = 0; r == 0 && i < c.rows.count; i++) {
+        char key[DIGEST_HEX_SIZE];
+
+        digest_format_hex(&c.rows.items[i].key, key);
+        if (text_starts(key, hex))
+            add_match(&m, &c.rows.items[i], c.rows.items[i].layer);
+    }
+    if (r == 0)
+        r = match_layers(&c, hex, &m, err);
+    if (r < 0)
+        return r;
+    if (m.is_ambiguous)
+        return error_set(err, EEXIST, "'%s' is the beginning of several ids", text);
+    if (m.row == NULL && m.layer == 0)
+        return -ENOENT;
+    if (m.row == NULL)
+        m.row = row_of_layer(&c, m.layer);
+    if (m.row != NULL && follow(&c, m.row, out, err) == 0)
+        return 0;
+    if (m.layer == 0)
+        return -err->code;
+    r = find_in_images(store, m.layer, text, out, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return m.row != NULL ? -err->code
+                         : error_set(err, ENOENT, "no image and no step has the layer '%s'", text);
+}
+
+int stack_find(struct store *store, const char *text, struct stack *out, struct error *err)
+{
+    const char *mark = strstr(text, STEP_MARK);
+    const char *hex = text_starts(text, "sha256:") ? text + 7 : text;
+    auto_stack struct stack found = {0};
+    int r;
+
+    if (mark != NULL) {
+        auto_free char *name = mem_strndup(text, (size_t)(mark - text));
+
+        r = find_image(store, name, mark + strlen(STEP_MARK), &found, err);
+    } else {
+        r = find_image(store, text, NULL, &found, err);
+        if (r == -ENOENT && strlen(hex) >= ID_PREFIX_MIN && strlen(hex) < DIGEST_HEX_SIZE &&
+            hex[strspn(hex, "0123456789abcdef")] == '\0') {
+            struct error missing = {0};
+
+            r = find_id(store, text, hex, &found, &missing);
+            if (r < 0 && missing.code != 0)
+                *err = missing;
+            if (r < 0 && missing.code == 0)
+                error_set(err, ENOENT, "no image, step or layer has the name or id '%s'", text);
+        }
+    }
+    if (r < 0)
+        return r;
+    error_clear(err);
+    *out = found;
+    found = (struct stack){0};
+    return 0;
+}
+
+/* -- what it was made on -- */
+
+static bool begins_with(const struct stack *s, const struct image_row *row)
+{
+    return row->layer_count > 0 && row->layer_count < s->layer_count &&
+           memcmp(row->layers, s->layers, row->layer_count * sizeof(*row->layers)) == 0;
+}
+
+/* A name of the image, or the beginning of its digest. */
+static char *name_of(struct store *store, const struct digest *manifest)
+{
+    auto_reference_list struct reference_list names = {0};
+    struct error ignored = {0};
+    char text[DIGEST_TEXT_SIZE];
+
+    if (store_reference_list(store, manifest, &names, &ignored) == 0 && names.count > 0)
+        return mem_strdup(names.items[0].name);
+    digest_format(manifest, text);
+    return mem_strndup(text, 19);
+}
+
+static int count_pulled(struct store *store, const struct stack *s, size_t *out, struct error *err)
+{
+    struct layer_row row = {.kind = LAYER_PULLED};
+    int r = 0;
+
+    *out = 0;
+    while (r == 0 && *out < s->layer_count) {
+        r = store_layer_get(store, s->layers[*out], &row, err);
+        if (r < 0 || row.kind != LAYER_PULLED)
+            break;
+        ++*out;
+    }
+    return r;
+}
+
+int stack_find_base(struct store *store, const struct stack *s, size_t *layer_count, char **label,
+                    struct error *err)
+{
+    auto_image_list struct image_list images = {0};
+    const struct image_row *found = NULL;
+    size_t pulled;
+    int r;
+
+    if (s->is_step) {
+        *layer_count = s->below_count;
+        *label = mem_strdup("what was there before it");
+        return 0;
+    }
+    r = store_image_list(store, &images, err);
+    for (size_t i = 0; r == 0 && i < images.count; i++)
+        if (begins_with(s, &images.items[i]) &&
+            (found == NULL || images.items[i].layer_count > found->layer_count))
+            found = &images.items[i];
+    if (r == 0 && found != NULL) {
+        *layer_count = found->layer_count;
+        *label = name_of(store, &found->manifest);
+        return 0;
+    }
+    if (r == 0)
+        r = count_pulled(store, s, &pulled, err);
+    if (r < 0)
+        return r;
+    if (pulled == s->layer_count) {
+        (void)error_set(err, ENOENT, "the image that '%s' was made from is not in the store",
+                        s->label); /* returned below */
+        return error_hint(err, "name what to compare it with: img diff OTHER '%s'", s->label);
+    }
+    *layer_count = pulled;
+    *label = mem_strdup(pulled == 0 ? "nothing" : "the layers it was built on");
+    return 0;
+}
