@@ -8,6 +8,7 @@
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/view.h"
+#include "registry/registries.h"
 
 #include "fs/base/banned.h"
 
@@ -114,6 +115,24 @@ int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int6
         row.extra = text;
     }
     return store_cache_put(s->build->options->store, &row, err);
+}
+
+struct fetch build_fetch(struct build *b, uint32_t vertex)
+{
+    const struct build_options *o = b->options;
+
+    return (struct fetch){
+        .store = o->store,
+        .http = registries_http(o->registries),
+        .progress = o->progress,
+        .vertex = vertex,
+        .secrets = o->secrets,
+        .secret_count = o->secret_count,
+        .ssh = o->ssh,
+        .ssh_count = o->ssh_count,
+        .stop = b->stop,
+        .now_ns = b->now_ns,
+    };
 }
 
 char *step_name(const struct build_stage *s, const char *text)

@@ -2,8 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build_internal.h"
-#include "builder/copy.h"
+#include "builder/build_copy.h"
 #include "builder/key.h"
 #include "builder/listing.h"
 #include "builder/users.h"
@@ -83,59 +82,16 @@ int build_context(struct build *b, struct error *err)
 
 #define PREDICTED 2 /* a step that was looked up only: the state has gone on */
 
-struct copying {
-    struct build_stage *stage;
-    const struct instruction *in;
-    const struct copy *copy;
-    struct tree *tree;       /* borrowed when it is the context */
-    struct tree *owned_tree; /* of --from */
-    struct digest from_key;  /* of --from */
-    struct selections sources;
-    struct ignore *exclude;
-    struct chmod chmod;
-    struct copy_options options;
-    char *destination;
-    struct digest users_digest; /* of passwd and group, when --chown has names */
-    bool has_users_digest;
-    char *text; /* for progress and history */
-};
-
 static void copying_release(struct copying *c)
 {
-    selections_release(&c->sources);
-    tree_close(c->owned_tree);
+    copy_parts_release(c);
     ignore_free(c->exclude);
     free(c->destination);
     free(c->text);
 }
 DEFINE_CLEANUP_VALUE(copying_release, struct copying)
 
-static bool is_remote(const char *source)
-{
-    return text_starts(source, "http://") || text_starts(source, "https://") ||
-           text_starts(source, "git@") || text_starts(source, "git://") ||
-           text_starts(source, "ssh://");
-}
-
-/* What this builder does not do (yet) is refused by name, never passed over. */
-static int refuse_unsupported(const struct copying *c, struct error *err)
-{
-    const struct copy *copy = c->copy;
-    bool is_add = c->in->kind == INSTRUCTION_ADD;
-
-    for (size_t i = 0; i < copy->sources.count; i++)
-        if (is_add && is_remote(copy->sources.items[i].text))
-            return error_set(err, ENOTSUP, "ADD of '%s' is not supported: only local files are",
-                             copy->sources.items[i].text);
-    if (copy->checksum.text != NULL)
-        return error_set(err, ENOTSUP, "ADD --checksum is not supported for local files");
-    if (copy->keep_git_dir != TOGGLE_UNSET)
-        return error_set(err, ENOTSUP, "ADD --keep-git-dir is not supported for local files");
-    return 0;
-}
-
-/* Puts the caret under the word that is to blame. */
-static int fail_at(const struct copying *c, const struct word *word, struct error *err)
+int copy_fail_at(const struct copying *c, const struct word *word, struct error *err)
 {
     return dockerfile_locate(c->stage->build->df, c->in, &word->at, err);
 }
@@ -149,7 +105,6 @@ static int set_owner(struct copying *c, struct error *err)
     struct users_files files = {0};
     int r;
 
-    c->options.keep_owner = c->copy->from.text != NULL;
     if (spec == NULL || spec[0] == '\0')
         return 0;
     c->options.set_owner = true;
@@ -175,14 +130,14 @@ static int set_owner(struct copying *c, struct error *err)
         c->has_users_digest = true;
     }
     r = owner_resolve(&files, spec, &c->options.uid, &c->options.gid, err);
-    return r < 0 ? fail_at(c, &c->copy->chown, err) : 0;
+    return r < 0 ? copy_fail_at(c, &c->copy->chown, err) : 0;
 }
 
 static int prepare(struct copying *c, struct error *err)
 {
     const struct copy *copy = c->copy;
     auto_strv struct strv excludes = {0};
-    int r = refuse_unsupported(c, err);
+    int r = copy_parts_plan(c, err);
 
     if (r < 0)
         return r;
@@ -191,80 +146,64 @@ static int prepare(struct copying *c, struct error *err)
         .destination = c->destination,
         .several = copy->sources.count + copy->content_count > 1,
         .with_parents = copy->parents == TOGGLE_ON,
-        .unpack = c->in->kind == INSTRUCTION_ADD && copy->unpack != TOGGLE_OFF,
         .now_ns = c->stage->build->now_ns,
     };
     if (copy->chmod.text != NULL && copy->chmod.text[0] != '\0') {
         r = chmod_parse(copy->chmod.text, &c->chmod, err);
         if (r < 0)
-            return fail_at(c, &copy->chmod, err);
+            return copy_fail_at(c, &copy->chmod, err);
         c->options.chmod = &c->chmod;
     }
     for (size_t i = 0; i < copy->excludes.count; i++)
         strv_add(&excludes, copy->excludes.items[i].text);
     if (excludes.count > 0)
         r = ignore_new(&excludes, &c->exclude, err);
-    return r < 0 ? fail_at(c, &copy->excludes.items[0], err) : set_owner(c, err);
+    return r < 0 ? copy_fail_at(c, &copy->excludes.items[0], err) : set_owner(c, err);
 }
 
-/* A stage's file system, or that of an image, as the tree to copy from. */
-static int open_from(struct copying *c, struct error *err)
+static int select_part(struct copying *c, struct copy_part *part, struct error *err)
 {
     struct build *b = c->stage->build;
-    const char *from = c->copy->from.text;
-    int position = build_stage_find(b, from, c->stage->position);
-    auto_stage_state struct stage_state image = {0};
-    const struct stage_state *state = &image;
-    const struct view_options options = {.label = from, .read_only = true};
-    struct view *v;
-    int r = 0;
-
-    if (position >= 0)
-        state = &b->stages[position].state;
-    else
-        r = build_image_state(b, from, &c->stage->platform, &image, err);
-    if (r < 0)
-        return r;
-    c->from_key = state->key;
-    if (state->is_stale)
-        return 0; /* predicting: there is nothing to open */
-    r = view_open(b->options->store, state->layers, state->layer_count, &options, &v, err);
-    if (r < 0)
-        return r;
-    c->owned_tree = tree_take_view(v, from);
-    c->tree = c->owned_tree;
-    tree_set_stop(c->tree, b->stop);
-    return 0;
-}
-
-static int select_sources(struct copying *c, struct error *err)
-{
-    struct build *b = c->stage->build;
-    bool is_context = c->copy->from.text == NULL;
     unsigned threads = b->options->jobs == 0 ? 2 : b->options->jobs;
 
-    if (is_context) {
+    if (!part->is_fetched && c->copy->from.text == NULL) {
         pthread_mutex_lock(&b->lock);
         check_copy_ignored(&b->checks, c->in, b->ignore);
         pthread_mutex_unlock(&b->lock);
     }
-    for (size_t i = 0; i < c->copy->sources.count; i++) {
+    for (size_t i = part->first; i < part->first + part->count; i++) {
         const struct selection_request request = {
-            .pattern = c->copy->sources.items[i].text,
-            .ignore = is_context ? b->ignore : NULL,
+            .pattern = part->is_fetched ? part->path : c->copy->sources.items[i].text,
+            .ignore = part->ignore,
             .exclude = c->exclude,
             .deep = c->options.with_parents,
+            .literal = part->is_fetched,
         };
-        int r = selections_add(&c->sources, c->tree, &request, err);
+        int r = selections_add(&part->sources, part->tree, &request, err);
 
         if (r < 0) {
             (void)error_wrap(err, "failed to compute cache key"); /* the code stays */
-            return fail_at(c, &c->copy->sources.items[i], err);
+            return copy_fail_at(c, &c->copy->sources.items[i], err);
         }
     }
-    if (c->sources.count + c->copy->content_count > 1)
+    /* A tree that was fetched has a root without a time: a directory made of it is made now. */
+    if (part->is_fetched && part->sources.count == 1 && part->sources.items[0].is_dir)
+        part->sources.items[0].items[0].node.meta.mtime_ns = b->now_ns;
+    return selections_digest(&part->sources, part->tree, threads, err);
+}
+
+static int select_sources(struct copying *c, struct error *err)
+{
+    size_t count = c->copy->content_count;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < c->part_count; i++) {
+        r = select_part(c, &c->parts[i], err);
+        count += c->parts[i].sources.count;
+    }
+    if (count > 1)
         c->options.several = true;
-    return selections_digest(&c->sources, c->tree, threads, err);
+    return r;
 }
 
 /* Fields of the key that do not depend on content. */
@@ -281,7 +220,7 @@ static void key_of_flags(struct copying *c, struct key *key)
     key_text(key, "destination", c->destination);
     key_number(key, "several", c->options.several);
     key_number(key, "parents", c->options.with_parents);
-    key_number(key, "keep-owner", c->options.keep_owner);
+    key_number(key, "keep-owner", copy->from.text != NULL);
     key_text(key, "chmod", copy->chmod.text);
     if (c->options.set_owner) {
         key_number(key, "uid", c->options.uid);
@@ -303,16 +242,28 @@ static void key_of_flags(struct copying *c, struct key *key)
     }
 }
 
-/* By which stage and which paths: no byte of the source is read. */
+static bool has_quick_key(const struct copying *c)
+{
+    for (size_t i = 0; i < c->part_count; i++)
+        if (!c->parts[i].has_key)
+            return false;
+    return c->part_count > 0;
+}
+
+/* By which stage, file or commit and which paths: no byte of the source is read. */
 static void quick_key(struct copying *c, struct digest *out)
 {
     auto_key struct key key = {0};
 
     key_init(&key, "copy-from");
     key_of_flags(c, &key);
-    key_digest(&key, "from", &c->from_key);
-    for (size_t i = 0; i < c->copy->sources.count; i++)
-        key_text(&key, "source", c->copy->sources.items[i].text);
+    for (size_t i = 0; i < c->part_count; i++) {
+        const struct copy_part *part = &c->parts[i];
+
+        key_digest(&key, part->is_fetched ? "fetched" : "from", &part->key);
+        for (size_t k = part->first; !part->is_fetched && k < part->first + part->count; k++)
+            key_text(&key, "source", c->copy->sources.items[k].text);
+    }
     key_final(&key, out);
 }
 
@@ -329,14 +280,23 @@ static struct selection_key selection_how(const struct copying *c)
 static int content_key(struct copying *c, struct key *key, struct digest *out, struct error *err)
 {
     const struct selection_key how = selection_how(c);
-    struct digest content;
-    int r = selections_key(&c->sources, c->tree, &how, &content, err);
+    int r = 0;
 
-    if (r < 0)
-        return r;
     key_init(key, "copy");
     key_of_flags(c, key);
-    key_digest(key, "content", &content);
+    for (size_t i = 0; r == 0 && i < c->part_count; i++) {
+        struct copy_part *part = &c->parts[i];
+        struct digest content;
+
+        r = selections_key(&part->sources, part->tree, &how, &content, err);
+        if (r < 0)
+            return r;
+        key_digest(key, "content", &content);
+        if (part->is_fetched)
+            key_number(key, "fetched-time", (uint64_t)part->time_ns);
+    }
+    if (c->part_count == 0)
+        key_text(key, "content", NULL);
     key_final(key, out);
     return 0;
 }
@@ -346,9 +306,15 @@ static int write_sources(struct copying *c, struct view *v, struct copied_files 
 {
     int r = 0;
 
-    if (c->tree != NULL)
-        r = copy_apply(v, c->stage->build->options->store, c->tree, &c->sources, &c->options, files,
-                       err);
+    for (size_t i = 0; r == 0 && i < c->part_count; i++) {
+        struct copy_part *part = &c->parts[i];
+        struct copy_options options = c->options;
+
+        options.unpack = part->unpack;
+        options.keep_owner = part->keep_owner;
+        r = copy_apply(v, c->stage->build->options->store, part->tree, &part->sources, &options,
+                       files, err);
+    }
     for (size_t i = 0; r == 0 && i < c->copy->content_count; i++)
         r = copy_text(v, c->copy->contents[i].name, c->copy->contents[i].data,
                       strlen(c->copy->contents[i].data), &c->options, err);
@@ -399,10 +365,13 @@ static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t sta
 static int list_inputs(struct copying *c, struct key *key, struct error *err)
 {
     const struct selection_key how = selection_how(c);
+    int r = 0;
 
     key_note(key, "base", c->stage->state.base);
     str_add(&key->inputs, EXPLAIN_LISTING);
-    return listing_add(&c->sources, c->tree, &how, &key->inputs, err);
+    for (size_t i = 0; r == 0 && i < c->part_count; i++)
+        r = listing_add(&c->parts[i].sources, c->parts[i].tree, &how, &key->inputs, err);
+    return r;
 }
 
 /* The layer of --link does not depend on what is below it, but all that comes after does. */
@@ -416,35 +385,40 @@ static void chain_link(const struct digest *parent, struct digest *step)
     key_final(&key, step);
 }
 
+static int open_parts(struct copying *c, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < c->part_count; i++)
+        r = copy_part_open(c, &c->parts[i], err);
+    return r;
+}
+
 static int copy_step(struct copying *c, enum progress_state *state, struct cache_hit *out,
                      struct error *err)
 {
-    bool is_from = c->copy->from.text != NULL;
     auto_key struct key key = {0};
     struct cache_entry entry = {.description = c->text};
     const struct digest parent = c->stage->state.key;
+    bool is_quick;
     struct digest quick;
     uint64_t start_ns = io_ticks_ns();
-    int r;
+    int r = open_parts(c, err);
 
     *state = PROGRESS_CACHED;
-    if (is_from) {
-        r = open_from(c, err);
-        if (r < 0)
-            return r;
+    if (r < 0)
+        return r;
+    is_quick = has_quick_key(c);
+    if (is_quick) {
         quick_key(c, &quick);
         r = build_cache_find(c->stage, &quick, out, err);
         if (r != 0)
             return r < 0 ? r : 0;
-        if (c->tree == NULL) {
-            build_step_unknown(c->stage, c->text, "what it copies from is not made yet");
-            return PREDICTED;
-        }
-    } else {
-        r = build_context(c->stage->build, err);
-        if (r < 0)
-            return r;
-        c->tree = c->stage->build->context;
+        for (size_t i = 0; i < c->part_count; i++)
+            if (c->parts[i].tree == NULL) {
+                build_step_unknown(c->stage, c->text, "what it copies from is not made yet");
+                return PREDICTED;
+            }
     }
     r = select_sources(c, err);
     if (r == 0)
@@ -458,7 +432,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
             .key = quick, .canonical = &out->key, .description = c->text, .time_ns = out->time_ns};
 
         /* A prediction leaves the store as it is. */
-        return is_from && c->stage->build->mode == BUILD_MODE_BUILD
+        return is_quick && c->stage->build->mode == BUILD_MODE_BUILD
                    ? build_cache_put(c->stage, &alias, out->layer, err)
                    : 0;
     }
@@ -473,7 +447,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
             chain_link(&parent, &c->stage->state.key);
         return PREDICTED;
     }
-    return make_layer(c, &entry, start_ns, is_from ? &quick : NULL, &out->layer, err);
+    return make_layer(c, &entry, start_ns, is_quick ? &quick : NULL, &out->layer, err);
 }
 
 static char *describe(const struct instruction *in)
@@ -511,6 +485,11 @@ static bool foresee(const struct copying *c)
                            "the names of --chown are looked up in what is not made yet");
         return true;
     }
+    for (size_t i = 0; i < c->copy->sources.count; i++)
+        if (copy_is_remote(c, c->copy->sources.items[i].text)) {
+            build_step_unknown(s, c->text, "what it fetches may have changed");
+            return true;
+        }
     if (c->copy->link == TOGGLE_ON)
         state->has_no_key = false;
     is_unknown = build_is_unknown(s, c->in);
@@ -525,7 +504,7 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
     __attribute__((cleanup(cleanup_copying_release))) struct copying c = {
         .stage = s, .in = in, .copy = &in->copy, .text = describe(in)};
     auto_free char *history = str_format("%s # buildkit", c.text);
-    uint32_t vertex = step_begin(s, c.text);
+    uint32_t vertex = c.vertex = step_begin(s, c.text);
     enum progress_state state = PROGRESS_DONE;
     struct cache_hit made;
     int r;

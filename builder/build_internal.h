@@ -9,6 +9,7 @@
 #include "builder/expand.h"
 #include "builder/explain.h"
 #include "builder/ignore.h"
+#include "builder/source.h"
 #include "builder/spawner.h"
 #include "builder/statcache.h"
 #include "builder/transfer.h"
@@ -193,6 +194,9 @@ void stage_state_copy(struct stage_state *to, const struct stage_state *from);
 void stage_state_release(struct stage_state *state);
 DEFINE_CLEANUP_VALUE(stage_state_release, struct stage_state)
 #define auto_stage_state CLEANUP(stage_state_release)
+
+/* What fetching needs to know of the build; statuses go to `vertex`. */
+struct fetch build_fetch(struct build *b, uint32_t vertex);
 
 struct spawner *build_spawner(struct build *b, struct error *err); /* made on first use; NULL */
 

@@ -314,21 +314,20 @@ static char *target_of(struct copier *c, const char *source, size_t pivot, bool 
 /* 1 when the source was an archive and is extracted, 0 when it is an ordinary file. */
 static int unpack_leaf(struct copier *c, const struct selected *s, struct error *err)
 {
+    auto_reader struct reader *head = NULL;
     auto_reader struct reader *from = NULL;
     struct copy_options options = *c->options;
     auto_free char *destination = path_clean(c->options->destination);
-    int fd;
     int r;
 
-    if (!c->options->unpack || s->node.meta.type != ENTRY_FILE || !tree_is_host(c->from))
+    if (!c->options->unpack || s->node.meta.type != ENTRY_FILE)
         return 0;
-    fd = tree_open_file(c->from, &s->node, err);
-    if (fd < 0)
-        return fd;
-    from = fd_reader_new(fd, s->node.path);
-    r = archive_sniff(fd);
-    if (r <= 0)
-        return r < 0 ? error_set(err, -r, "cannot read '%s': %s", s->node.path, strerror(-r)) : 0;
+    r = tree_open_reader(c->from, &s->node, &head, err);
+    if (r < 0 || !archive_sniff_reader(head))
+        return r;
+    r = tree_open_reader(c->from, &s->node, &from, err);
+    if (r < 0)
+        return r;
     options.destination = destination;
     r = extract_archive(c->to, from, s->node.path, &options, err);
     if (r == 0)

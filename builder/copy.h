@@ -29,6 +29,7 @@ struct copy_options {
     const struct chmod *chmod; /* or NULL */
     int64_t now_ns;            /* time of directories made on the way */
     bool unpack;               /* a source file that is a tar, packed or not, is extracted (ADD) */
+    bool fixed_times;          /* what is extracted gets now_ns, whatever the archive says */
     bool keep_owner;           /* false: 0:0 unless set_owner (sources from the context) */
 };
 

@@ -46,13 +46,18 @@ static struct union_cred owner_of(const struct extract *x, const struct entry_me
     return (struct union_cred){.uid = m->uid, .gid = m->gid};
 }
 
+static int64_t time_of(const struct extract *x, const struct entry_meta *m)
+{
+    return x->options->fixed_times ? x->options->now_ns : m->mtime_ns;
+}
+
 static int set_meta(struct extract *x, uint64_t ino, const struct tar_entry *e)
 {
     const struct entry_meta *m = &e->meta;
     struct union_cred owner = owner_of(x, m);
     struct union_setattr owner_set = {
         .set = UNION_SET_UID | UNION_SET_GID, .uid = owner.uid, .gid = owner.gid};
-    struct union_setattr rest = {.set = UNION_SET_MTIME, .mtime_ns = m->mtime_ns};
+    struct union_setattr rest = {.set = UNION_SET_MTIME, .mtime_ns = time_of(x, m)};
     struct union_attr attr;
     int r = union_setattr(x->to, ino, &owner_set, &attr);
 
@@ -104,7 +109,7 @@ static int make_dir(struct extract *x, uint64_t parent, const char *name, const 
     if (r < 0)
         return fail(x, path, r, err);
     time = array_add(&x->dirs);
-    *time = (struct dir_time){.ino = attr.ino, .mtime_ns = e->meta.mtime_ns};
+    *time = (struct dir_time){.ino = attr.ino, .mtime_ns = time_of(x, &e->meta)};
     return 0;
 }
 

@@ -87,11 +87,10 @@ int tree_check_content(struct tree *t, const struct tree_node *n, const struct d
     return t->ops->check_content == NULL ? 0 : t->ops->check_content(t, n, content, err);
 }
 
-int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err)
+int tree_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
+                     struct error *err)
 {
-    if (t->ops->open_file == NULL)
-        return error_set(err, EINVAL, "'%s' is no file of the host", n->path);
-    return t->ops->open_file(t, n, err);
+    return t->ops->open_reader(t, n, out, err);
 }
 
 int tree_each_xattr(struct tree *t, const struct tree_node *n,
@@ -256,7 +255,7 @@ static void empty_close(struct tree *t)
     free(t);
 }
 
-/* digest and copy_content are never reached: an empty tree lists no file. */
+/* digest, copy_content and open_reader are never reached: an empty tree lists no file. */
 static const struct tree_ops empty_ops = {
     .stat = empty_stat,
     .list = empty_list,

@@ -15,6 +15,7 @@
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
+#include "fs/base/stream.h"
 #include "fs/entry.h"
 
 struct statcache;
@@ -78,8 +79,9 @@ int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to
  * change within one tick of the file system's clock included: those its times do not show. */
 int tree_check_content(struct tree *t, const struct tree_node *n, const struct digest *content,
                        struct error *err);
-/* A host file, opened for reading, as it was seen; -EINVAL for other trees. The caller closes it. */
-int tree_open_file(struct tree *t, const struct tree_node *n, struct error *err);
+/* The bytes of a file, as it was seen. The caller closes it, before the tree. */
+int tree_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
+                     struct error *err);
 /* Extended attributes worth carrying (views only; those of the host stay there). */
 int tree_copy_xattrs(struct tree *t, const struct tree_node *n, struct view *to, uint64_t ino,
                      struct error *err);

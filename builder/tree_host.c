@@ -348,9 +348,15 @@ static void host_close(struct tree *t)
     free(h);
 }
 
-static int host_open_file(struct tree *t, const struct tree_node *n, struct error *err)
+static int host_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
+                            struct error *err)
 {
-    return open_file(host_of(t), n, err);
+    int fd = open_file(host_of(t), n, err);
+
+    if (fd < 0)
+        return fd;
+    *out = fd_reader_new(fd, n->path);
+    return 0;
 }
 
 static const struct tree_ops host_ops = {
@@ -360,7 +366,7 @@ static const struct tree_ops host_ops = {
     .digest_known = host_digest_known,
     .copy_content = host_copy_content,
     .check_content = host_check_content,
-    .open_file = host_open_file,
+    .open_reader = host_open_reader,
     .read = host_read,
     .close = host_close,
 };

@@ -13,7 +13,8 @@ struct tree_ops {
                         struct error *err);
     int (*check_content)(struct tree *t, const struct tree_node *n, const struct digest *content,
                          struct error *err); /* NULL: it cannot change */
-    int (*open_file)(struct tree *t, const struct tree_node *n, struct error *err); /* or NULL */
+    int (*open_reader)(struct tree *t, const struct tree_node *n, struct reader **out,
+                       struct error *err);
     int (*each_xattr)(struct tree *t, const struct tree_node *n,
                       void (*fn)(void *context, const char *name, const void *value, size_t size),
                       void *context, struct error *err); /* NULL: there are none */

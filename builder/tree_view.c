@@ -226,6 +226,50 @@ static int view_read(struct tree *t, const char *path, uint64_t size_max, struct
     return r < 0 ? report(t, path, r, err) : 0;
 }
 
+struct view_reader {
+    struct reader base;
+    struct tree *tree;
+    char *path;
+    uint64_t ino;
+    uint64_t offset;
+};
+
+static ssize_t read_view(struct reader *base, void *buf, size_t size, struct error *err)
+{
+    struct view_reader *r = (struct view_reader *)(void *)base;
+    ssize_t got = tree_check_stop(r->tree, err);
+
+    if (got < 0)
+        return got;
+    got = union_read(view_of(r->tree)->view, r->ino, r->offset, buf, size);
+    if (got < 0)
+        return report(r->tree, r->path, (int)got, err);
+    r->offset += (uint64_t)got;
+    return got;
+}
+
+static void view_reader_close(struct reader *base)
+{
+    struct view_reader *r = (struct view_reader *)(void *)base;
+
+    free(r->path);
+    free(r);
+}
+
+static int view_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
+                            struct error *err)
+{
+    struct view_reader *r = mem_new(struct view_reader);
+
+    (void)err; /* an inode of an open view is there */
+    r->base = (struct reader){.read = read_view, .close = view_reader_close};
+    r->tree = t;
+    r->path = mem_strdup(n->path);
+    r->ino = n->inode;
+    *out = &r->base;
+    return 0;
+}
+
 static void view_tree_close(struct tree *t)
 {
     view_close(view_of(t)->view);
@@ -238,6 +282,7 @@ static const struct tree_ops view_ops = {
     .digest = view_digest,
     .copy_content = view_copy_content,
     .each_xattr = view_each_xattr,
+    .open_reader = view_open_reader,
     .read = view_read,
     .close = view_tree_close,
 };

@@ -192,12 +192,19 @@ static struct reader *unpacker_new(struct reader *from)
     return &u->base;
 }
 
+/* Whatever cannot be unpacked is no archive; who then copies it will meet an unreadable disk. */
+bool archive_sniff_reader(struct reader *from)
+{
+    auto_reader struct reader *unpacked = unpacker_new(from);
+    uint8_t block[TAR_BLOCK_SIZE];
+    struct error ignored = {0};
+
+    return reader_read_full(unpacked, block, sizeof(block), &ignored) == 0 && tar_is_header(block);
+}
+
 int archive_sniff(int fd)
 {
     auto_reader struct reader *file = NULL;
-    auto_reader struct reader *unpacked = NULL;
-    uint8_t block[TAR_BLOCK_SIZE];
-    struct error ignored = {0};
     struct stat st;
     int own;
 
@@ -209,9 +216,7 @@ int archive_sniff(int fd)
     if (own < 0)
         return -errno;
     file = fd_reader_new_range(own, 0, (uint64_t)st.st_size, "archive");
-    unpacked = unpacker_new(file);
-    /* Whatever cannot be unpacked is no archive; who then copies it will meet an unreadable disk. */
-    return reader_read_full(unpacked, block, sizeof(block), &ignored) == 0 && tar_is_header(block);
+    return archive_sniff_reader(file);
 }
 
 /* -- the tar within -- */

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
 #include "fs/base/stream.h"
@@ -14,6 +16,8 @@
 /* Whether a file is such an archive, by its content: 1, 0, or -errno when `fd` is no descriptor. A
  * compressed file that holds something else is none. The descriptor's position does not change. */
 int archive_sniff(int fd);
+/* The same of bytes from anywhere, of which it reads no more than it needs. */
+bool archive_sniff_reader(struct reader *from);
 
 struct archive_reader; /* one thread at a time */
 /* `from` is borrowed. `what` names the archive in messages and is copied. */

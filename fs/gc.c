@@ -30,6 +30,8 @@ struct collection {
     struct gc_dead orphans; /* had none */
     struct strv partials;   /* in tmp/partial; nobody else uses the store, nobody has their locks */
     uint64_t partial_bytes;
+    struct strv mirrors; /* in git */
+    uint64_t mirror_bytes;
 };
 
 static void collection_release(struct collection *c)
@@ -38,6 +40,7 @@ static void collection_release(struct collection *c)
     free(c->dead.items);
     free(c->orphans.items);
     strv_release(&c->partials);
+    strv_release(&c->mirrors);
 }
 DEFINE_CLEANUP_VALUE(collection_release, struct collection)
 
@@ -108,7 +111,7 @@ static void forget_partial(struct collection *c, const struct usage_row *row)
 static int forget(struct collection *c, const struct usage_row **rows, size_t count,
                   struct error *err)
 {
-    uint64_t context_bytes = 0;
+    uint64_t context_bytes = 0; /* and those of mirrors: nothing shares them */
     uint64_t hoped_bytes = 0;
     int r = gc_sweep(c->store, &c->dead, err);
 
@@ -120,7 +123,7 @@ static int forget(struct collection *c, const struct usage_row **rows, size_t co
             forget_partial(c, rows[i]);
             continue;
         }
-        if (rows[i]->kind == USAGE_CONTEXT)
+        if (rows[i]->kind == USAGE_CONTEXT || rows[i]->kind == USAGE_CACHE)
             context_bytes += rows[i]->size_bytes;
         else
             hoped_bytes += rows[i]->size_bytes;
@@ -217,7 +220,7 @@ static int find_garbage(struct collection *c, struct error *err)
         table_put(&dead, c->dead.items[i].object.name, &c->dead.items[i]);
     for (unsigned kind = 0; kind < OBJECT_KIND_COUNT && r == 0; kind++)
         r = find_orphans(c, kind, &dead, err);
-    return r;
+    return r < 0 ? r : mirrors_find_dead(c->store, &c->mirrors, &c->mirror_bytes, err);
 }
 
 /* -- what went -- */
@@ -257,7 +260,8 @@ static int report_removed(struct collection *c, struct gc_report *report, struct
             take_row(&report->removed, &c->before.items[i]);
     report->kept_bytes = after.total_bytes - c->partial_bytes;
     report->orphan_count = c->orphans.count;
-    report->freed_bytes = c->dead.disk_bytes + c->orphans.disk_bytes + c->partial_bytes;
+    report->freed_bytes =
+        c->dead.disk_bytes + c->orphans.disk_bytes + c->partial_bytes + c->mirror_bytes;
     return 0;
 }
 
@@ -294,7 +298,9 @@ static void remove_files(struct collection *c)
         store_unmark_dead(c->store);
     for (size_t i = 0; i < c->partials.count; i++)
         (void)unlinkat(c->store->partial_fd, c->partials.items[i],
-                       0); /* the next one tries again */
+                       0);                      /* the next one tries again */
+    if (!mirrors_remove(c->store, &c->mirrors)) /* without a record, the next one finds it again */
+        log_warn("cannot remove all of '%s/git', continuing without", c->store->path);
     if (gc_shrink_database(c->store, &err) < 0)
         log_debug("%s", err.text);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fs/blob.h"
+#include "fs/gc_internal.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
@@ -163,6 +164,7 @@ static int list_blobs(struct store *store, struct usage_list *list, size_t layer
 static int list_records(struct store *store, struct usage_list *list, struct error *err)
 {
     auto_sql struct sql q = {0};
+    auto_close int mirrors_fd = mirrors_open(store);
     int r = sql_open(
         &q, store,
         "WITH RECURSIVE used (key) AS (SELECT cache.key FROM cache JOIN layer ON"
@@ -190,6 +192,7 @@ static int list_records(struct store *store, struct usage_list *list, struct err
         row->use_count = sql_u64(&q, 5);
         row->parent = sql_text(&q, 6);
         row->is_in_use = sql_i64(&q, 7) != 0;
+        row->size_bytes = mirror_disk_bytes(mirrors_fd, &row->key);
     }
     return r < 0 ? r : sql_check(&q, err);
 }

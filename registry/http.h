@@ -1,8 +1,8 @@
 /* http.h - one HTTP request: redirects, retries, time-outs and caps. The only door to libcurl.
  *
  * RFC 9110 semantics over HTTP/1.1 with kept-alive connections. TLS 1.2 or newer is verified
- * always; plain HTTP is spoken to loopback hosts and to hosts allowed by http_allow_insecure, to
- * nobody else (SECURITY R43, R46). Nothing is loaded, initialised or connected before the first
+ * always; plain HTTP is spoken to loopback hosts, to hosts allowed by http_allow_insecure and in
+ * requests that allow it, else to nobody (SECURITY R43, R46). Nothing is loaded, initialised or connected before the first
  * request. Knows nothing of registries or tokens.
  */
 #pragma once
@@ -60,6 +60,8 @@ struct http_request {
     const char *url;            /* absolute; http or https; no userinfo */
     const struct strv *headers; /* "Name: value" lines without authorization; may be NULL */
     const char *authorization;  /* sent to the origin of `url` only; may be NULL */
+    bool allow_clear_text;      /* plain HTTP to any host: what is fetched is no secret, and whoever
+                                 * asks answers for what it gets */
 
     /* The body: in memory, or bytes [source_offset, source_offset + source_size) of a source. */
     const void *body;

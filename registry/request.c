@@ -250,14 +250,16 @@ static void quieten_host(struct http *h, const struct url *url, unsigned delay_m
     pthread_mutex_unlock(&h->lock);
 }
 
-/* Clear text is for this machine and for hosts the user named (SECURITY R46). */
-static int check_scheme(struct http *h, const struct url *url, bool *is_insecure, struct error *err)
+/* Clear text is for this machine, for hosts the user named and for what a Dockerfile downloads
+ * (SECURITY R46). */
+static int check_scheme(struct http *h, const struct http_request *request, const struct url *url,
+                        bool *is_insecure, struct error *err)
 {
     auto_str struct str host = {0};
 
     url_format_host(url, &host);
     *is_insecure = http_is_insecure(h, str_text(&host));
-    if (url->is_https || *is_insecure || host_is_loopback(url->host))
+    if (url->is_https || *is_insecure || host_is_loopback(url->host) || request->allow_clear_text)
         return 0;
     (void)error_set(err, EACCES, "plain HTTP to '%s' is not allowed", str_text(&host));
     return error_hint(err, "allow it with --insecure-registry %s", str_text(&host));
@@ -275,7 +277,7 @@ static int exchange_once(struct http *h, const struct http_request *request, con
     struct host_slot *slot;
     int r;
 
-    r = check_scheme(h, url, &exchange.is_insecure, err);
+    r = check_scheme(h, request, url, &exchange.is_insecure, err);
     if (r < 0)
         return r;
     r = enter_host(h, url, is_stream(request), &slot, err);

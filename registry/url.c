@@ -228,6 +228,29 @@ bool url_same_origin(const struct url *a, const struct url *b)
     return a->is_https == b->is_https && a->port == b->port && text_equal(a->host, b->host);
 }
 
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char *url_decode(const char *text, size_t size)
+{
+    struct str out = {0};
+
+    for (size_t i = 0; i < size; i++) {
+        bool is_code = text[i] == '%' && size - i > 2 && hex_value(text[i + 1]) >= 0 &&
+                       hex_value(text[i + 2]) >= 0;
+
+        str_add_char(&out, is_code ? (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]))
+                                   : text[i]);
+        i += is_code ? 2 : 0;
+    }
+    return str_take(&out);
+}
+
 void url_copy(struct url *to, const struct url *from)
 {
     *to = *from;

@@ -38,6 +38,8 @@ bool url_same_origin(const struct url *a, const struct url *b); /* scheme, host 
 void url_add_query(struct str *url, const char *name,
                    const char *value);                   /* "?" or "&", percent-encoded */
 void url_add_encoded(struct str *out, const char *text); /* application/x-www-form-urlencoded */
+/* RFC 3986 2.1, reversed: a stray percent sign stays, a NUL ends the text. Caller frees. */
+char *url_decode(const char *text, size_t size);
 void url_copy(struct url *to, const struct url *from);
 void url_release(struct url *u);
 DEFINE_CLEANUP_VALUE(url_release, struct url)

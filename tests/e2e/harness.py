@@ -384,8 +384,9 @@ def main(names):
                 print("".join("# " + line + "\n" for line in
                               traceback.format_exc().splitlines()), flush=True)
     finally:
-        if "registry" in shared:
-            shared["registry"].stop()
+        for thing in shared.values():
+            if hasattr(thing, "stop"):
+                thing.stop()
         subprocess.run(["chmod", "-R", "u+rwX", SCRATCH], check=False)
         shutil.rmtree(SCRATCH, ignore_errors=True)
     sys.exit(1 if failed else 0)

@@ -1,0 +1,51 @@
+/* build_copy.h - what build_copy.c and build_copy_from.c share: one COPY or ADD on its way. */
+#pragma once
+
+#include "builder/build_internal.h"
+#include "builder/copy.h"
+#include "builder/selection.h"
+
+/* Sources in a row that come out of one tree. */
+struct copy_part {
+    size_t first; /* of the instruction's sources */
+    size_t count;
+    bool is_fetched;   /* a URL or a repository: the one source is not a path */
+    const char *path;  /* then: what of the tree is copied; borrowed */
+    struct tree *tree; /* borrowed when it is a context */
+    struct tree *owned_tree;
+    struct ignore *ignore; /* of a context, borrowed; or NULL */
+    struct source source;  /* of what was fetched */
+    bool has_key;          /* what the tree holds has a name, found without reading it */
+    struct digest key;
+    int64_t time_ns; /* a time that counts as content (FEATURES 1.9, "HTTP", "Git"); 0: none */
+    bool unpack;
+    bool keep_owner;
+    struct selections sources;
+};
+
+struct copying {
+    struct build_stage *stage;
+    const struct instruction *in;
+    const struct copy *copy;
+    uint32_t vertex;
+    struct copy_part *parts;
+    size_t part_count;
+    struct ignore *exclude;
+    struct chmod chmod;
+    struct copy_options options;
+    char *destination;
+    struct digest users_digest; /* of passwd and group, when --chown has names */
+    bool has_users_digest;
+    char *text; /* for progress and history */
+};
+
+/* Puts the caret under the word that is to blame. */
+int copy_fail_at(const struct copying *c, const struct word *word, struct error *err);
+
+/* A source that is fetched: a URL or a repository. */
+bool copy_is_remote(const struct copying *c, const char *source);
+/* build_copy_from.c: divides the sources into parts, opens their trees, and checks that the flags
+ * fit what they are. */
+int copy_parts_plan(struct copying *c, struct error *err);
+int copy_part_open(struct copying *c, struct copy_part *part, struct error *err);
+void copy_parts_release(struct copying *c);

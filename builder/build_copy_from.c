@@ -1,0 +1,219 @@
+/* build_copy_from.c - where the sources of a COPY or ADD are: the context, another stage, an image,
+ * a URL, a repository. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build_copy.h"
+#include "builder/git_address.h"
+#include "builder/source.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+bool copy_is_remote(const struct copying *c, const char *source)
+{
+    return c->in->kind == INSTRUCTION_ADD && (source_is_url(source) || git_address_is(source));
+}
+
+void copy_parts_release(struct copying *c)
+{
+    for (size_t i = 0; i < c->part_count; i++) {
+        selections_release(&c->parts[i].sources);
+        tree_close(c->parts[i].owned_tree);
+        source_release(&c->parts[i].source);
+    }
+    free(c->parts);
+}
+
+/* ---- the plan ---- */
+
+/* A flag that means nothing for these sources is refused, never passed over. */
+static int check_flags(const struct copying *c, struct error *err)
+{
+    const struct copy *copy = c->copy;
+    size_t git_count = 0;
+    size_t url_count = 0;
+
+    for (size_t i = 0; i < copy->sources.count; i++) {
+        const char *source = copy->sources.items[i].text;
+
+        git_count += copy_is_remote(c, source) && git_address_is(source);
+        url_count += copy_is_remote(c, source) && !git_address_is(source);
+    }
+    if (copy->checksum.text != NULL && copy->sources.count + copy->content_count != 1)
+        return error_set(err, EINVAL, "checksum can't be specified for multiple sources");
+    if (copy->checksum.text != NULL && git_count + url_count == 0)
+        return error_set(err, EINVAL, "checksum requires a URL or a git repository as the source");
+    if (copy->keep_git_dir != TOGGLE_UNSET && git_count == 0)
+        return error_set(err, EINVAL, "keep-git-dir requires a git repository as the source");
+    return 0;
+}
+
+int copy_parts_plan(struct copying *c, struct error *err)
+{
+    const struct copy *copy = c->copy;
+    bool is_add = c->in->kind == INSTRUCTION_ADD;
+    int r = check_flags(c, err);
+
+    if (r < 0)
+        return copy->checksum.text != NULL ? copy_fail_at(c, &copy->checksum, err) : r;
+    c->parts = mem_alloc((copy->sources.count + 1) * sizeof(*c->parts));
+    for (size_t i = 0; i < copy->sources.count; i++) {
+        bool fetched = copy_is_remote(c, copy->sources.items[i].text);
+        struct copy_part *part = c->part_count == 0 ? NULL : &c->parts[c->part_count - 1];
+
+        if (part != NULL && !fetched && !part->is_fetched) {
+            part->count++;
+            continue;
+        }
+        part = &c->parts[c->part_count++];
+        *part = (struct copy_part){
+            .first = i,
+            .count = 1,
+            .is_fetched = fetched,
+            .keep_owner = copy->from.text != NULL || fetched,
+            /* Dockerfile reference, "ADD --unpack": local archives are, remote ones are not. */
+            .unpack = is_add && (fetched ? copy->unpack == TOGGLE_ON : copy->unpack != TOGGLE_OFF),
+        };
+    }
+    return 0;
+}
+
+/* ---- the trees ---- */
+
+static int take_layers(struct copying *c, struct copy_part *part, const int64_t *layers,
+                       size_t count, const char *label, struct error *err)
+{
+    struct build *b = c->stage->build;
+    const struct view_options options = {.label = label, .read_only = true};
+    struct view *v;
+    int r = view_open(b->options->store, layers, count, &options, &v, err);
+
+    if (r < 0)
+        return r;
+    part->owned_tree = tree_take_view(v, label);
+    part->tree = part->owned_tree;
+    tree_set_stop(part->tree, b->stop);
+    return 0;
+}
+
+/* A stage's file system, or that of an image. */
+static int open_from(struct copying *c, struct copy_part *part, struct error *err)
+{
+    struct build *b = c->stage->build;
+    const char *from = c->copy->from.text;
+    int position = build_stage_find(b, from, c->stage->position);
+    auto_stage_state struct stage_state image = {0};
+    const struct stage_state *state = &image;
+    int r = 0;
+
+    if (position >= 0)
+        state = &b->stages[position].state;
+    else
+        r = build_image_state(b, from, &c->stage->platform, &image, err);
+    if (r < 0)
+        return r;
+    part->key = state->key;
+    part->has_key = true;
+    if (state->is_stale)
+        return 0; /* predicting: there is nothing to open */
+    return take_layers(c, part, state->layers, state->layer_count, from, err);
+}
+
+static int open_context(struct copying *c, struct copy_part *part, struct error *err)
+{
+    struct build *b = c->stage->build;
+    int r = build_context(b, err);
+
+    if (r < 0)
+        return r;
+    part->tree = b->context;
+    part->ignore = b->ignore;
+    return 0;
+}
+
+static int fetch_url(struct copying *c, struct copy_part *part, struct fetch *fetch,
+                     const struct word *word, struct error *err)
+{
+    struct http_source from = {.url = word->text};
+    struct digest checksum;
+    int r = 0;
+
+    if (c->copy->checksum.text != NULL) {
+        r = digest_parse(c->copy->checksum.text, &checksum, err);
+        from.checksum = &checksum;
+    }
+    if (r < 0)
+        return copy_fail_at(c, &c->copy->checksum, err);
+    r = source_http(fetch, &from, &part->source, err);
+    if (r < 0)
+        return copy_fail_at(c, r == -EBADMSG ? &c->copy->checksum : word, err);
+    part->path = part->source.name;
+    part->time_ns = part->source.mtime_ns;
+    return 0;
+}
+
+/* What the flags say of a repository, beside its address. */
+static int apply_flags(const struct copying *c, struct git_address *address, struct error *err)
+{
+    const struct copy *copy = c->copy;
+    enum git_choice keep = copy->keep_git_dir == TOGGLE_ON ? GIT_ON : GIT_OFF;
+    const char *checksum = copy->checksum.text;
+
+    if (copy->keep_git_dir != TOGGLE_UNSET) {
+        if (address->keep_git_dir != GIT_UNSET && address->keep_git_dir != keep)
+            return error_set(err, EINVAL, "inconsistent keep-git-dir configuration");
+        address->keep_git_dir = keep;
+    }
+    if (checksum == NULL)
+        return 0;
+    if (address->checksum != NULL && strcmp(address->checksum, checksum) != 0)
+        return error_set(err, EINVAL, "inconsistent checksum configuration");
+    return git_address_set_checksum(address, checksum, err);
+}
+
+static int fetch_git(struct copying *c, struct copy_part *part, struct fetch *fetch,
+                     const struct word *word, struct error *err)
+{
+    auto_git_address struct git_address address = {0};
+    int r = git_address_parse(word->text, &address, err);
+
+    if (r == 0 && address.userinfo != NULL) {
+        r = error_set(err, EINVAL, "a git address with a user name or password is not used here");
+        (void)error_hint(err, "give a token with --secret id=GIT_AUTH_TOKEN"); /* the code stays */
+    }
+    if (r < 0)
+        return copy_fail_at(c, word, err);
+    r = apply_flags(c, &address, err);
+    if (r < 0)
+        return copy_fail_at(c, c->copy->checksum.text != NULL ? &c->copy->checksum : word, err);
+    r = source_git(fetch, &address, &part->source, err);
+    if (r < 0)
+        return copy_fail_at(
+            c, r == -EBADMSG && c->copy->checksum.text != NULL ? &c->copy->checksum : word, err);
+    part->path = ".";
+    part->time_ns = address.commit_times ? part->source.mtime_ns : 0;
+    return 0;
+}
+
+static int open_fetched(struct copying *c, struct copy_part *part, struct error *err)
+{
+    struct build *b = c->stage->build;
+    const struct word *word = &c->copy->sources.items[part->first];
+    struct fetch fetch = build_fetch(b, c->vertex);
+    int r = git_address_is(word->text) ? fetch_git(c, part, &fetch, word, err)
+                                       : fetch_url(c, part, &fetch, word, err);
+
+    if (r < 0)
+        return r;
+    part->key = part->source.key;
+    part->has_key = true;
+    return take_layers(c, part, &part->source.layer, part->source.layer != 0, c->text, err);
+}
+
+int copy_part_open(struct copying *c, struct copy_part *part, struct error *err)
+{
+    if (part->is_fetched)
+        return open_fetched(c, part, err);
+    return c->copy->from.text != NULL ? open_from(c, part, err) : open_context(c, part, err);
+}

@@ -1,0 +1,185 @@
+/* source.c - what all sources share: their records in the store, and archives. */
+#include <errno.h>
+#include <string.h>
+
+#include "builder/build.h"
+#include "builder/copy.h"
+#include "builder/extract.h"
+#include "builder/key.h"
+#include "builder/source.h"
+#include "builder/source_internal.h"
+#include "fs/base/json.h"
+#include "fs/store.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+#define RECORD_SIZE_MAX (64u << 10)
+
+void source_release(struct source *s)
+{
+    free(s->name);
+    free(s->commit);
+    *s = (struct source){0};
+}
+
+void source_record_release(struct source_record *r)
+{
+    json_unref(r->document);
+    *r = (struct source_record){0};
+}
+
+bool source_is_url(const char *text)
+{
+    return text_starts(text, "http://") || text_starts(text, "https://");
+}
+
+const struct build_secret *source_secret(const struct fetch *f, const char *id)
+{
+    for (size_t i = 0; i < f->secret_count; i++)
+        if (strcmp(f->secrets[i].id, id) == 0)
+            return &f->secrets[i];
+    return NULL;
+}
+
+int source_check_stop(const struct fetch *f, struct error *err)
+{
+    if (f->stop != NULL && atomic_load(f->stop))
+        return error_set(err, ECANCELED, "canceled");
+    return 0;
+}
+
+int source_find(struct fetch *f, const struct digest *key, struct source_record *out,
+                struct error *err)
+{
+    auto_cache_row struct cache_row row = {0};
+    int r = store_cache_get(f->store, key, &row, err);
+
+    *out = (struct source_record){0};
+    if (r == -ENOENT) {
+        error_clear(err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    if (row.extra != NULL)
+        r = json_parse(row.extra, strlen(row.extra), RECORD_SIZE_MAX, "a record of a download",
+                       &out->document, err);
+    if (r < 0)
+        return r;
+    out->is_found = true;
+    out->layer = row.layer;
+    return store_cache_touch(f->store, key, 1, err);
+}
+
+int source_note(struct fetch *f, const struct digest *key, const char *description,
+                const struct json *document, int64_t layer, struct error *err)
+{
+    auto_str struct str text = {0};
+    auto_free char *owned = mem_strdup(description);
+    struct cache_row row = {
+        .key = *key, .layer = layer, .description = owned, .created_ns = f->now_ns};
+
+    if (document != NULL) {
+        json_write(document, &text);
+        row.extra = text.data;
+    }
+    return store_cache_put(f->store, &row, err);
+}
+
+struct keeping {
+    struct fetch *fetch;
+    const struct digest *key;
+    const char *description;
+    const struct json *document;
+};
+
+static int keep_row(void *context, int64_t layer, struct error *err)
+{
+    const struct keeping *k = context;
+
+    return source_note(k->fetch, k->key, k->description, k->document, layer, err);
+}
+
+int source_keep(struct fetch *f, struct view *v, const struct digest *key, const char *description,
+                const struct json *document, int64_t *layer, struct error *err)
+{
+    struct keeping keeping = {
+        .fetch = f, .key = key, .description = description, .document = document};
+    const struct seal_options options = {
+        .mtime_max_ns = INT64_MAX, .with_row = keep_row, .context = &keeping};
+    struct view_sealed sealed;
+    int r = view_seal(v, &options, &sealed, err);
+
+    if (r == 0)
+        *layer = sealed.layer;
+    return r;
+}
+
+/* ---- archives ---- */
+
+struct hashing_reader {
+    struct reader base;
+    struct reader *from;
+    struct hasher *hasher;
+    const struct fetch *fetch;
+};
+
+static ssize_t read_hashing(struct reader *r, void *buf, size_t size, struct error *err)
+{
+    struct hashing_reader *h = (struct hashing_reader *)(void *)r;
+    ssize_t got = source_check_stop(h->fetch, err);
+
+    if (got == 0)
+        got = reader_read(h->from, buf, size, err);
+    if (got > 0)
+        hasher_update(h->hasher, buf, (size_t)got);
+    return got;
+}
+
+/* What follows the archive's end belongs to its digest too. */
+static int read_rest(struct reader *from, struct error *err)
+{
+    auto_free char *buffer = mem_alloc(64u << 10);
+    ssize_t got;
+
+    do
+        got = reader_read(from, buffer, 64u << 10, err);
+    while (got > 0);
+    return (int)got;
+}
+
+/* The same bytes give the same tree: a second copy of it is thrown away. */
+int source_archive(struct fetch *f, struct reader *from, const char *what, struct source *out,
+                   struct error *err)
+{
+    auto_hasher struct hasher *hasher = hasher_new();
+    struct hashing_reader reader = {
+        .base.read = read_hashing, .from = from, .hasher = hasher, .fetch = f};
+    const struct view_options options = {.label = what, .allow_devices = true};
+    const struct copy_options all = {.destination = "/", .set_owner = true, .now_ns = f->now_ns};
+    auto_source_record struct source_record known = {0};
+    auto_view struct view *view = NULL;
+    auto_key struct key key = {0};
+    auto_free char *description = str_format("context from %s", what);
+    struct digest content;
+    int r = view_open(f->store, NULL, 0, &options, &view, err);
+
+    if (r == 0)
+        r = extract_archive(view, &reader.base, what, &all, err);
+    if (r == 0)
+        r = read_rest(&reader.base, err);
+    if (r < 0)
+        return r;
+    hasher_final(hasher, &content);
+    key_init(&key, "source-archive");
+    key_digest(&key, "content", &content);
+    key_final(&key, &out->key);
+    r = source_find(f, &out->key, &known, err);
+    if (r < 0)
+        return r;
+    out->was_cached = known.is_found;
+    out->layer = known.layer;
+    return known.is_found ? 0
+                          : source_keep(f, view, &out->key, description, NULL, &out->layer, err);
+}

@@ -1,0 +1,28 @@
+/* source_internal.h - what the kinds of sources share. */
+#pragma once
+
+#include "builder/source.h"
+
+struct json;
+struct view;
+
+/* What the store knows under a key. `document` is the record's own text, or NULL. */
+struct source_record {
+    bool is_found;
+    int64_t layer;
+    struct json *document;
+};
+void source_record_release(struct source_record *r);
+DEFINE_CLEANUP_VALUE(source_record_release, struct source_record)
+#define auto_source_record CLEANUP(source_record_release)
+int source_find(struct fetch *f, const struct digest *key, struct source_record *out,
+                struct error *err);
+/* Seals the view and remembers it under `key`, in one transaction. */
+int source_keep(struct fetch *f, struct view *v, const struct digest *key, const char *description,
+                const struct json *document, int64_t *layer, struct error *err);
+/* Remembers a layer that is there already, if anything about it is new. */
+int source_note(struct fetch *f, const struct digest *key, const char *description,
+                const struct json *document, int64_t layer, struct error *err);
+/* The bytes of a secret, or NULL. */
+const struct build_secret *source_secret(const struct fetch *f, const char *id);
+int source_check_stop(const struct fetch *f, struct error *err);
