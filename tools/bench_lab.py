@@ -154,7 +154,9 @@ class Lab:
         layers = f"lowerdir={lower},upperdir={upper},workdir={temp}"
         mount = {"overlay": f"mount -t overlay overlay -o {layers},userxattr {root}",
                  "fuse-overlayfs": f"fuse-overlayfs -o {layers} {root}",
-                 "plain": f"mount --bind {root} {root}"}[kind]
+                 "plain": f"mount --bind {root} {root}",
+                 "memory": f"mount -t tmpfs -o size=90% memory {root} && cp -a {lower}/. {root}",
+                 }[kind]
         if kind == "plain":
             self.plain([*USERNS, "cp", "-a", lower + "/.", root])
         script = f"{mount} && mount --rbind /dev {root}/dev && " \

@@ -58,12 +58,12 @@ def rows(bench):
         [faster("bare fuse-overlayfs", 5), within("bare overlay", 1), within("buildah overlay", 1)]
     yield "untar, build", "the same: the whole build, layer committed", time, \
         [faster("buildah fuse", 5), within("buildah overlay", 1)]
-    packages = f"{bench.debs_count} packages, {bench.debs_bytes // 10**6} MB" \
-        if hasattr(bench, "debs_bytes") else "packages"
-    yield "dpkg", f"`dpkg -i` of {packages}, in a RUN: the command itself", time, \
-        [faster("bare fuse-overlayfs", 3), within("bare overlay", 1), within("buildah overlay", 1)]
-    yield "dpkg, build", "the same: the whole build, layer committed", time, \
-        [faster("buildah fuse", 3), within("buildah overlay", 1)]
+    for kind in ("compilers", "sources"):
+        yield f"dpkg-{kind}", f"`dpkg -i` of {kind} ({bench.sets.get(kind)}) in a RUN: the command " \
+            "itself", time, [faster("bare fuse-overlayfs", 3), within("bare overlay", 1),
+                             within("buildah overlay", 1)]
+        yield f"dpkg-{kind}, build", "the same: the whole build, layer committed", time, \
+            [faster("buildah fuse", 3), within("buildah overlay", 1)]
     yield "pull", "pull of 1 GiB, 60,000 files, 6 layers from loopback", time, \
         [faster("buildah overlay", 6), within("limit", 1.5)]
     yield "mount", "mount of that image and `ls` of its root", time, [at_most(50 * ms, time)]
