@@ -77,16 +77,12 @@ static int open_pack(struct store *store, const struct layer_row *row, struct re
                      struct error *err)
 {
     char what[WHAT_SIZE];
-    int borrowed;
-    int fd;
-    int r = pack_fd(store, row->pack, &borrowed, err);
+    int fd = -1;
+    int r = pack_open(store, row->pack, &fd, err);
 
     if (r < 0)
         return r;
-    fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 0);
     name_layer(row->id, what);
-    if (fd < 0)
-        return error_errno(err, "cannot read %s", what);
     *out = fd_reader_new_range(fd, 0, row->tar_size_bytes, what);
     return 0;
 }

@@ -240,19 +240,12 @@ static int next_extent(struct tar_stream *t, struct error *err)
 static ssize_t read_extent(struct tar_stream *t, void *buf, size_t size, struct error *err)
 {
     uint64_t from = t->done - t->extent.file_offset;
-    int fd;
-    int r = pack_fd(t->store, t->extent.pack, &fd, err);
+    int r;
 
-    if (r < 0)
-        return error_wrap(err, "%s", t->what);
     if (size > t->extent.length - from)
         size = (size_t)(t->extent.length - from);
-    r = io_pread_full(fd, buf, size, t->extent.pack_offset + from);
-    if (r < 0) {
-        errno = -r;
-        return error_errno(err, "cannot read the content of %s", t->what);
-    }
-    return (ssize_t)size;
+    r = pack_read(t->store, t->extent.pack, t->extent.pack_offset + from, buf, size, err);
+    return r < 0 ? error_wrap(err, "%s", t->what) : (ssize_t)size;
 }
 
 /* Content of the file at hand, holes as zeros, and the padding behind it. */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/base/error.h"
@@ -20,8 +21,13 @@ int pack_create(struct store *store, uint64_t *id, int *fd, struct error *err);
  * directory made durable before that; a pack which gets no row goes when the store closes. `fd`
  * stays the caller's. */
 int pack_adopt(struct store *store, uint64_t id, int fd, struct error *err);
-/* Read-only descriptor owned by the store's cache, valid until store_close; any thread. -ENOENT,
- * -EIO: its size is not the row's. */
-int pack_fd(struct store *store, uint64_t id, int *fd, struct error *err);
+/* Reads exactly `size` bytes at `offset`; any thread. The store keeps the packs used last open, at most
+ * PACK_OPEN_MAX of them and a quarter of RLIMIT_NOFILE, so any number of packs can be read. -ENOENT no
+ * such pack; -EIO it is missing, its size is not the row's, or it ends before the bytes do. */
+int pack_read(struct store *store, uint64_t id, uint64_t offset, void *buf, size_t size,
+              struct error *err);
+#define PACK_OPEN_MAX 256u
+/* A read-only descriptor of the whole pack, which the caller closes. Errors as above. */
+int pack_open(struct store *store, uint64_t id, int *fd, struct error *err);
 /* Size of an adopted pack, with or without a row. -ENOENT. */
 int pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, struct error *err);

@@ -42,9 +42,14 @@ struct statement {
 };
 
 struct open_pack {
-    uint64_t id; /* 0: free slot */
+    uint64_t id;
     int fd;
+    unsigned reader_count; /* it stays open while there are any */
+    bool is_dead;          /* goes with its last reader */
+    uint64_t used_order;   /* greater is later */
+    struct open_pack *next;
 };
+#define PACK_BUCKETS 256u
 
 struct open_index {
     int64_t layer;
@@ -83,9 +88,10 @@ struct store {
     pthread_mutex_t open_lock; /* a leaf: nothing is locked under it */
     /* guarded by open_lock */
     struct {
-        struct open_pack *items;
+        struct open_pack *buckets[PACK_BUCKETS]; /* by id */
         size_t count;
-        size_t capacity;
+        size_t max; /* 0: not asked yet */
+        uint64_t use_count;
     } packs;
     struct {
         struct open_index *items;
@@ -185,7 +191,8 @@ int store_pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, stru
 
 /* -- pack.c -- */
 void pack_forget(struct store *store,
-                 uint64_t id); /* closes the cached descriptor of a dead pack */
+                 uint64_t id);             /* closes the cached descriptor of a dead pack */
+bool packs_close_one(struct store *store); /* false: there is none that nobody reads */
 void packs_close(struct store *store);
 /* -- store_index.c -- */
 void index_forget(struct store *store, int64_t layer); /* unmaps the cached index of a dead layer */

@@ -128,45 +128,24 @@ uint32_t source_number(struct view *v, uint64_t pack)
         return number;
     number = (uint32_t)v->source_count;
     v->sources = array_grow(v->sources, v->source_count, &v->source_capacity, sizeof(*v->sources));
-    v->sources[v->source_count++] = (struct source){.pack = pack, .fd = -1};
+    v->sources[v->source_count++] = pack;
     id_map_put(&v->source_of_pack, pack ^ (1ull << 63), number);
     return number;
 }
 
-static int source_open(struct view *v, uint32_t source, int *fd)
-{
-    struct source *s = &v->sources[source];
-    struct error err = {0};
-
-    if (source == SOURCE_SEGMENT) {
-        *fd = v->segment.fd;
-        return 0;
-    }
-    if (s->fd < 0) {
-        int r = pack_fd(v->store, s->pack, &s->fd, &err);
-
-        if (r < 0) {
-            s->fd = -1;
-            return view_set_fault(v, EIO, "%s", err.text);
-        }
-    }
-    *fd = s->fd;
-    return 0;
-}
-
 int source_read(struct view *v, uint32_t source, uint64_t offset, void *buf, size_t size)
 {
-    int fd = -1;
-    int r = source_open(v, source, &fd);
+    struct error err = {0};
+    int r;
 
-    if (r < 0)
-        return r;
-    r = offset > INT64_MAX ? -EIO : io_pread_full(fd, buf, size, offset);
+    if (source != SOURCE_SEGMENT) {
+        r = pack_read(v->store, v->sources[source], offset, buf, size, &err);
+        return r < 0 ? view_set_fault(v, EIO, "%s", err.text) : 0;
+    }
+    r = offset > INT64_MAX ? -EIO : io_pread_full(v->segment.fd, buf, size, offset);
     if (r == 0)
         return 0;
-    view_set_fault(v, EIO, "cannot read pack %016llx of '%s' at byte %llu: %s",
-                   (unsigned long long)v->sources[source].pack, v->label,
-                   (unsigned long long)offset,
-                   r == -EIO ? "it is truncated or damaged" : strerrordesc_np(-r));
-    return -EIO;
+    return view_set_fault(v, EIO, "cannot read the data of '%s' in '%s' at byte %llu: %s", v->label,
+                          store_path(v->store), (unsigned long long)offset,
+                          r == -EIO ? "it is truncated or damaged" : strerrordesc_np(-r));
 }

@@ -271,7 +271,7 @@ ssize_t union_get_content(struct view *v, uint64_t ino, struct extent *extents, 
         if (count < max)
             extents[count] = (struct extent){.file_offset = p->start,
                                              .length = p->length,
-                                             .pack = v->sources[p->source].pack,
+                                             .pack = v->sources[p->source],
                                              .pack_offset = p->source_offset};
         count++;
     }

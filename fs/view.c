@@ -87,7 +87,7 @@ int view_open(struct store *store, const int64_t *layers, size_t count,
     v->segment.fd = -1;
     tables_init(v);
     v->sources = array_grow(NULL, 0, &v->source_capacity, sizeof(*v->sources));
-    v->sources[v->source_count++] = (struct source){.pack = VIEW_SEGMENT, .fd = -1};
+    v->sources[v->source_count++] = VIEW_SEGMENT;
     if (count > LIMIT_IMAGE_LAYERS)
         return error_set(err, E2BIG, "'%s' has %zu layers, more than %d", v->label, count,
                          LIMIT_IMAGE_LAYERS);

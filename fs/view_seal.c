@@ -78,7 +78,7 @@ static int view_error(const struct view *v, int code, struct error *err)
 
 static void note_extent(struct seal *s, const struct piece *p)
 {
-    uint64_t pack = s->v->sources[p->source].pack;
+    uint64_t pack = s->v->sources[p->source];
 
     if (p->source == SOURCE_SEGMENT) {
         *array_add(&s->ranges) = (struct range){p->source_offset, p->length};

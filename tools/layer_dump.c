@@ -23,15 +23,7 @@
 static int read_pack(void *context, uint64_t pack, uint64_t offset, void *buf, size_t size,
                      struct error *err)
 {
-    int fd;
-    int r = pack_fd(context, pack, &fd, err);
-
-    if (r < 0)
-        return r;
-    r = io_pread_full(fd, buf, size, offset);
-    if (r < 0)
-        return error_set(err, -r, "the pack of the layer is too short");
-    return 0;
+    return pack_read(context, pack, offset, buf, size, err);
 }
 
 static int print_layer(struct store *store, int64_t layer, struct error *err)

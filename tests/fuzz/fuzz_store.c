@@ -243,7 +243,7 @@ static void use(void)
     struct gc_options options = {.all = true};
     struct error err = {0};
     const struct index *index;
-    int fd;
+    char byte;
 
     if (store_open(state, NULL, &store, &err) < 0)
         return;
@@ -255,7 +255,7 @@ static void use(void)
 
         (void)store_index_get(store, layer, &index, &err);
         if (store_layer_get(store, layer, &row, &err) == 0 && row.pack != 0)
-            (void)pack_fd(store, row.pack, &fd, &err);
+            (void)pack_read(store, row.pack, 0, &byte, 1, &err);
     }
     (void)store_usage(store, &usage, &err);
     (void)gc_run(store, &options, &report, &err);

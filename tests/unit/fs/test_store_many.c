@@ -111,7 +111,6 @@ static int read_back(struct store *store, const char *name, const char *text, st
     auto_str struct str document = {0};
     struct layer_row row;
     char buf[64] = "";
-    int fd = -1;
     int r = store_reference_get(store, name, &reference, err);
 
     if (r == 0)
@@ -121,8 +120,8 @@ static int read_back(struct store *store, const char *name, const char *text, st
     if (r == 0)
         r = store_layer_get(store, image.layers[0], &row, err);
     if (r == 0)
-        r = pack_fd(store, row.pack, &fd, err);
-    if (r == 0 && (io_pread_full(fd, buf, strlen(text), 0) < 0 || strcmp(buf, text) != 0))
+        r = pack_read(store, row.pack, 0, buf, strlen(text), err);
+    if (r == 0 && strcmp(buf, text) != 0)
         r = error_set(err, EIO, "'%s' holds '%s' instead of '%s'", name, buf, text);
     return r;
 }
