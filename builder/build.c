@@ -37,14 +37,14 @@ void build_result_release(struct build_result *r)
 
 struct seal_context {
     struct build_stage *stage;
-    const struct cache_entry *entry; /* or NULL */
+    const struct cache_entry *entry;
 };
 
 static int put_row(void *context, int64_t layer, struct error *err)
 {
     const struct seal_context *c = context;
 
-    return c->entry == NULL ? 0 : build_cache_put(c->stage, c->entry, layer, err);
+    return build_cache_put(c->stage, c->entry, layer, err);
 }
 
 /* ---- digests of new layers, while later steps run ---- */
@@ -92,17 +92,15 @@ static void hashers_release(struct build *b)
     }
 }
 
-int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
-                      struct view_sealed *out, struct error *err)
+int build_seal(struct build_stage *s, struct view *v, const struct build_rows *rows,
+               struct view_sealed *out, struct error *err)
 {
     const struct build_options *o = s->build->options;
-    struct seal_context context = {.stage = s, .entry = entry};
     const struct seal_options options = {
         .mtime_max_ns = o->rewrite_timestamp ? o->epoch_s * NS_PER_S : INT64_MAX,
-        .with_row = put_row,
-        .context = &context,
+        .with_row = rows->put,
+        .context = rows->context,
     };
-
     int r = view_seal(v, &options, out, err);
 
     if (r == 0 && out->layer != 0 && s->is_exported)
@@ -110,9 +108,13 @@ int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_
     return r;
 }
 
-int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err)
+int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
+                      struct view_sealed *out, struct error *err)
 {
-    return build_seal_cached(s, v, NULL, out, err);
+    struct seal_context context = {.stage = s, .entry = entry};
+    const struct build_rows rows = {.put = put_row, .context = &context};
+
+    return build_seal(s, v, &rows, out, err);
 }
 
 struct spawner *build_spawner(struct build *b, struct error *err)

@@ -321,6 +321,32 @@ static int write_sources(struct copying *c, struct view *v, struct copied_files 
     return r;
 }
 
+struct copy_rows { /* what is remembered together with the layer */
+    struct copying *c;
+    struct view *view;
+    const struct copied_files *files;
+    const struct cache_entry *entry;
+    const struct digest *quick; /* a second key for it, or NULL */
+};
+
+static int put_copy_rows(void *context, int64_t layer, struct error *err)
+{
+    const struct copy_rows *rows = context;
+    struct build_stage *s = rows->c->stage;
+    int r = copied_files_remember(rows->files, rows->view, s->build->options->store, layer, err);
+
+    if (r == 0)
+        r = build_cache_put(s, rows->entry, layer, err);
+    if (r == 0 && rows->quick != NULL) {
+        const struct cache_entry alias = {.key = *rows->quick,
+                                          .canonical = &rows->entry->key,
+                                          .description = rows->entry->description};
+
+        r = build_cache_put(s, &alias, layer, err);
+    }
+    return r;
+}
+
 /* Writes, seals and remembers; *layer is 0 when nothing changed. */
 static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t start_ns,
                       const struct digest *quick, int64_t *layer, struct error *err)
@@ -328,7 +354,8 @@ static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t sta
     struct build *b = c->stage->build;
     auto_view struct view *v = NULL;
     auto_copied_files struct copied_files files = {0};
-    auto_store_tx struct store_tx tx = {0};
+    struct copy_rows remembered = {.c = c, .files = &files, .entry = entry, .quick = quick};
+    const struct build_rows rows = {.put = put_copy_rows, .context = &remembered};
     const struct view_options options = {.label = c->text, .allow_devices = true};
     bool is_link = c->copy->link == TOGGLE_ON;
     struct view_sealed sealed;
@@ -340,22 +367,9 @@ static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t sta
     if (r == 0 && build_is_canceled(b))
         r = error_set(err, ECANCELED, "canceled");
     entry->run_ns = io_ticks_ns() - start_ns;
+    remembered.view = v;
     if (r == 0)
-        r = build_seal(c->stage, v, &sealed, err);
-    if (r == 0)
-        r = store_begin(b->options->store, &tx, err);
-    if (r == 0)
-        r = copied_files_remember(&files, v, b->options->store, sealed.layer, err);
-    if (r == 0)
-        r = build_cache_put(c->stage, entry, sealed.layer, err);
-    if (r == 0 && quick != NULL) {
-        const struct cache_entry alias = {
-            .key = *quick, .canonical = &entry->key, .description = entry->description};
-
-        r = build_cache_put(c->stage, &alias, sealed.layer, err);
-    }
-    if (r == 0)
-        r = store_commit(&tx, err);
+        r = build_seal(c->stage, v, &rows, &sealed, err);
     if (r == 0)
         *layer = sealed.layer;
     return r;

@@ -181,10 +181,17 @@ struct cache_entry {
 };
 int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int64_t layer,
                     struct error *err);
-/* Seals the view of a step; with the entry, its cache row is made in the same transaction. */
+/* Seals the view of a step. What `put` inserts and the layer's row become durable together, or neither
+ * (fs/view.h, seal_options.with_row); `layer` is 0 when nothing changed. */
 struct view;
 struct view_sealed;
-int build_seal(struct build_stage *s, struct view *v, struct view_sealed *out, struct error *err);
+struct build_rows {
+    int (*put)(void *context, int64_t layer, struct error *err);
+    void *context;
+};
+int build_seal(struct build_stage *s, struct view *v, const struct build_rows *rows,
+               struct view_sealed *out, struct error *err);
+/* The same with nothing but the cache row of the entry. */
 int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_entry *entry,
                       struct view_sealed *out, struct error *err);
 void stage_push_layer(struct stage_state *state, const struct cache_hit *made);

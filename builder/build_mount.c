@@ -485,6 +485,26 @@ int step_mounts_fault(const struct step_mounts *m, struct error *err)
 
 /* ---- finishing ---- */
 
+struct stack { /* of a cache mount that is being kept */
+    struct store *store;
+    struct cache_mount_row *row;
+    bool is_folded; /* the layer is all there is */
+};
+
+/* Together with the layer's row: a crash leaves both or neither. */
+static int put_stack(void *context, int64_t layer, struct error *err)
+{
+    const struct stack *stack = context;
+    struct cache_mount_row *row = stack->row;
+
+    if (layer != 0) {
+        row->layer_count = stack->is_folded ? 0 : row->layer_count;
+        row->layers = mem_resize(row->layers, row->layer_count + 1, sizeof(*row->layers));
+        row->layers[row->layer_count++] = layer;
+    }
+    return store_cache_mount_put(stack->store, row, err);
+}
+
 /* One layer of what the stack shows; unchanged bytes are shared, not copied. */
 static int fold_stack(struct step_mounts *m, struct cache_mount_row *row, struct error *err)
 {
@@ -494,7 +514,9 @@ static int fold_stack(struct step_mounts *m, struct cache_mount_row *row, struct
     const struct selection_request request = {.pattern = "/content"};
     const struct copy_options copy = {
         .destination = "/content", .keep_owner = true, .now_ns = m->stage->build->now_ns};
-    const struct seal_options seal = {.mtime_max_ns = INT64_MAX};
+    struct stack kept = {.store = store, .row = row, .is_folded = true};
+    const struct seal_options seal = {
+        .mtime_max_ns = INT64_MAX, .with_row = put_stack, .context = &kept};
     auto_tree struct tree *tree = NULL;
     auto_view struct view *folded = NULL;
     struct view *stack;
@@ -509,13 +531,7 @@ static int fold_stack(struct step_mounts *m, struct cache_mount_row *row, struct
         r = view_open(store, NULL, 0, &options, &folded, err);
     if (r == 0)
         r = copy_apply(folded, store, tree, &all, &copy, NULL, err);
-    if (r == 0)
-        r = view_seal(folded, &seal, &sealed, err);
-    if (r == 0 && sealed.layer != 0) {
-        row->layers[0] = sealed.layer;
-        row->layer_count = 1;
-    }
-    return r;
+    return r < 0 ? r : view_seal(folded, &seal, &sealed, err);
 }
 
 static int keep_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
@@ -524,26 +540,27 @@ static int keep_cache(struct step_mounts *m, struct step_mount *item, struct err
     auto_cache_mount_row struct cache_mount_row row = {0};
     auto_free char *description = str_format(
         "cache mount %s from %s", item->spec->id == NULL ? "" : item->spec->id, item->target);
-    const struct seal_options seal = {.mtime_max_ns = INT64_MAX};
+    struct stack kept = {.store = store, .row = &row};
+    struct seal_options seal = {.mtime_max_ns = INT64_MAX, .context = &kept};
     struct view_sealed sealed;
     int r = store_cache_mount_get(store, &item->cache_id, &row, err);
 
     if (r < 0 && r != -ENOENT)
         return r;
     error_clear(err);
-    r = view_seal(item->view, &seal, &sealed, err);
-    if (r < 0)
-        return r;
     free(row.description);
     row.description = mem_strdup(description);
     row.id = item->cache_id;
-    if (sealed.layer != 0) {
-        row.layers = mem_resize(row.layers, row.layer_count + 1, sizeof(*row.layers));
-        row.layers[row.layer_count++] = sealed.layer;
-    }
-    if (row.layer_count > CACHE_STACK_MAX)
-        r = fold_stack(m, &row, err);
-    return r < 0 ? r : store_cache_mount_put(store, &row, err);
+    if (row.layer_count < CACHE_STACK_MAX || !view_is_changed(item->view))
+        seal.with_row = put_stack;
+    r = view_seal(item->view, &seal, &sealed, err);
+    if (r < 0 || seal.with_row != NULL)
+        return r;
+    if (sealed.layer == 0) /* what was touched is as before */
+        return put_stack(&kept, 0, err);
+    row.layers = mem_resize(row.layers, row.layer_count + 1, sizeof(*row.layers));
+    row.layers[row.layer_count++] = sealed.layer;
+    return fold_stack(m, &row, err);
 }
 
 int step_mounts_finish(struct step_mounts *m, struct error *err)

@@ -52,11 +52,10 @@ static int make_workdir(struct build_stage *s, const char *path, const struct ca
     r = copy_make_dirs(v, path, owner, s->build->now_ns, &attr);
     if (r < 0)
         return error_set(err, -r, "cannot make the working directory '%s': %s", path, strerror(-r));
-    r = build_seal(s, v, &sealed, err);
-    if (r < 0)
-        return r;
-    *layer = sealed.layer;
-    return build_cache_put(s, entry, sealed.layer, err);
+    r = build_seal_cached(s, v, entry, &sealed, err);
+    if (r == 0)
+        *layer = sealed.layer;
+    return r;
 }
 
 /* What every WORKDIR leaves behind, whether its directory was made, found or foreseen. */
