@@ -256,6 +256,17 @@ static int publish(struct blob_writer *w, const struct digest *digest, struct er
     return r < 0 ? r : store_commit(&tx, err);
 }
 
+int blob_writer_verify(struct blob_writer *w, struct error *err)
+{
+    struct digest digest;
+    int r = check_size(w, err);
+
+    if (r < 0)
+        return r;
+    hasher_final(w->hasher, &digest);
+    return check_digest(w, &digest, err);
+}
+
 int blob_writer_commit(struct blob_writer *w, struct digest *out, uint64_t *size_bytes,
                        struct error *err)
 {

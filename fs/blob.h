@@ -44,6 +44,8 @@ int blob_writer_restart(struct blob_writer *w, struct error *err);
  * resumed one has is kept) or the digest does (nothing is kept, so that the next try starts anew). */
 int blob_writer_commit(struct blob_writer *w, struct digest *out, uint64_t *size_bytes,
                        struct error *err);
+/* The checks of a commit and nothing else; the writer can only be aborted afterwards. -EBADMSG. */
+int blob_writer_verify(struct blob_writer *w, struct error *err);
 /* Leaves nothing behind, unless it was opened to be resumed. NULL is allowed. */
 void blob_writer_abort(struct blob_writer *w);
 void blob_writer_discard(struct blob_writer *w); /* leaves nothing, not even to be resumed */

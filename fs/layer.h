@@ -36,7 +36,9 @@ int layer_ingest_open(struct store *store, const struct layer_ingest_options *op
 /* What it has of the compressed bytes: after an open with `resume` those an earlier try kept, which
  * have gone through inflating and reading already; the caller goes on behind them. */
 uint64_t layer_ingest_size_bytes(const struct layer_ingest *in);
-/* Any thread, one at a time. A helper thread inflates while this one hashes and stores. */
+/* Any thread, one at a time. A helper thread inflates while this one hashes and stores. Where a digest
+ * is expected, bytes that cannot be inflated or are no tar are reported by the commit: only when all
+ * were seen it is known whether they are at fault or what they passed through. */
 int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, struct error *err);
 /* Verifies size, digest and diff_id, makes bytes durable, inserts the layer (or finds the one that
  * already has this diff_id) and its blob. -EBADMSG when a digest differs. Consumes `in`. */

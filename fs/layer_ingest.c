@@ -64,16 +64,20 @@ struct layer_ingest {
     pthread_t threads[2];
     size_t thread_count;
     pthread_mutex_t lock;
-    struct error failure; /* guarded by lock: the first one; code 0: none */
+    /* guarded by lock */
+    struct error failure;    /* the first one; code 0: none */
+    bool is_content_refused; /* it is the bytes that are wrong, not this machine */
 };
 
 /* -- failing -- */
 
-static void fail(struct layer_ingest *in, const struct error *err)
+static void fail(struct layer_ingest *in, bool is_content_refused, const struct error *err)
 {
     pthread_mutex_lock(&in->lock);
-    if (in->failure.code == 0)
+    if (in->failure.code == 0) {
         in->failure = *err;
+        in->is_content_refused = is_content_refused;
+    }
     pthread_mutex_unlock(&in->lock);
     ring_break(&in->compressed);
     ring_break(&in->tar);
@@ -140,7 +144,7 @@ static void *inflate_thread(void *arg)
     if (r == 0)
         r = inflater_finish(in->inflater, &err);
     if (r < 0 && err.code != 0)
-        fail(in, &err);
+        fail(in, true, &err);
     else if (out.buffer)
         ring_fill_end(&in->tar, out.size);
     ring_close(&in->tar);
@@ -178,29 +182,31 @@ static int write_pack(struct layer_ingest *in, const uint8_t *bytes, size_t size
     return 0;
 }
 
-static int take_tar(struct layer_ingest *in, const uint8_t *bytes, size_t size, struct error *err)
+/* False when it failed. */
+static bool take_tar(struct layer_ingest *in, const uint8_t *bytes, size_t size)
 {
-    int r;
+    struct error err = {0};
+    bool is_written;
 
     hasher_update(in->tar_hasher, bytes, size);
-    r = write_pack(in, bytes, size, err);
-    return r < 0 ? r : tar_reader_write(in->reader, bytes, size, err);
+    is_written = write_pack(in, bytes, size, &err) == 0;
+    if (is_written && tar_reader_write(in->reader, bytes, size, &err) == 0)
+        return true;
+    fail(in, is_written, &err);
+    return false;
 }
 
 static void *write_thread(void *arg)
 {
     struct layer_ingest *in = arg;
-    struct error err = {0};
     const uint8_t *bytes;
     size_t size;
-    int r = 0;
+    bool is_good = true;
 
-    while (r == 0 && (bytes = ring_empty_begin(&in->tar, &size))) {
-        r = take_tar(in, bytes, size, &err);
+    while (is_good && (bytes = ring_empty_begin(&in->tar, &size))) {
+        is_good = take_tar(in, bytes, size);
         ring_empty_end(&in->tar);
     }
-    if (r < 0)
-        fail(in, &err);
     return NULL;
 }
 
@@ -271,7 +277,7 @@ static int feed_kept(struct layer_ingest *in, struct error *err)
             r = feed(in, buf, size, err);
         in->blob_size += size;
     }
-    in->is_spoiled = r < 0;
+    in->is_spoiled = in->is_spoiled || r < 0;
     return r;
 }
 
@@ -349,6 +355,17 @@ static int keep_blob(struct layer_ingest *in, const void *bytes, size_t size, st
     return 0;
 }
 
+/* Whether the rest of the bytes is of use, though nothing more is made of them: see commit_refused. */
+static bool must_be_hashed(struct layer_ingest *in)
+{
+    bool is_content_refused;
+
+    pthread_mutex_lock(&in->lock);
+    is_content_refused = in->is_content_refused;
+    pthread_mutex_unlock(&in->lock);
+    return is_content_refused && in->digest;
+}
+
 /* Hands the bytes on to the helpers. */
 static int feed(struct layer_ingest *in, const void *bytes, size_t size, struct error *err)
 {
@@ -360,8 +377,12 @@ static int feed(struct layer_ingest *in, const void *bytes, size_t size, struct 
 
         if (!in->filling) {
             in->filling = ring_fill_begin(&in->compressed);
-            if (!in->filling)
+            if (!in->filling && !must_be_hashed(in))
                 return failure(in, err);
+            if (!in->filling) {
+                in->is_spoiled = true;
+                break;
+            }
         }
         if (part > left)
             part = left;
@@ -407,6 +428,7 @@ static int end_input(struct layer_ingest *in, struct error *err)
     if (r < 0)
         return r;
     r = tar_reader_finish(in->reader, err);
+    in->is_content_refused = r < 0; /* the helpers are gone */
     return r < 0 ? error_wrap(err, "%s", in->what) : 0;
 }
 
@@ -424,13 +446,13 @@ static int differs(const struct layer_ingest *in, const char *noun, const struct
                      expected_text);
 }
 
-/* The blob's size and digest; when it is kept, that it is in the store. */
-static int commit_blob(struct layer_ingest *in, struct error *err)
+/* What was refused may be what was asked for, or something else that came instead of it. */
+static int check_blob(struct layer_ingest *in, struct error *err)
 {
     struct digest found;
 
     if (in->blob)
-        return blob_writer_commit(STEAL(&in->blob), &in->blob_digest, NULL, err);
+        return blob_writer_verify(in->blob, err);
     if (in->blob_size_expected != UINT64_MAX && in->blob_size != in->blob_size_expected)
         return error_set(err, EBADMSG, "%s: it has %llu bytes instead of %llu", in->what,
                          (unsigned long long)in->blob_size,
@@ -443,15 +465,35 @@ static int commit_blob(struct layer_ingest *in, struct error *err)
     return 0;
 }
 
+/* The blob's size and digest; when it is kept, that it is in the store. */
+static int commit_blob(struct layer_ingest *in, struct error *err)
+{
+    if (in->blob)
+        return blob_writer_commit(STEAL(&in->blob), &in->blob_digest, NULL, err);
+    return check_blob(in, err);
+}
+
 static int check_diff_id(struct layer_ingest *in, struct error *err)
 {
     struct digest found;
 
     hasher_final(in->tar_hasher, &found);
-    if (in->diff_id && !digest_equal(&found, in->diff_id))
+    in->is_content_refused = in->diff_id && !digest_equal(&found, in->diff_id);
+    if (in->is_content_refused)
         return differs(in, "the digest of its tar", in->diff_id, &found, err);
     in->tar_digest = found;
     return 0;
+}
+
+/* The bytes made no layer. If they are not those that were asked for, that is the reason. */
+static int commit_refused(struct layer_ingest *in, int code, struct error *err)
+{
+    struct error other = {0};
+
+    if (!must_be_hashed(in) || check_blob(in, &other) == 0)
+        return code;
+    *err = other;
+    return -other.code;
 }
 
 /* Pack and index, durable but without a row. */
@@ -530,8 +572,9 @@ int layer_ingest_commit(struct layer_ingest *consumed, int64_t *layer, struct er
     r = end_input(in, err);
     if (r == 0)
         r = check_diff_id(in, err);
-    if (r == 0)
-        r = commit_blob(in, err);
+    if (r < 0)
+        return commit_refused(in, r, err);
+    r = commit_blob(in, err);
     if (r == 0)
         r = commit_layer(in, has_blob, &found, err);
     if (r == 0)
