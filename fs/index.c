@@ -28,6 +28,7 @@ struct index {
     void *map;
     size_t map_size;
     struct section sections[SECTION_COUNT];
+    uint32_t *own_specials; /* that section of a file of version 1, or NULL */
 };
 
 /* -- opening -- */
@@ -57,9 +58,9 @@ static int check_file(struct index *x, const char *name, bool verify, struct err
 
     if (memcmp(h->magic, INDEX_MAGIC, sizeof(h->magic)) != 0)
         return error_set(err, EIO, "'%s' is not an index", name);
-    if (le32toh(h->version) != INDEX_VERSION)
-        return error_set(err, ENOTSUP, "index '%s' has version %u, but only version %u is known",
-                         name, le32toh(h->version), INDEX_VERSION);
+    if (le32toh(h->version) < INDEX_VERSION_OLDEST || le32toh(h->version) > INDEX_VERSION)
+        return error_set(err, ENOTSUP, "index '%s' has version %u, but only %u to %u are known",
+                         name, le32toh(h->version), INDEX_VERSION_OLDEST, INDEX_VERSION);
     if (le32toh(h->header_size) != sizeof(*h) ||
         le64toh(h->header_checksum) != hash64(h, offsetof(struct file_header, header_checksum), 0))
         return error_set(err, EIO, "index '%s' is damaged: its header is wrong", name);
@@ -74,16 +75,38 @@ static int check_file(struct index *x, const char *name, bool verify, struct err
     return 0;
 }
 
+/* What a file of version 1 does not say. */
+static void list_specials(struct index *x)
+{
+    size_t count = x->sections[SECTION_INODES].count;
+    const struct file_inode *inodes = (const void *)x->sections[SECTION_INODES].bytes;
+    size_t special_count = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        special_count += inode_is_special(i, le16toh(inodes[i].flags));
+    x->own_specials = mem_alloc(special_count * sizeof(uint32_t));
+    x->sections[SECTION_SPECIALS] = (struct section){(const uint8_t *)x->own_specials, 0};
+    for (uint32_t i = 0; i < count; i++)
+        if (inode_is_special(i, le16toh(inodes[i].flags)))
+            x->own_specials[x->sections[SECTION_SPECIALS].count++] = htole32(i);
+}
+
 int index_open(int dir_fd, const char *name, bool verify, struct index **out, struct error *err)
 {
     auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return error_errno(err, "cannot open index '%s'", name);
+    return index_open_fd(fd, name, verify, out, err);
+}
+
+int index_open_fd(int fd, const char *name, bool verify, struct index **out, struct error *err)
+{
     auto_index struct index *x = NULL;
     struct stat st;
     void *map;
     int r;
 
-    if (fd < 0)
-        return error_errno(err, "cannot open index '%s'", name);
     if (fstat(fd, &st) < 0)
         return error_errno(err, "cannot open index '%s'", name);
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct file_header))
@@ -97,6 +120,8 @@ int index_open(int dir_fd, const char *name, bool verify, struct index **out, st
     r = check_file(x, name, verify, err);
     if (r < 0)
         return r;
+    if (le32toh(((const struct file_header *)map)->version) == INDEX_VERSION_OLDEST)
+        list_specials(x);
     *out = STEAL(&x);
     return 0;
 }
@@ -108,6 +133,7 @@ void index_close(struct index *x)
     if (!x)
         return;
     (void)munmap(x->map, x->map_size); /* fails only for a range we never mapped */
+    free(x->own_specials);
     free(x);
     errno = saved;
 }
@@ -538,20 +564,21 @@ int index_target(const struct index *x, uint32_t inode, const char **out, size_t
     return 0;
 }
 
-size_t index_external_count(const struct index *x)
+size_t index_special_count(const struct index *x)
 {
-    return x->sections[SECTION_EXTERNALS].count;
+    return x->sections[SECTION_SPECIALS].count;
 }
 
-int index_external_at(const struct index *x, size_t position, uint32_t *inode)
+int index_special_at(const struct index *x, size_t position, uint32_t *inode)
 {
-    const uint32_t *number = item_at(x, SECTION_EXTERNALS, position);
+    const uint32_t *number = item_at(x, SECTION_SPECIALS, position);
     const struct file_inode *d;
 
     if (!number)
         return -ENOENT;
     d = item_at(x, SECTION_INODES, le32toh(*number));
-    if (!d || !(le16toh(d->flags) & INDEX_EXTERNAL_LINK) || inode_type(d) != ENTRY_FILE)
+    if (!d || !inode_is_special(le32toh(*number), le16toh(d->flags)) ||
+        inode_type(d) != (le16toh(d->flags) & INDEX_EXTERNAL_LINK ? ENTRY_FILE : ENTRY_DIR))
         return -EIO;
     *inode = le32toh(*number);
     return 0;

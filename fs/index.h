@@ -48,6 +48,8 @@ struct index_dirent {
 /* Maps `name` in dir_fd; verifies magic, version, size and the header's checksum; that of the tables
  * only when `verify`, for it reads them all. -EIO damaged, -ENOTSUP another version, -ENOENT. */
 int index_open(int dir_fd, const char *name, bool verify, struct index **out, struct error *err);
+/* The same of an open file, which stays the caller's; `name` is for messages. */
+int index_open_fd(int fd, const char *name, bool verify, struct index **out, struct error *err);
 void index_close(struct index *x);
 DEFINE_CLEANUP(index_close, struct index *)
 #define auto_index CLEANUP(index_close)
@@ -73,10 +75,11 @@ int index_name_of(const struct index *x, uint32_t inode, uint32_t position, uint
 /* Appends the path of a name, as index_name_of gives it, without leading slash. -EIO also when it is
  * deeper than LIMIT_PATH_DEPTH. */
 int index_add_path(const struct index *x, uint32_t dir, uint32_t dirent, struct str *out);
-/* Inodes with INDEX_EXTERNAL_LINK, in inode order: a merged tree must know them before it can say
- * how many names a file of a lower layer has. Costs nothing when there are none. */
-size_t index_external_count(const struct index *x);
-int index_external_at(const struct index *x, size_t position, uint32_t *inode);
+/* Inodes with INDEX_EXTERNAL_LINK, and directories other than the root with INDEX_IMPLICIT, in inode
+ * order: what they mean is said by the layers below, and a merged tree must know it before it can say
+ * how many names a file has, or where one is. Costs nothing when there are none. */
+size_t index_special_count(const struct index *x);
+int index_special_at(const struct index *x, size_t position, uint32_t *inode);
 /* Packs that extents refer to. */
 size_t index_pack_count(const struct index *x);
 uint64_t index_pack_at(const struct index *x, size_t position);

@@ -6,12 +6,16 @@
 #pragma once
 
 #include <endian.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs/index.h"
+
 #define INDEX_MAGIC "img.idx\n"
-#define INDEX_VERSION 1u
-#define INDEX_NONE UINT32_MAX /* dirent: a whiteout */
+#define INDEX_VERSION 2u
+#define INDEX_VERSION_OLDEST 1u /* lists no implicit directories */
+#define INDEX_NONE UINT32_MAX   /* dirent: a whiteout */
 
 enum index_section {
     SECTION_INODES,
@@ -24,7 +28,7 @@ enum index_section {
     SECTION_XATTR_RUNS,
     SECTION_XATTRS,
     SECTION_PACKS,
-    SECTION_EXTERNALS, /* inodes that are external links, ascending */
+    SECTION_SPECIALS, /* inodes that are external links or implicit directories, ascending */
     SECTION_COUNT,
 };
 
@@ -140,6 +144,12 @@ static inline uint32_t name_prefix(const char *name, size_t size)
     return prefix;
 }
 
+/* The root is implicit in most layers, and says nothing by it. */
+static inline bool inode_is_special(uint32_t inode, uint32_t flags)
+{
+    return flags & INDEX_EXTERNAL_LINK || (flags & INDEX_IMPLICIT && inode != 0);
+}
+
 static const uint8_t section_item_size[SECTION_COUNT] = {
     [SECTION_INODES] = sizeof(struct file_inode),
     [SECTION_DIRENTS] = sizeof(struct file_dirent),
@@ -151,5 +161,5 @@ static const uint8_t section_item_size[SECTION_COUNT] = {
     [SECTION_XATTR_RUNS] = sizeof(struct file_run),
     [SECTION_XATTRS] = sizeof(struct file_xattr),
     [SECTION_PACKS] = sizeof(uint64_t),
-    [SECTION_EXTERNALS] = sizeof(uint32_t),
+    [SECTION_SPECIALS] = sizeof(uint32_t),
 };

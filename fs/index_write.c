@@ -566,16 +566,16 @@ static void write_packs(struct output *o, struct file_header *h, struct plan *p,
     end_section(o, h, SECTION_PACKS);
 }
 
-static void write_externals(struct output *o, struct file_header *h, struct plan *p)
+static void write_specials(struct output *o, struct file_header *h, struct plan *p)
 {
-    begin_section(o, h, SECTION_EXTERNALS);
+    begin_section(o, h, SECTION_SPECIALS);
     for (uint32_t i = 0; i < p->inode_count; i++) {
         uint32_t inode = htole32(i);
 
-        if (p->b->inodes.items[p->old_of[i]].flags & INDEX_EXTERNAL_LINK)
+        if (inode_is_special(i, p->b->inodes.items[p->old_of[i]].flags))
             output_add(o, &inode, sizeof(inode));
     }
-    end_section(o, h, SECTION_EXTERNALS);
+    end_section(o, h, SECTION_SPECIALS);
 }
 
 static void write_body(struct output *o, struct file_header *h, struct plan *p)
@@ -596,7 +596,7 @@ static void write_body(struct output *o, struct file_header *h, struct plan *p)
     write_links(o, h, p, runs);
     write_xattrs(o, h, p, &c);
     write_packs(o, h, p, &c);
-    write_externals(o, h, p);
+    write_specials(o, h, p);
     output_flush(o);
 }
 

@@ -34,10 +34,11 @@ struct inode *dir_parent(const struct view *v, struct inode *dir)
     return dir->first_name == NONE ? dir : inode_at(v, name_at(v, dir->first_name)->parent);
 }
 
-void dir_release(struct dir *d)
+void dir_release(struct view *v, struct dir *d)
 {
     if (!d)
         return;
+    run_map_release(v, d);
     free(d->runs);
     free(d->upper.items);
     free(d->lower.items);
@@ -159,6 +160,8 @@ int dir_complete(struct view *v, struct inode *i)
 
     if (dir->is_complete)
         return 0;
+    if (run_map_need(v, dir, UINT32_MAX) < 0) /* each name is going to be looked for */
+        return -EIO;
     for (uint32_t run = 0; run < count; run++) {
         const struct index *x = v->layers[runs[run].layer];
         int r = 0;
@@ -174,6 +177,7 @@ int dir_complete(struct view *v, struct inode *i)
             return r;
     }
     dir->is_complete = true;
+    run_map_release(v, dir);
     return 0;
 }
 
@@ -208,6 +212,7 @@ void dir_kill(struct view *v, struct inode *i)
     journal_drop_inode(v, i);
     (void)xattrs_load(v, i); /* whoever holds it still sees them; damage was noted */
     i->flags &= ~(uint32_t)(INODE_ORIGIN | INODE_LOWER_XATTRS);
+    run_map_release(v, dir);
     free(dir->runs);
     dir->runs = NULL;
     dir->run_count = 0;

@@ -19,6 +19,7 @@
 
 #include "fs/base/error.h"
 #include "fs/base/limits.h"
+#include "fs/base/str.h"
 #include "fs/index.h"
 #include "fs/store.h"
 #include "fs/union.h"
@@ -50,6 +51,9 @@ struct listing { /* sorted by cookie, up or down */
 struct dir {
     struct dir_run *runs; /* owned; NULL: the inode's origin is the only one, if it has one */
     uint32_t run_count;
+    struct run_map *map;   /* see union_map.c; NULL: none */
+    uint32_t search_count; /* in runs, for want of a map */
+    uint32_t name_total;   /* in all runs together; 0: not counted yet */
     uint32_t next_cookie;
     uint32_t name_count;  /* names that mean an inode, of those known so far */
     bool is_complete;     /* every name the layers have is in the table */
@@ -138,11 +142,7 @@ uint32_t id_map_get(const struct id_map *m, uint64_t key); /* 0: absent */
 void id_map_put(struct id_map *m, uint64_t key, uint32_t value);
 void id_map_release(struct id_map *m);
 
-struct source { /* a pack as pieces refer to it; number 0 is the view's own segment */
-    uint64_t pack;
-    int fd; /* borrowed from the store; -1: not opened yet */
-};
-#define SOURCE_SEGMENT 0u
+#define SOURCE_SEGMENT 0u /* in view.sources, and the number pieces have: the view's own segment */
 
 struct segment {
     uint64_t pack; /* id reserved for it */
@@ -161,7 +161,7 @@ struct journal { /* see journal.h */
 /* A hard link of an upper layer to a file of a layer below it. */
 struct external {
     struct dir_run link;   /* the link itself */
-    struct dir_run target; /* the file; layer UINT32_MAX: there is none */
+    struct dir_run target; /* the file; NO_LAYER: there is none */
 };
 
 struct view {
@@ -172,11 +172,15 @@ struct view {
 
     const struct index **layers; /* bottom first; borrowed from the store */
     size_t layer_count;
+    struct index **rerouted; /* owned ones among them, see union_reroute.c */
+    size_t rerouted_count;
     struct dir_run *found_runs; /* scratch of lower_find, layer_count items */
     struct external *externals; /* sorted by link */
     size_t external_count;
-    struct id_map groups; /* run_key of a file with several names -> inode, or GROUP_EXPECTED */
-    struct id_map moved;  /* run_key of a lower directory that was renamed -> inode */
+    struct id_map groups;    /* run_key of a file with several names -> inode, or GROUP_EXPECTED */
+    uint32_t map_item_count; /* of all maps */
+    uint64_t search_count;   /* in indexes, for a name; tests look at it */
+    struct id_map moved;     /* run_key of a lower directory that was renamed -> inode */
 
     struct inode **inode_chunks;
     uint32_t inode_chunk_count;
@@ -192,7 +196,7 @@ struct view {
     uint32_t *buckets; /* heads of chains by hash */
     uint32_t bucket_mask;
 
-    struct source *sources;
+    uint64_t *sources; /* packs, by the numbers that pieces have */
     size_t source_count;
     size_t source_capacity;
     struct id_map source_of_pack; /* pack -> source number */
@@ -204,6 +208,7 @@ struct view {
     struct error fault; /* guarded by lock; the first one */
 };
 
+#define NO_LAYER UINT32_MAX
 #define GROUP_EXPECTED UINT32_MAX
 static inline uint64_t run_key(struct dir_run run)
 {
@@ -250,6 +255,11 @@ void tables_release(struct view *v);
 
 /* -- union_lower.c: the layers -- */
 
+struct run_list {
+    const struct dir_run *items;
+    uint32_t count;
+    const struct dir *dir; /* whose runs they are, if it may have a map; or NULL */
+};
 struct lower_entry {
     const char *text; /* the name as an index has it */
     bool is_dir;
@@ -261,8 +271,13 @@ struct lower_entry {
 const struct dir_run *inode_runs(const struct inode *dir, uint32_t *count);
 bool inode_has_run(const struct inode *dir, struct dir_run run);
 /* What the layers have under a name of a directory. -ENOENT, -EIO. */
-int lower_find(struct view *v, const struct inode *dir, const char *text, size_t size,
+int lower_find(struct view *v, struct inode *dir, const char *text, size_t size,
                struct lower_entry *out);
+/* The same in the directory of these runs; `runs` has room for one of each layer, out->runs is there. */
+int lower_find_in_runs(struct view *v, struct run_list dirs, const char *text, size_t size,
+                       struct dir_run *runs, struct lower_entry *out);
+/* The root as the layers below position `below` make it: -ENOENT when there are none. */
+int lower_root_below(struct view *v, uint32_t below, struct dir_run *runs, struct lower_entry *out);
 /* The root's. */
 int lower_root(struct view *v, struct lower_entry *out);
 int lower_get(struct view *v, struct dir_run at, struct index_inode *out);
@@ -276,6 +291,41 @@ void lower_note_moved(struct view *v, const struct inode *dir);
 int lower_init(struct view *v, struct error *err);
 void lower_release(struct view *v);
 int lower_damaged(struct view *v, uint32_t layer); /* sets the fault; -EIO */
+
+/* -- union_below.c, union_reroute.c: what a layer means by the layers below it -- */
+
+struct below_found {
+    struct str path; /* clean, without a leading slash and without links; owned */
+    bool is_missing; /* nothing is there */
+    bool is_dir;
+    struct dir_run origin; /* unless it is missing */
+};
+/* What `path` is in the tree of the layers below position `below`; links are followed inside its root,
+ * the last one only if asked. What is not there is a path all the same, for who would make it.
+ * -ELOOP, -ENAMETOOLONG, -ENOTDIR, -EIO. */
+int below_find(struct view *v, uint32_t below, const char *path, bool follow_last,
+               struct below_found *out);
+int below_add_externals(struct view *v, uint32_t layer, struct error *err);
+/* Where a layer has files below what is a symlink in the layers below it, replaces its index by one
+ * that has them where the link leads. */
+int reroute_layer(struct view *v, uint32_t layer, struct error *err);
+
+/* -- union_map.c -- */
+
+struct run_search {
+    const char *text;
+    size_t size;
+    uint32_t hash;
+    uint32_t run;  /* the first that was not looked at yet */
+    uint32_t item; /* of the map; UINT32_MAX: not begun */
+};
+struct run_search run_search_begin(const char *text, size_t size);
+/* The next run, from the topmost on, that has the name, and what it has. -ENOENT, -EIO. */
+int run_search_next(struct view *v, struct run_list dirs, struct run_search *s, struct dir_run *at,
+                    struct index_dirent *out);
+/* Notes that so many searches are to come; makes a map once they were worth it. -EIO. */
+int run_map_need(struct view *v, struct dir *d, uint32_t searches);
+void run_map_release(struct view *v, struct dir *d);
 
 /* -- union_name.c -- */
 
@@ -303,7 +353,7 @@ void dir_list_add(struct view *v, struct inode *dir, uint32_t name);
 void dir_list_remove(struct view *v, struct inode *dir, uint32_t name);
 /* Forgets the whiteouts of a directory that is being removed. */
 void dir_kill(struct view *v, struct inode *i);
-void dir_release(struct dir *d);
+void dir_release(struct view *v, struct dir *d);
 /* The names of a complete directory, one after the other; NONE ends. Nothing may be added or removed
  * on the way. Zeroed starts. */
 struct dir_walk {

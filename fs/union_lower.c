@@ -15,8 +15,6 @@
 
 #include "fs/base/banned.h"
 
-#define NO_LAYER UINT32_MAX
-
 int lower_damaged(struct view *v, uint32_t layer)
 {
     return view_set_fault(v, EIO, "layer %u of '%s' is damaged", layer + 1, v->label);
@@ -106,29 +104,20 @@ static bool take_dir(struct lower_entry *out, struct dir_run *runs, struct dir_r
     return !*is_closed || !*has_meta;
 }
 
-struct run_list {
-    const struct dir_run *items;
-    uint32_t count;
-};
-
-/* `runs` has room for one of each layer; out->runs is there. */
-static int find_in_runs(struct view *v, struct run_list dirs, const char *text, size_t size,
-                        struct dir_run *runs, struct lower_entry *out)
+int lower_find_in_runs(struct view *v, struct run_list dirs, const char *text, size_t size,
+                       struct dir_run *runs, struct lower_entry *out)
 {
+    struct run_search search = run_search_begin(text, size);
     bool has_meta = false;
     bool is_closed = false; /* only metadata is looked for from here on */
+    struct dir_run at = {0};
+    struct index_dirent d = {0};
+    int r;
 
     *out = (struct lower_entry){.runs = runs};
-    for (uint32_t i = 0; i < dirs.count; i++) {
-        struct dir_run at = {.layer = dirs.items[i].layer};
-        struct index_dirent d;
+    while ((r = run_search_next(v, dirs, &search, &at, &d)) == 0) {
         struct index_inode found;
-        int r = index_lookup(v->layers[at.layer], dirs.items[i].inode, text, size, &d);
 
-        if (r == -ENOENT)
-            continue;
-        if (r < 0)
-            return lower_damaged(v, at.layer);
         if (d.is_whiteout)
             break;
         at.inode = d.inode;
@@ -147,20 +136,23 @@ static int find_in_runs(struct view *v, struct run_list dirs, const char *text, 
         if (!take_dir(out, runs, at, found.flags, &has_meta, &is_closed))
             break;
     }
+    if (r < 0 && r != -ENOENT)
+        return r;
     return out->is_dir ? 0 : -ENOENT;
 }
 
-int lower_find(struct view *v, const struct inode *dir, const char *text, size_t size,
+int lower_find(struct view *v, struct inode *dir, const char *text, size_t size,
                struct lower_entry *out)
 {
-    struct run_list dirs;
+    struct run_list dirs = {.dir = dir->dir};
+    int r;
 
     dirs.items = inode_runs(dir, &dirs.count);
-    return find_in_runs(v, dirs, text, size, v->found_runs, out);
+    r = dir->dir ? run_map_need(v, dir->dir, dirs.count) : 0;
+    return r < 0 ? r : lower_find_in_runs(v, dirs, text, size, v->found_runs, out);
 }
 
-/* The root as the layers below position `below` make it. */
-static int root_below(struct view *v, uint32_t below, struct dir_run *runs, struct lower_entry *out)
+int lower_root_below(struct view *v, uint32_t below, struct dir_run *runs, struct lower_entry *out)
 {
     bool has_meta = false;
     bool is_closed = false;
@@ -181,7 +173,7 @@ static int root_below(struct view *v, uint32_t below, struct dir_run *runs, stru
 
 int lower_root(struct view *v, struct lower_entry *out)
 {
-    return root_below(v, (uint32_t)v->layer_count, v->found_runs, out);
+    return lower_root_below(v, (uint32_t)v->layer_count, v->found_runs, out);
 }
 
 /* -- names of a hard-linked file -- */
@@ -392,105 +384,16 @@ int lower_materialise(struct view *v, struct inode *dir, const struct lower_entr
     return 0;
 }
 
-/* -- hard links to lower layers -- */
-
-struct resolving {
-    struct view *v;
-    uint32_t below; /* only the layers below this position count */
-    unsigned hops;  /* symlinks followed so far */
-};
-
-static int resolve_below(struct resolving *w, const char *path, struct dir_run *out);
-
-/* `rest` follows a symlink found in directory `prefix`, which has no links in it. */
-static int follow_symlink(struct resolving *w, struct dir_run link, const char *prefix,
-                          const char *rest, struct dir_run *out)
-{
-    auto_str struct str path = {0};
-    auto_free char *clean = NULL;
-    const char *target;
-    size_t size;
-
-    if (++w->hops > LIMIT_SYMLINKS)
-        return -ELOOP;
-    if (index_target(w->v->layers[link.layer], link.inode, &target, &size) < 0)
-        return lower_damaged(w->v, link.layer);
-    if (target[0] != '/')
-        str_addf(&path, "/%s/", prefix);
-    str_addf(&path, "%s/%s", target, rest);
-    if (path.size > (size_t)LIMIT_PATH_SIZE * 4)
-        return -ENAMETOOLONG;
-    clean = path_clean(str_text(&path));
-    return resolve_below(w, clean, out);
-}
-
-static int resolve_below(struct resolving *w, const char *path, struct dir_run *out)
-{
-    struct view *v = w->v;
-    auto_free struct dir_run *here = mem_alloc(v->layer_count * sizeof(*here));
-    auto_free struct dir_run *next = mem_alloc(v->layer_count * sizeof(*next));
-    auto_str struct str prefix = {0};
-    struct lower_entry entry;
-    int r = root_below(v, w->below, here, &entry);
-
-    while (r == 0 && *(path += strspn(path, "/")) != '\0') {
-        size_t size = strcspn(path, "/");
-        struct run_list dirs = {here, entry.run_count};
-        struct index_inode found = {0};
-
-        if (!entry.is_dir || size > LIMIT_NAME_SIZE)
-            return -ENOENT;
-        memmove(here, entry.runs, dirs.count * sizeof(*here)); /* the root's are there already */
-        r = find_in_runs(v, dirs, path, size, next, &entry);
-        if (r == 0)
-            r = lower_get(v, entry.origin, &found);
-        if (r < 0)
-            return r;
-        if (found.meta.type == ENTRY_SYMLINK && path[size] != '\0')
-            return follow_symlink(w, entry.origin, str_text(&prefix), path + size, out);
-        str_addf(&prefix, "/%.*s", (int)size, path);
-        path += size;
-    }
-    if (r == 0)
-        *out = entry.origin;
-    return r < 0 ? r : (entry.is_dir ? -ENOENT : 0);
-}
-
-/* Layers below are done first, so a link may lead to a link. */
-static int add_externals(struct view *v, uint32_t layer, struct error *err)
-{
-    const struct index *x = v->layers[layer];
-    size_t count = index_external_count(x);
-
-    if (count == 0)
-        return 0;
-    v->externals = mem_resize(v->externals, v->external_count + count, sizeof(*v->externals));
-    for (size_t i = 0; i < count; i++) {
-        struct external e = {.link = {.layer = layer}, .target = {.layer = NO_LAYER}};
-        struct resolving resolving = {.v = v, .below = layer};
-        const char *path;
-        size_t size;
-        int r;
-
-        if (index_external_at(x, i, &e.link.inode) < 0 ||
-            index_target(x, e.link.inode, &path, &size) < 0)
-            return error_set(err, EIO, "layer %u of '%s' is damaged", layer + 1, v->label);
-        r = resolve_below(&resolving, path, &e.target);
-        if (r == -EIO)
-            return view_fault(v, err);
-        if (r == 0)
-            id_map_put(&v->groups, run_key(e.target), GROUP_EXPECTED);
-        v->externals[v->external_count++] = e;
-    }
-    return 0;
-}
+/* -- opening and closing -- */
 
 int lower_init(struct view *v, struct error *err)
 {
     v->found_runs = mem_alloc(v->layer_count * sizeof(*v->found_runs));
-    for (size_t i = 0; i < v->layer_count; i++) {
-        int r = add_externals(v, (uint32_t)i, err);
+    for (uint32_t i = 0; i < v->layer_count; i++) {
+        int r = reroute_layer(v, i, err);
 
+        if (r == 0)
+            r = below_add_externals(v, i, err);
         if (r < 0)
             return r;
     }
@@ -499,6 +402,9 @@ int lower_init(struct view *v, struct error *err)
 
 void lower_release(struct view *v)
 {
+    for (size_t i = 0; i < v->rerouted_count; i++)
+        index_close(v->rerouted[i]);
+    free(v->rerouted);
     free(v->found_runs);
     free(v->externals);
     id_map_release(&v->groups);

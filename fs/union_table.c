@@ -118,7 +118,7 @@ void inode_unuse(struct view *v, struct inode *i)
     if (S_ISREG(i->mode))
         inode_drop_content(v, i);
     else if (S_ISDIR(i->mode))
-        dir_release(i->dir);
+        dir_release(v, i->dir);
     else if (i->flags & INODE_OWN_TARGET)
         cleanup_free_ptr(&i->target);
     xattrs_release(i);
@@ -268,14 +268,14 @@ void tables_init(struct view *v)
     v->bucket_mask = BUCKETS_FIRST - 1;
 }
 
-static void inode_release(struct inode *i)
+static void inode_release(struct view *v, struct inode *i)
 {
     if (!(i->flags & INODE_USED))
         return;
     if (S_ISREG(i->mode) && !(i->flags & INODE_LOWER_CONTENT))
         content_release(&i->content, NULL, NULL);
     else if (S_ISDIR(i->mode))
-        dir_release(i->dir);
+        dir_release(v, i->dir);
     else if (S_ISLNK(i->mode) && (i->flags & INODE_OWN_TARGET))
         cleanup_free_ptr(&i->target);
     xattrs_release(i);
@@ -284,7 +284,7 @@ static void inode_release(struct inode *i)
 void tables_release(struct view *v)
 {
     for (uint32_t i = UNION_ROOT; i < v->inode_next; i++)
-        inode_release(inode_at(v, i));
+        inode_release(v, inode_at(v, i));
     for (uint32_t i = NONE + 1; i < v->name_next; i++)
         if (name_at(v, i)->flags & NAME_OWNED)
             cleanup_free_ptr(&name_at(v, i)->text);

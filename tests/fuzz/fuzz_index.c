@@ -122,10 +122,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (uint32_t i = 0; i < index_inode_count(x) && i < 500; i++)
         ask_inode(x, i);
-    for (size_t i = 0; i < index_external_count(x) && i < 100; i++) {
+    for (size_t i = 0; i < index_special_count(x) && i < 100; i++) {
         uint32_t inode;
 
-        (void)index_external_at(x, i, &inode);
+        (void)index_special_at(x, i, &inode);
     }
     for (size_t i = 0; i < index_pack_count(x) && i < 100; i++)
         (void)index_pack_at(x, i);

@@ -121,6 +121,24 @@ static void fill_item(struct maker *m, struct item *i, bool is_first)
         i->meta.size_bytes += 5000; /* a hole at the end */
 }
 
+/* A directory a tar does not name is made where a link below leads (see union_reroute.c), which may be
+ * in the way of something else of this layer: such a one is named. */
+static enum kind kind_of_parent(const struct run *r, const char *path)
+{
+    const struct mnode *at = r->model.root;
+
+    while (at && S_ISDIR(at->mode) && *path != '\0') {
+        size_t size = strcspn(path, "/");
+        char *name = mem_strndup(path, size);
+        struct mname *found = model_find(at, name);
+
+        free(name);
+        at = found ? found->node : NULL;
+        path += size + (path[size] == '/');
+    }
+    return at && S_ISLNK(at->mode) ? DIRECTORY : IMPLICIT;
+}
+
 /* One that a layer can have. */
 static const char *layer_name(struct run *r)
 {
@@ -154,7 +172,7 @@ static void add_item(struct maker *m, bool is_first)
             return;
         }
         if (!i)
-            m->items[m->count++] = (struct item){.path = path, .kind = IMPLICIT};
+            m->items[m->count++] = (struct item){.path = path, .kind = kind_of_parent(m->r, path)};
         else
             free(path);
         parent = i ? i->path : path;
@@ -411,12 +429,12 @@ static uint64_t sum_of(struct run *r, int64_t layer)
     uint64_t sum = 0;
     uint8_t buf[4096];
     ssize_t n;
-    int fd;
+    auto_close int fd = -1;
 
     if (store_layer_get(r->store, layer, &row, &err) < 0)
         run_fail(r, "%s", err.text);
     if (row.pack != 0) {
-        if (pack_fd(r->store, row.pack, &fd, &err) < 0)
+        if (pack_open(r->store, row.pack, &fd, &err) < 0)
             run_fail(r, "%s", err.text);
         for (off_t at = 0; (n = pread(fd, buf, sizeof(buf), at)) > 0; at += n)
             sum = hash64(buf, (size_t)n, sum);

@@ -1,4 +1,5 @@
 /* test_index.c - what goes into an index comes out, in order, and damage is refused. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -6,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/index.h"
@@ -366,7 +368,7 @@ TEST(index, hard_links_share_an_inode_named_first_by_sorted_path)
     check_int(i.nlink, 3);
     check_fails(index_name_of(x, e.inode, 3, &dir, &position), ENOENT);
     check_fails(index_name_of(x, 0, 0, &dir, &position), ENOENT);
-    check_int(index_external_count(x), 0);
+    check_int(index_special_count(x), 2); /* d and d/deep are implicit; the root does not count */
 }
 
 TEST(index, a_link_keeps_its_file_when_the_first_name_is_replaced)
@@ -410,11 +412,11 @@ TEST(index, a_link_out_of_the_layer_is_external_and_clean)
                        "d                       link-below w\n"
                        "s                       symlink 0777 -> ../lib/../lib64\n"
                        ".wh.w                   whiteout\n");
-    check_int(index_external_count(x), 3);
+    check_int(index_special_count(x), 3);
     check_ok(index_lookup(x, 0, "c", 1, &e));
-    check_ok(index_external_at(x, 1, &inode));
+    check_ok(index_special_at(x, 1, &inode));
     check_int(inode, e.inode);
-    check_fails(index_external_at(x, 3, &inode), ENOENT);
+    check_fails(index_special_at(x, 3, &inode), ENOENT);
 }
 
 TEST(index, a_link_to_a_directory_is_refused)
@@ -579,6 +581,36 @@ TEST(index, every_flipped_bit_is_noticed_when_verifying)
     }
 }
 
+/* fs/FORMAT.md, "Index": version 1 did not list implicit directories. */
+TEST(index, a_file_of_version_1_is_read_and_its_implicit_directories_found)
+{
+    auto_index_builder struct index_builder *b = index_builder_new();
+    auto_index struct index *old = NULL;
+    auto_str struct str bytes = {0};
+    uint64_t checksum;
+    uint32_t inode;
+
+    add_dir(b, "a", 0700);
+    add_file(b, "a/b/c", 1);
+    check_ok(index_builder_add_link(b, "l", "below", &test_err));
+    index_close(finish(b, "index"));
+    check_ok(io_read_file(test_dir_fd(), "index", 1 << 20, &bytes, &test_err));
+    bytes.data[8] = 1;
+    bytes.data[32 + 10 * 16 + 8] = 1; /* the last section: one item, and it ends the file */
+    bytes.size -= 4;
+    bytes.data[16] = (char)(bytes.data[16] - 4);
+    checksum = htole64(hash64(bytes.data, 208, 0));
+    memcpy(bytes.data + 208, &checksum, sizeof(checksum));
+    write_file("old", bytes.data, bytes.size);
+    check_ok(index_open(test_dir_fd(), "old", false, &old, &test_err));
+    check_int(index_special_count(old), 2);
+    check_ok(index_special_at(old, 0, &inode));
+    check_int(inode, 2); /* l; breadth first: the root, a, l, a/b, a/b/c */
+    check_ok(index_special_at(old, 1, &inode));
+    check_int(inode, 3);
+    check_fails(index_special_at(old, 2, &inode), ENOENT);
+}
+
 /* Unverified, any damage of the tables must end in an answer or an error: no crash, no endless walk
  * (ASan watches), also through calls the dump does not make. */
 TEST(index, damaged_tables_never_crash)
@@ -636,7 +668,7 @@ TEST(index, a_file_of_another_size_or_kind_is_refused)
     bytes.data[8] = 99;
     write_file("bad", bytes.data, bytes.size);
     check_fails(index_open(test_dir_fd(), "bad", false, &x, &test_err), ENOTSUP);
-    check_error(&test_err, ENOTSUP, "index 'bad' has version 99, but only version 1 is known");
+    check_error(&test_err, ENOTSUP, "index 'bad' has version 99, but only 1 to 2 are known");
     check_fails(index_open(test_dir_fd(), "missing", false, &x, &test_err), ENOENT);
     check_fails(index_open(test_dir_fd(), ".", false, &x, &test_err), EIO);
 }
