@@ -707,7 +707,7 @@ void union_model_run(struct store *store, const uint8_t *bytes, size_t size)
     unsigned layers;
 
     model_init(&r.model);
-    layers = run_below(&r, 4);
+    layers = run_below(&r, 7);
     for (unsigned i = 0; i < layers; i++)
         run_make_layer(&r, i == 0);
     open_view(&r);

@@ -1,6 +1,6 @@
 /* union_model.h - the same operations done to the union and to a model, and what must be equal.
  *
- * Input bytes choose two or three layers, then operations on top of them: errno, attributes,
+ * Input bytes choose up to six layers, then operations on top of them: errno, attributes,
  * listings and content are compared, the view is sealed and opened again, and compared again.
  * A difference aborts with a line that says which.
  */
