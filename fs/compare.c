@@ -100,10 +100,10 @@ static bool next_run(struct view *v, const struct piece **p, const struct conten
         return false;
     *out = (struct extent){.file_offset = (*p)->start,
                            .length = (*p)->length,
-                           .pack = v->sources[(*p)->source].pack,
+                           .pack = v->sources[(*p)->source],
                            .pack_offset = (*p)->source_offset};
     while ((*p = content_next(c, at)) != NULL && (*p)->start == out->file_offset + out->length &&
-           v->sources[(*p)->source].pack == out->pack &&
+           v->sources[(*p)->source] == out->pack &&
            (*p)->source_offset == out->pack_offset + out->length)
         out->length += (*p)->length;
     return true;
