@@ -45,6 +45,8 @@ int registry_flags_apply(const struct registry_flags *f, struct registries_optio
     if (f->tls_verify != NULL && strcmp(f->tls_verify, "true") != 0 &&
         strcmp(f->tls_verify, "false") != 0)
         return error_set(err, EINVAL, "--tls-verify is true or false, not '%s'", f->tls_verify);
+    if (f->creds != NULL)
+        log_warn("a password on the command line is visible to other users: use img login");
     out->insecure_all = f->tls_verify != NULL && strcmp(f->tls_verify, "false") == 0;
     return read_retry(f, out, err);
 }
@@ -60,7 +62,6 @@ int registry_flags_set_creds(const struct registry_flags *f, struct registries *
     colon = strchr(f->creds, ':');
     if (colon == NULL || colon == f->creds)
         return error_set(err, EINVAL, "--creds wants USER:PASSWORD");
-    log_warn("a password on the command line is visible to other users: use img login");
     user = mem_strndup(f->creds, (size_t)(colon - f->creds));
     registries_set_credential(all, ref->host, user, colon + 1);
     return 0;

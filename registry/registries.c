@@ -220,8 +220,7 @@ static bool speaks_the_other(int result, const struct http_response *answer)
 {
     if (result == 0)
         return answer->status == 400;
-    return result != -ECANCELED && result != -ECONNREFUSED && result != -EHOSTUNREACH &&
-           result != -EKEYREJECTED;
+    return result == -EPROTO || result == -ECONNRESET || result == -EIO || result == -ETIMEDOUT;
 }
 
 /* GET /v2/ as nobody (distribution-spec, "Determining Support"). */
@@ -262,8 +261,8 @@ static int ask_scheme(struct registries *all, const char *host, const char *repo
         *is_https = !https_first;
         return 0;
     }
-    /* That there is TLS with a bad certificate explains everything. */
-    if (other_err.code == EKEYREJECTED) {
+    /* That there is TLS with a bad certificate, or that ours cannot be read, explains everything. */
+    if (other_err.code != 0 && !speaks_the_other(-other_err.code, &second)) {
         *err = other_err;
         return -err->code;
     }

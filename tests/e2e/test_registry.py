@@ -1,6 +1,8 @@
 """Pull and push against real docker-registry processes behind a front that counts, slows, cuts, redirects and
 guards: what is asked for, what is told to whom, and what is there afterwards."""
 import glob
+import gzip
+import http.client
 import io
 import os
 import random
@@ -149,5 +151,278 @@ def test_prune_all_gives_an_interrupted_download_up():
         check_equal(partials(state), [])
 
 
+# -- who is asked what --
+
+def small_image():
+    """A busybox base on the shared registry: `busybox:1`."""
+    return busybox().partition("/")[2]
+
+
+def asked(front):
+    return [f"{r.method} {r.path.partition('?')[0]}" for r in front.requests()]
+
+
+def test_a_tag_that_has_not_moved_costs_one_head():
+    """Docker Hub counts GETs of manifests; a HEAD is free."""
+    with Front(registry().port) as front:
+        state = State()
+        name = f"{front.host}/{small_image()}"
+        digest = state.ok("pull", "-q", name).out
+        front.clear()
+        check_equal(state.ok("pull", "-q", name).out, digest)
+        check_equal(asked(front), ["GET /v2/", "HEAD /v2/busybox/manifests/1"])
+        front.clear()
+        state.built(f"FROM {name}\nRUN true\n", "--pull")
+        check_equal(asked(front), ["GET /v2/", "HEAD /v2/busybox/manifests/1"])
+
+
+def test_several_tags_look_at_blobs_once():
+    with Front(registry().port) as front:
+        state = State()
+        names = [f"{front.host}/me/tags:{tag}" for tag in "abc"]
+        state.built(f"FROM {busybox()}\nRUN echo hi > /hi\n", *[w for n in names for w in ("-t", n)])
+        state.ok("push", *names)
+        check_equal(sorted(r.path for r in front.requests("PUT", "/manifests/")),
+                    [f"/v2/me/tags/manifests/{tag}" for tag in "abc"])
+        heads = [r.path for r in front.requests("HEAD", "/blobs/")]
+        check_equal(len(heads), len(set(heads)))
+        front.clear()
+        state.ok("tag", names[0], f"{front.host}/me/tags:d")
+        state.ok("push", "--all-tags", f"{front.host}/me/tags")
+        check_equal(len(front.requests("PUT", "/manifests/")), 4)
+        check_equal(front.requests("POST"), [])
+        fresh = State()
+        fresh.ok("pull", "--all-tags", f"{front.host}/me/tags")
+        check_equal(fresh.ok("ls").out.count("me/tags:"), 4)
+        check_in("wants a name without a tag", state.fails("push", "--all-tags", names[0]).err)
+        check_in("there is no tag of", state.fails("push", "-a", f"{front.host}/me/none").err)
+
+
+def test_a_build_goes_on_with_the_last_known_base_when_the_registry_is_gone():
+    state = State()
+    with Front(registry().port) as front:
+        name = f"{front.host}/{small_image()}"
+        state.ok("pull", name)
+    result = state.built(f"FROM {name}\nRUN true\n", "--pull", "--retry=0")
+    check_in(f"continuing with {name} as it was last, sha256:", result.err)
+    check_in("cannot connect to", state.fails("pull", "--retry=0", name).err)
+
+
+# -- trust and credentials --
+
+def htpasswd():
+    users = os.path.join(SCRATCH, "users")
+    if not os.path.exists(users):
+        subprocess.run(["htpasswd", "-Bbc", users, "me", "s3cret"], check=True, capture_output=True)
+    return users
+
+
+def guarded_registry():
+    if "guarded" not in shared:
+        shared["guarded"] = Registry(htpasswd=htpasswd())
+    return shared["guarded"]
+
+
+def certificates():
+    """A private authority and a certificate of its for 127.0.0.1: directory with ca.crt, and (crt, key)."""
+    where = directory("authority")
+    if not os.path.exists(os.path.join(where, "ca.crt")):
+        def openssl(*words):
+            subprocess.run(["openssl", *words], cwd=where, check=True, capture_output=True)
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.pem", "-out", "ca.crt", "-days", "2",
+                "-subj", "/CN=private authority")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.pem", "-out", "server.csr", "-subj", "/CN=x")
+        write(os.path.join(where, "ext"), "subjectAltName=IP:127.0.0.1\n")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.pem", "-out", "server.txt", "-days",
+                "2", "-extfile", "ext")
+    return where, (os.path.join(where, "server.txt"), os.path.join(where, "server.pem"))
+
+
+def test_credentials_given_for_once_go_to_that_registry_alone():
+    guarded = guarded_registry()
+    with Front(guarded.port) as front:
+        state = State()
+        name = f"{front.host}/a:1"
+        state.built(f"FROM {busybox()}\nRUN true\n", "-t", name)
+        result = state.ok("push", "--creds", "me:s3cret", name)
+        check_in("visible to other users", result.err)
+        check("s3cret" not in result.err + result.out, "the password is shown")
+        check(not os.path.exists(os.path.join(state.home, ".docker")), "they were stored")
+        check_in(f"img login {front.host}", State().fails("pull", name).err)
+        check_in("USER:PASSWORD", state.fails("pull", "--creds", "me", name).err)
+        other = f"localhost:{front.port}/a:1"
+        state.ok("tag", name, other)
+        check_in("one registry", state.fails("push", "--creds", "me:s3cret", name, other).err)
+
+
+def test_a_private_authority_is_trusted_when_named_and_not_otherwise():
+    where, pair = certificates()
+    with Front(registry().port, tls=pair) as front:
+        name = f"{front.host}/{small_image()}"
+        refused = State().fails("pull", "--retry=0", name)
+        check_in(f"the certificate of '{front.host}' is not to be trusted", refused.err)
+        State().ok("pull", "--cert-dir", where, name)
+        State().ok("pull", "--tls-verify=false", name)
+        State(SSL_CERT_FILE=os.path.join(where, "ca.crt")).ok("pull", name)
+        state = State()
+        write(os.path.join(state.home, f".config/containers/certs.d/{front.host}/ca.crt"),
+              open(os.path.join(where, "ca.crt")).read())
+        state.ok("pull", name)
+        check_in("true or false", state.fails("pull", "--tls-verify=maybe", name).err)
+        check_in("cannot read the certificates", state.fails("pull", "--cert-dir=/nonexistent", name).err)
+
+
+def test_a_redirect_to_another_host_sees_no_credentials():
+    """SECURITY R43: blobs often live on a store of their own; nobody tells it who we are."""
+    with Front(guarded_registry().port) as store:
+        def away(handler):
+            if handler.command == "GET" and "/blobs/" in handler.path:
+                handler.body()
+                handler.reply(307, {"Location": f"http://{store.host}{handler.path}?signature=x"})
+                return True
+
+        def signed(handler):
+            handler.headers["Authorization"] = "Basic bWU6czNjcmV0"
+        store.hook = signed
+        with Front(guarded_registry().port, hook=away) as front:
+            state = State()
+            name = f"{front.host}/redirected:1"
+            state.built(f"FROM {busybox()}\nRUN echo 1 > /1\n", "-t", name)
+            state.ok("push", "--creds", "me:s3cret", name)
+            State().ok("pull", "--creds", "me:s3cret", name)
+            check(len(store.requests("GET", "/blobs/")) >= 2, "nothing was redirected")
+            for request in store.requests():
+                check("authorization" not in request.headers and "cookie" not in request.headers, str(request.headers))
+
+
+def test_proxies_of_the_docker_configuration_reach_run_and_nothing_else():
+    state = State()
+    write(os.path.join(state.home, ".docker/config.json"),
+          '{"proxies": {"default": {"httpProxy": "http://user:marker@proxy.lan:3128", "noProxy": "a.lan"}}}')
+    result = state.built(f"FROM {busybox()}\nRUN echo ${{#http_proxy}} $NO_PROXY > /seen\n", "-t", "proxied")
+    image = Image(state, "proxied")
+    check_equal(image.text("seen"), f"{len('http://user:marker@proxy.lan:3128')} a.lan\n")
+    check("marker" not in json.dumps(image.config) + result.err, "the password of the proxy is shown")
+    check("not consumed" not in result.err, result.err)
+    state.built(f"FROM {busybox()}\nRUN echo $http_proxy. > /seen\n", "-t", "given", "--build-arg=http_proxy=")
+    check_equal(Image(state, "given").text("seen"), ".\n")
+
+
+# -- forms of layers --
+
+def put_image(name, layers, config=None, manifest=None):
+    """Into the registry by the distribution-spec and by nothing else; `layers`: (media type, blob, tar)."""
+    connection = http.client.HTTPConnection("127.0.0.1", registry().port)
+    repository, tag = name.split(":")
+
+    def request(method, url, body=b"", headers=None):
+        connection.request(method, url, body, headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        check(answer.status in (201, 202), f"{method} {url}: {answer.status}")
+        return answer.getheader("Location")
+
+    def blob(data, media_type):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        where = request("POST", f"/v2/{repository}/blobs/uploads/")
+        where = where[where.index("/v2/"):] + ("&" if "?" in where else "?") + "digest=" + digest
+        request("PUT", where, data, {"Content-Type": "application/octet-stream"})
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+    document = {"architecture": "amd64" if os.uname().machine == "x86_64" else "arm64", "os": "linux", "config": {},
+                "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(t).hexdigest() for _, _, t in layers]},
+                **(config or {})}
+    document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": blob(json.dumps(document).encode(), "application/vnd.oci.image.config.v1+json"),
+                "layers": [blob(data, media_type) for media_type, data, _ in layers], **(manifest or {})}
+    request("PUT", f"/v2/{repository}/manifests/{tag}", json.dumps(document).encode(),
+            {"Content-Type": document["mediaType"]})
+    return f"{registry().host}/{name}"
+
+
+def skippable(data):
+    """RFC 8878 3.1.2: a frame that decoders pass over."""
+    return (0x184D2A50).to_bytes(4, "little") + len(data).to_bytes(4, "little") + data
+
+
+def test_every_form_of_layer_that_others_push_is_pulled():
+    """Plain, gzip in one member and in one for each file as eStargz has it, zstd, and zstd with the tables that
+    zstd:chunked hides in skippable frames."""
+    if shutil.which("zstd") is None:
+        raise Skip("zstd is not installed")
+    tar = tar_of({"a": b"a" * 70000, "b": random_bytes(5000, 3)})
+    squeezed = subprocess.run(["zstd", "-c"], input=tar, capture_output=True, check=True).stdout
+    members = b"".join(gzip.compress(tar[i:i + 10240], mtime=0) for i in range(0, len(tar), 10240))
+    oci, docker = "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"
+    forms = [(oci, tar), (oci + "+gzip", gzip.compress(tar)), (oci + "+gzip", members), (oci + "+zstd", squeezed),
+             (oci + "+zstd", squeezed + skippable(b"table") + skippable(b"footer")), (docker, tar),
+             (docker + ".gzip", gzip.compress(tar)), (docker + ".zstd", squeezed)]
+    state = State()
+    for i, (media_type, blob) in enumerate(forms):
+        ref = put_image(f"forms:{i}", [(media_type, blob, tar)])
+        fresh = State()
+        fresh.ok("pull", ref)
+        check_equal(Image(fresh, ref).text("a"), "a" * 70000)
+        fresh.ok("fsck")
+        state.ok("pull", ref)
+    state.ok("fsck")
+
+
+def test_what_is_no_layer_or_not_the_layer_promised_is_refused_by_name():
+    """OCI image-spec, config.md, "Layer DiffID"; SECURITY R36."""
+    tar = tar_of({"a": b"a"})
+    oci = "application/vnd.oci.image.layer.v1.tar"
+    cases = [("odd", [("application/x-brotli", tar, tar)], "application/x-brotli"),
+             ("foreign", [("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", gzip.compress(tar), tar)], None),
+             ("lying", [(oci + "+gzip", gzip.compress(tar), tar_of({"a": b"b"}))], "instead of sha256:"),
+             ("short", [(oci + "+gzip", gzip.compress(tar)[:-9], tar)], "ends too early"),
+             ("noise", [(oci + "+zstd", random_bytes(3000, 9), tar)], "is wrong")]
+    for name, layers, sentence in cases:
+        ref = put_image(f"refused:{name}", layers)
+        state = State()
+        if sentence is None:
+            state.ok("pull", ref)
+            continue
+        check_in(sentence, state.fails("pull", ref).err)
+        check_equal(state.ok("ls", "-q").out, "")
+        check_equal(partials(state), [])
+        check_in("0 problems", state.ok("fsck").out)
+
+
+# -- how much memory --
+
+def peak_kib(state, *words):
+    """The peak of img alone: a process starts with that of whoever forks it, so a small one does."""
+    ask = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
+          "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    return int(subprocess.run([sys.executable, "-c", ask, IMG, *words], env=state.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
+
+
+def test_memory_does_not_grow_with_the_image():
+    """Four layers of 48 MiB at once; 64 MiB is the promise for any size."""
+    data = random_bytes(48 << 20, 7)
+    layout = make_layout(directory("wide"), [tar_of({f"f{i}": data[i:] + bytes(i)}) for i in range(4)])
+    ref = registry().push_layout(layout, "wide:1")
+    state = State()
+    archive = os.path.join(SCRATCH, "wide.tar")
+    copy = f"{registry().host}/copy:1"
+    peaks = {"pull": peak_kib(state, "pull", ref)}
+    state.ok("tag", ref, copy)
+    peaks["push"] = peak_kib(state, "push", copy)
+    peaks["save"] = peak_kib(state, "save", "-o", archive, ref)
+    peaks["save oci"] = peak_kib(state, "save", "--format", "oci", "-o", archive, ref)
+    state.built(f"FROM {ref}\nADD wide.tar /\n", "-t", f"{registry().host}/made:1",
+                context={"wide.tar": tar_of({"big": data})})
+    peaks["push, compressing"] = peak_kib(state, "push", f"{registry().host}/made:1")
+    os.unlink(archive)
+    for what, peak in peaks.items():
+        check(peak < 64 << 10, f"{what} took {peak} KiB: {peaks}")
+
+
 if __name__ == "__main__":
-    main(globals())
+    try:
+        main(globals())
+    finally:
+        if "guarded" in shared:
+            shared["guarded"].stop()

@@ -88,3 +88,43 @@ TEST(certs, a_client_certificate_without_its_key_is_an_error)
     check_true(strstr(test_err.text, "has no key 'client.key' beside it") != NULL);
     certs_free(c);
 }
+
+/* buildkitd.toml: beside the directories; a client certificate of theirs wins. */
+TEST(certs, what_was_added_for_a_host_is_found_for_it_alone)
+{
+    struct certs *c = make_certs();
+    auto_certs_host struct certs_host found = {0};
+    auto_certs_host struct certs_host other = {0};
+    auto_strv struct strv files = {0};
+
+    put("x", "extra.pem", "E");
+    strv_addf(&files, "%s/certs.d/x/extra.pem", test_dir());
+    certs_add(c, "h.io:5000", &files, "/c.pem", "/k.pem");
+    check_ok(certs_find(c, "h.io:5000", &found, &test_err));
+    check_text(str_text(&found.authorities), "E\n");
+    check_text(found.client_certificate, "/c.pem");
+    check_text(found.client_key, "/k.pem");
+    check_ok(certs_find(c, "h.io", &other, &test_err));
+    check_int(other.authorities.size, 0);
+    certs_free(c);
+}
+
+/* --cert-dir */
+TEST(certs, one_directory_may_be_for_every_host)
+{
+    auto_strv struct strv dirs = {0};
+    auto_free char *dir = str_format("%s/certs.d/mine", test_dir());
+    auto_certs_host struct certs_host found = {0};
+    struct certs *c;
+
+    put("mine", "ca.crt", "A");
+    put("h.io", "ca.crt", "B");
+    strv_addf(&dirs, "%s/certs.d", test_dir());
+    c = certs_new(&dirs, dir);
+    check_ok(certs_find(c, "h.io", &found, &test_err));
+    check_text(str_text(&found.authorities), "A\n");
+    certs_free(c);
+    c = certs_new(&dirs, "/nonexistent");
+    check_fails(certs_find(c, "h.io", &found, &test_err), ENOENT);
+    certs_free(c);
+}

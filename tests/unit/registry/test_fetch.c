@@ -177,6 +177,35 @@ TEST(fetch, a_rate_limit_is_explained)
                       "'HOST' answers no more requests for 3600 seconds: TOOMANYREQUESTS");
 }
 
+/* draft-ietf-httpapi-ratelimit-headers, as Docker Hub sends them. */
+TEST(fetch, a_rate_limit_shows_its_numbers)
+{
+    static const struct fake_rule rule = {.status = 429,
+                                          .headers = "RateLimit-Limit: 100;w=21600\r\n"
+                                                     "RateLimit-Remaining: 0;w=21600\r\n"
+                                                     "RateLimit-Reset: 5400\r\n"};
+
+    check_get_refused("1", &rule, EBUSY,
+                      "'HOST' answers no more requests for 5400 seconds; its limit is 100 requests "
+                      "in 6 hours, 0 are left");
+}
+
+TEST(fetch, a_refusal_shows_its_detail)
+{
+    static const struct fake_rule text = {
+        .status = 403,
+        .body =
+            "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\",\"detail\":\"ask \\u001b[1m\"}]}"};
+    static const struct fake_rule object = {
+        .status = 404,
+        .body = "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\",\"detail\":{\"Tag\":\"1\"}}]}"};
+
+    check_get_refused("1", &text, EACCES,
+                      "'HOST' denies access to 'a/b': DENIED: no (ask \\x1b[1m)");
+    check_get_refused("1", &object, ENOENT,
+                      "'HOST' has no manifest '1' in 'a/b': MANIFEST_UNKNOWN ({\"Tag\":\"1\"})");
+}
+
 TEST(fetch, control_bytes_in_a_refusal_are_shown_as_text)
 {
     static const struct fake_rule rule = {

@@ -311,6 +311,28 @@ TEST(http, retry_after_is_obeyed)
     check_true(io_ticks_ns() - start >= 1000000000);
 }
 
+TEST(http, a_rate_limit_says_when_it_ends)
+{
+    static const struct {
+        const char *name;
+        const char *value;
+        uint64_t ms;
+    } cases[] = {
+        {"retry-after", "3", 3000},     {"retry-after", "soon", 0},
+        {"ratelimit-reset", "7", 7000}, {"ratelimit-reset", "1000000001", 0},
+        {"ratelimit-reset", "-1", 0},   {"x-other", "5", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_http_response struct http_response answer = {.status = 429};
+        struct http_header *header = array_add(&answer.headers);
+
+        header->name = mem_strdup(cases[i].name);
+        header->value = mem_strdup(cases[i].value);
+        check_int(http_retry_after_ms(&answer), cases[i].ms);
+    }
+}
+
 TEST(http, a_retry_after_nobody_waits_for_is_shown)
 {
     auto_fake_registry struct fake_registry *f = fake_registry_start();
