@@ -182,7 +182,7 @@ static void unpacker_close(struct reader *base)
     free(u);
 }
 
-static struct reader *unpacker_new(struct reader *from)
+struct reader *archive_unpack(struct reader *from)
 {
     struct unpacker *u = mem_new(struct unpacker);
 
@@ -195,7 +195,7 @@ static struct reader *unpacker_new(struct reader *from)
 /* Whatever cannot be unpacked is no archive; who then copies it will meet an unreadable disk. */
 bool archive_sniff_reader(struct reader *from)
 {
-    auto_reader struct reader *unpacked = unpacker_new(from);
+    auto_reader struct reader *unpacked = archive_unpack(from);
     uint8_t block[TAR_BLOCK_SIZE];
     struct error ignored = {0};
 
@@ -241,7 +241,7 @@ struct archive_reader *archive_reader_new(struct reader *from, const char *what)
 {
     struct archive_reader *r = mem_new(struct archive_reader);
 
-    r->unpacked = unpacker_new(from);
+    r->unpacked = archive_unpack(from);
     r->what = mem_strdup(what);
     r->tar = tar_reader_new(NULL, NULL);
     r->buffer = mem_alloc(BUFFER_SIZE);

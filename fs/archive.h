@@ -19,6 +19,10 @@ int archive_sniff(int fd);
 /* The same of bytes from anywhere, of which it reads no more than it needs. */
 bool archive_sniff_reader(struct reader *from);
 
+/* The bytes of `from` (borrowed), unpacked if they are packed in one of these ways, else as they
+ * come. Reading: -EBADMSG damaged; -EFBIG a bomb (SECURITY R40). */
+struct reader *archive_unpack(struct reader *from);
+
 struct archive_reader; /* one thread at a time */
 /* `from` is borrowed. `what` names the archive in messages and is copied. */
 struct archive_reader *archive_reader_new(struct reader *from, const char *what);

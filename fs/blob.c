@@ -12,6 +12,7 @@
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"
+#include "fs/hashed_copy.h"
 #include "fs/store_internal.h"
 
 #include "fs/base/banned.h"
@@ -437,6 +438,22 @@ int blob_open(struct store *store, const struct digest *digest, struct reader **
     if (size_bytes)
         *size_bytes = size;
     return 0;
+}
+
+int blob_write(struct store *store, const struct digest *digest, struct writer *to,
+               struct error *err)
+{
+    auto_reader struct reader *from = NULL;
+    struct digest found;
+    uint64_t size;
+    int fd;
+    int r = blob_fd(store, digest, &fd, &size, err);
+
+    if (r < 0)
+        return r;
+    from = fd_reader_new_range(fd, 0, size, "blob");
+    r = hashed_copy(from, to, &found, &size, err);
+    return r == 0 && !digest_equal(&found, digest) ? damaged(digest, err) : r;
 }
 
 int blob_read(struct store *store, const struct digest *digest, uint64_t size_max, struct str *out,

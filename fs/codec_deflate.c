@@ -21,9 +21,11 @@
 #define PIECE_SIZE ((size_t)1 << 20)
 #define THREADS_MAX 8u
 #define GZIP_LEVEL_DEFAULT 6
+#define GZIP_LEVEL_MIN 0 /* stored */
 #define GZIP_LEVEL_MAX 12
 #define ZSTD_LEVEL_DEFAULT 3
-#define ZSTD_LEVEL_MAX 19
+#define ZSTD_LEVEL_MIN 1
+#define ZSTD_LEVEL_MAX 22
 
 /* One thread's compressor. */
 struct compressor {
@@ -280,13 +282,14 @@ static struct writer *plain_writer_new(struct writer *to)
 
 static int choose_level(enum codec_format format, int level, int *out, struct error *err)
 {
+    int min = format == CODEC_GZIP ? GZIP_LEVEL_MIN : ZSTD_LEVEL_MIN;
     int max = format == CODEC_GZIP ? GZIP_LEVEL_MAX : ZSTD_LEVEL_MAX;
 
     if (level == -1)
         level = format == CODEC_GZIP ? GZIP_LEVEL_DEFAULT : ZSTD_LEVEL_DEFAULT;
-    if (level < 1 || level > max)
-        return error_set(err, EINVAL, "%s has levels 1 to %d, not %d", codec_name(format), max,
-                         level);
+    if (level < min || level > max)
+        return error_set(err, EINVAL, "%s has levels %d to %d, not %d", codec_name(format), min,
+                         max, level);
     *out = level;
     return 0;
 }

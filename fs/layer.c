@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "fs/blob.h"
+#include "fs/hashed_copy.h"
 #include "fs/layer.h"
 #include "fs/layer_internal.h"
 #include "fs/pack.h"
@@ -19,6 +20,12 @@
 static void name_layer(int64_t layer, char what[WHAT_SIZE])
 {
     (void)snprintf(what, WHAT_SIZE, "layer %" PRId64, layer);
+}
+
+static int damaged(int64_t layer, struct error *err)
+{
+    (void)error_set(err, EIO, "the content of layer %" PRId64 " is not what it was", layer);
+    return error_hint(err, "'img fsck' finds what is damaged");
 }
 
 /* -- a tar that is checked while it is read -- */
@@ -44,10 +51,7 @@ static ssize_t checked_read(struct reader *base, void *buf, size_t size, struct 
         return n;
     hasher_final(c->hasher, &found);
     c->is_checked = digest_equal(&found, &c->expected);
-    if (c->is_checked)
-        return 0;
-    (void)error_set(err, EIO, "the content of layer %" PRId64 " is not what it was", c->layer);
-    return error_hint(err, "'img fsck' finds what is damaged");
+    return c->is_checked ? 0 : damaged(c->layer, err);
 }
 
 static void checked_close(struct reader *base)
@@ -119,6 +123,23 @@ int layer_tar_open(struct store *store, int64_t layer, struct reader **out, stru
     int r = store_layer_get(store, layer, &row, err);
 
     return r < 0 ? r : open_tar(store, &row, out, err);
+}
+
+int layer_tar_write(struct store *store, int64_t layer, struct writer *to, struct error *err)
+{
+    auto_reader struct reader *from = NULL;
+    struct layer_row row;
+    struct digest found;
+    uint64_t size;
+    int r = store_layer_get(store, layer, &row, err);
+
+    if (r == 0)
+        r = open_unchecked(store, &row, &from, err);
+    if (r == 0)
+        r = hashed_copy(from, to, &found, &size, err);
+    if (r == 0 && row.has_diff_id && !digest_equal(&found, &row.diff_id))
+        return damaged(layer, err);
+    return r;
 }
 
 /* -- digest and compressed forms -- */

@@ -57,6 +57,9 @@ int tar_reader_write(struct tar_reader *r, const void *bytes, size_t size, struc
  * the first of its content (in the form extents tell); 0 when all bytes were taken. */
 int tar_reader_next(struct tar_reader *r, const uint8_t **bytes, size_t *size,
                     const struct tar_entry **out, struct error *err);
+/* Passes over what of the current entry's content was not written yet, at most `size` bytes, as if
+ * it had been: for who can jump in the file. The count; 0 outside content. */
+uint64_t tar_reader_skip(struct tar_reader *r, uint64_t size);
 int tar_reader_finish(struct tar_reader *r, struct error *err); /* -EBADMSG: cut short */
 
 /* Whether these TAR_BLOCK_SIZE bytes could begin a tar: a header whose checksum is right. */

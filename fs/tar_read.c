@@ -34,7 +34,8 @@ enum meta {
 struct tar_reader {
     tar_entry_fn *fn;
     void *context;
-    bool has_entry; /* one is complete and was not given out yet */
+    bool has_entry;  /* one is complete and was not given out yet */
+    bool is_foreign; /* its first block is no header */
 
     enum state state;
     uint8_t block[TAR_BLOCK_SIZE]; /* a block that came in pieces */
@@ -96,6 +97,8 @@ static int at_entry(const struct tar_reader *r, struct error *err)
 {
     auto_str struct str name = {0};
 
+    if (r->is_foreign)
+        return -err->code;
     if (r->path.size == 0)
         return error_wrap(err, "entry at offset %llu", (unsigned long long)r->offset);
     str_add_escaped(&name, str_text(&r->path), r->path.size < 256 ? r->path.size : 256);
@@ -589,8 +592,10 @@ static int read_header(struct tar_reader *r, const uint8_t *block, struct error 
         return 0;
     }
     begin_entry(r);
-    if (!checksum_is_right(b))
-        return bad(err, "the checksum of its header is wrong");
+    if (!checksum_is_right(b)) {
+        r->is_foreign = r->offset == TAR_BLOCK_SIZE;
+        return bad(err, r->is_foreign ? "it is not a tar" : "the checksum of its header is wrong");
+    }
     switch (b->type) {
     case 'x':
         return begin_meta(r, b, META_PAX, err);
@@ -635,9 +640,9 @@ static int read_block(struct tar_reader *r, const uint8_t *block, struct error *
 }
 
 /* Passes over content: whole or in part, it is only counted. */
-static size_t skip_content(struct tar_reader *r, size_t size)
+static uint64_t skip_content(struct tar_reader *r, uint64_t size)
 {
-    size_t part = r->left < size ? (size_t)r->left : size;
+    uint64_t part = r->left < size ? r->left : size;
 
     r->left -= part;
     r->offset += part;
@@ -653,7 +658,7 @@ static int take_bytes(struct tar_reader *r, const uint8_t **bytes, size_t *size,
     size_t part;
 
     if (r->state == READ_CONTENT) {
-        part = skip_content(r, *size);
+        part = (size_t)skip_content(r, *size);
         *bytes += part;
         *size -= part;
         return 0;
@@ -704,6 +709,11 @@ int tar_reader_write(struct tar_reader *r, const void *bytes, size_t size, struc
             break;
     }
     return e;
+}
+
+uint64_t tar_reader_skip(struct tar_reader *r, uint64_t size)
+{
+    return r->state == READ_CONTENT ? skip_content(r, size) : 0;
 }
 
 int tar_reader_finish(struct tar_reader *r, struct error *err)

@@ -30,7 +30,7 @@ struct fd_writer {
     char *what;
 };
 
-int reader_read_full(struct reader *r, void *buf, size_t size, struct error *err)
+ssize_t reader_read_most(struct reader *r, void *buf, size_t size, struct error *err)
 {
     size_t done = 0;
 
@@ -38,12 +38,21 @@ int reader_read_full(struct reader *r, void *buf, size_t size, struct error *err
         ssize_t n = reader_read(r, (uint8_t *)buf + done, size - done, err);
 
         if (n < 0)
-            return (int)n;
+            return n;
         if (n == 0)
-            return error_set(err, EIO, "the data ends after %zu of %zu bytes", done, size);
+            break;
         done += (size_t)n;
     }
-    return 0;
+    return (ssize_t)done;
+}
+
+int reader_read_full(struct reader *r, void *buf, size_t size, struct error *err)
+{
+    ssize_t n = reader_read_most(r, buf, size, err);
+
+    if (n >= 0 && (size_t)n < size)
+        return error_set(err, EIO, "the data ends after %zd of %zu bytes", n, size);
+    return n < 0 ? (int)n : 0;
 }
 
 void reader_close(struct reader *r)

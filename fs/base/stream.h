@@ -31,7 +31,9 @@ static inline ssize_t reader_read(struct reader *r, void *buf, size_t size, stru
 }
 int reader_read_full(struct reader *r, void *buf, size_t size,
                      struct error *err); /* -EIO if short */
-void reader_close(struct reader *r);     /* NULL is allowed */
+/* Until `size` bytes are there or the end is met: the count, or -errno. */
+ssize_t reader_read_most(struct reader *r, void *buf, size_t size, struct error *err);
+void reader_close(struct reader *r); /* NULL is allowed */
 DEFINE_CLEANUP(reader_close, struct reader *)
 #define auto_reader CLEANUP(reader_close)
 

@@ -425,7 +425,12 @@ TEST(tar_read, a_checksum_may_be_of_signed_bytes)
     str_add_bytes(&tar, b.bytes, sizeof(b.bytes));
     check_reads(&tar, "f\\xff file 0644 0:0 0 0\n");
     tar.data[148 + 5] ^= 1;
-    check_refuses(&tar, EBADMSG, "entry at offset 512: the checksum of its header is wrong");
+    check_refuses(&tar, EBADMSG, "it is not a tar");
+    str_release(&tar);
+    add_block(&tar, header("a", '0', 0));
+    str_add_bytes(&tar, b.bytes, sizeof(b.bytes));
+    tar.data[TAR_BLOCK_SIZE + 148 + 5] ^= 1;
+    check_refuses(&tar, EBADMSG, "entry at offset 1024: the checksum of its header is wrong");
 }
 
 TEST(tar_read, names_are_relative_and_clean)
