@@ -30,6 +30,7 @@ void build_result_release(struct build_result *r)
         strv_release(&r->steps.items[i].reasons);
     }
     free(r->steps.items);
+    image_release(&r->image);
     *r = (struct build_result){0};
 }
 
@@ -290,7 +291,6 @@ static int export_image(struct build *b, struct build_result *out, struct error 
         .docker_types = b->options->docker_types,
     };
     uint32_t vertex = progress_begin(b->options->progress, "exporting to image");
-    auto_image struct image image = {0};
     int r;
 
     progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
@@ -298,12 +298,13 @@ static int export_image(struct build *b, struct build_result *out, struct error 
     config_set_created(state->config, state->time_ns);
     r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
     if (r == 0)
-        r = image_commit(b->options->store, state->config, state->layers, state->layer_count,
-                         &options, &out->manifest, err);
-    if (r == 0)
-        r = image_load(b->options->store, &out->manifest, &image, err);
+        r = image_make(b->options->store, state->config, state->layers, state->layer_count,
+                       &options, &out->image, err);
+    if (r == 0 && !b->options->no_image)
+        r = image_store(b->options->store, &out->image, err);
     if (r == 0) {
-        out->config = image.config_digest;
+        out->manifest = out->image.manifest;
+        out->config = out->image.config_digest;
         progress_status(b->options->progress, vertex, "exporting layers", 0, 0, true);
         say(b, vertex, "exporting manifest", &out->manifest);
         say(b, vertex, "exporting config", &out->config);

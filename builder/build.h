@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "builder/dockerfile.h"
+#include "builder/image.h"
 #include "builder/progress.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
@@ -69,6 +70,7 @@ struct build_options {
     bool docker_types;
     bool has_epoch; /* SOURCE_DATE_EPOCH */
     int64_t epoch_s;
+    bool no_image;          /* store and name nothing: the result's `image` is for the caller */
     bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
     bool explain;           /* say in the steps of the result why each was not cached */
     unsigned jobs;          /* 0: one a CPU */
@@ -100,6 +102,7 @@ struct build_steps {
 struct build_result {
     struct digest manifest;
     struct digest config;
+    struct image image;       /* stored, unless no_image was asked for */
     struct checks checks;     /* warnings to print after the build */
     struct str report;        /* the same as checks_report has them */
     struct build_steps steps; /* in order, when explained or predicted */

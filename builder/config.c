@@ -285,6 +285,11 @@ void config_add_history(struct config *c, const struct config_history *h)
     json_push(json_get_array(c->root, "history"), entry);
 }
 
+void config_clear_history(struct config *c)
+{
+    json_remove(c->root, "history");
+}
+
 /* Bases made by other tools may say less than they hold, or more: then the first ones stand for
  * nothing. */
 static void pad_history(struct config *c, size_t layer_count)

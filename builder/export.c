@@ -8,21 +8,32 @@
 
 #include "fs/base/banned.h"
 
+static int describe_tar(struct store *store, int64_t layer, struct layer_blob *out,
+                        struct error *err)
+{
+    out->format = CODEC_NONE;
+    return layer_digest(store, layer, &out->digest, &out->size_bytes, err);
+}
+
 int export_layer_find(struct store *store, int64_t layer, const struct export_options *o,
                       struct export_layer *out, struct error *err)
 {
-    enum codec_format wanted = o->zstd ? CODEC_ZSTD : CODEC_GZIP;
+    enum codec_format wanted = o->format == CODEC_DETECT ? CODEC_GZIP : o->format;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
     struct layer_blob_row row;
-    struct layer_blob blob;
-    int r = store_layer_blob_find(store, layer, o->force ? wanted : CODEC_DETECT, &row, err);
+    struct layer_blob blob = {0};
+    int r = -ENOENT;
 
+    if (wanted != CODEC_NONE || !o->force)
+        r = store_layer_blob_find(store, layer, o->force ? wanted : CODEC_DETECT, &row, err);
     if (r == 0)
         blob = (struct layer_blob){
             .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
     else if (r == -ENOENT)
-        r = layer_compress(store, layer, wanted, o->level, threads, &blob, err);
+        r = wanted == CODEC_NONE
+                ? describe_tar(store, layer, &blob, err)
+                : layer_compress(store, layer, wanted, o->level, threads, &blob, err);
     if (r < 0)
         return r;
     *out = (struct export_layer){
@@ -37,12 +48,13 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
 
 /* A pulled image keeps its manifest, and so its digest. */
 static bool is_final(const struct image *image, const struct export_layer *layers,
-                     bool docker_types)
+                     enum export_types types)
 {
     const struct manifest *m = &image->document;
+    bool is_docker = text_equal(m->media_type, MEDIA_DOCKER_MANIFEST);
 
-    if (m->layers.count != image->layer_count ||
-        (docker_types && !text_equal(m->media_type, MEDIA_DOCKER_MANIFEST)))
+    if (m->layers.count != image->layer_count || (types == EXPORT_DOCKER && !is_docker) ||
+        (types == EXPORT_OCI && is_docker))
         return false;
     for (size_t i = 0; i < m->layers.count; i++)
         if (!digest_equal(&m->layers.items[i].digest, &layers[i].digest))
@@ -51,16 +63,18 @@ static bool is_final(const struct image *image, const struct export_layer *layer
 }
 
 void export_manifest(const struct image *image, uint64_t config_size,
-                     const struct export_layer *layers, bool docker_types, struct str *out,
-                     const char **media_type)
+                     const struct export_layer *layers, const struct export_options *options,
+                     struct str *out, const char **media_type)
 {
     const struct manifest *m = &image->document;
-    bool docker = docker_types || text_equal(m->media_type, MEDIA_DOCKER_MANIFEST);
+    bool docker =
+        options->types == EXPORT_DOCKER ||
+        (options->types == EXPORT_STORED && text_equal(m->media_type, MEDIA_DOCKER_MANIFEST));
     auto_strv struct strv annotations = {0};
     struct json *descriptors;
 
     *media_type = m->media_type;
-    if (is_final(image, layers, docker_types)) {
+    if (is_final(image, layers, options->types)) {
         str_add_bytes(out, str_text(&image->bytes), image->bytes.size);
         return;
     }

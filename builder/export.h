@@ -8,16 +8,19 @@
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
+#include "fs/codec.h"
 #include "registry/manifest.h"
 
 struct store;
 
+enum export_types { EXPORT_STORED, EXPORT_OCI, EXPORT_DOCKER }; /* media types: as stored, or so */
+
 struct export_options {
-    unsigned threads;  /* for compression; 0: one a CPU */
-    int level;         /* -1: the default */
-    bool zstd;         /* compress new layers with zstd instead of gzip */
-    bool force;        /* compress again what has another form */
-    bool docker_types; /* docker media types */
+    unsigned threads;         /* for compression; 0: one a CPU */
+    int level;                /* -1: the default */
+    enum codec_format format; /* of layers that have no compressed form; CODEC_DETECT: gzip */
+    bool force;               /* compress again what has another form */
+    enum export_types types;
 };
 
 struct export_layer {
@@ -31,5 +34,5 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
                       struct export_layer *out, struct error *err);
 /* The manifest over these blobs: the stored one, to the byte, when it already names them. */
 void export_manifest(const struct image *image, uint64_t config_size,
-                     const struct export_layer *layers, bool docker_types, struct str *out,
-                     const char **media_type);
+                     const struct export_layer *layers, const struct export_options *options,
+                     struct str *out, const char **media_type);

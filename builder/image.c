@@ -12,12 +12,14 @@
 #include "fs/base/banned.h"
 
 #define ID_PREFIX_MIN 4u
+#define CONFIG_NAME "the image's configuration" /* in messages */
 
 void image_release(struct image *image)
 {
     config_free(image->config);
     manifest_release(&image->document);
     str_release(&image->bytes);
+    str_release(&image->config_bytes);
     free(image->layers);
     *image = (struct image){0};
 }
@@ -106,7 +108,6 @@ int image_load(struct store *store, const struct digest *manifest, struct image 
 {
     auto_image struct image image = {.manifest = *manifest};
     auto_image_row struct image_row row = {0};
-    auto_str struct str config = {0};
     char text[DIGEST_TEXT_SIZE];
     int r = store_image_get(store, manifest, &row, err);
 
@@ -116,10 +117,10 @@ int image_load(struct store *store, const struct digest *manifest, struct image 
         r = manifest_parse(str_text(&image.bytes), image.bytes.size, row.media_type,
                            "the image's manifest", &image.document, err);
     if (r == 0)
-        r = blob_read(store, &row.config, LIMIT_CONFIG_SIZE, &config, err);
+        r = blob_read(store, &row.config, LIMIT_CONFIG_SIZE, &image.config_bytes, err);
     if (r == 0)
-        r = config_parse(str_text(&config), config.size, "the image's configuration", &image.config,
-                         err);
+        r = config_parse(str_text(&image.config_bytes), image.config_bytes.size, CONFIG_NAME,
+                         &image.config, err);
     if (r < 0) {
         digest_format(manifest, text);
         return error_wrap(err, "image %s", text);
@@ -132,6 +133,18 @@ int image_load(struct store *store, const struct digest *manifest, struct image 
     *out = image;
     image = (struct image){0};
     return 0;
+}
+
+char *image_familiar_name(const char *name)
+{
+    auto_reference struct reference ref = {0};
+    struct str text = {0};
+    struct error ignored;
+
+    if (reference_parse(name, &ref, &ignored) < 0)
+        return mem_strdup(name);
+    reference_familiar(&ref, &text);
+    return str_take(&text);
 }
 
 void layer_descriptor(enum layer_compression compression, bool docker_types,
@@ -195,8 +208,7 @@ static enum layer_compression compression_of(enum codec_format format)
 
 /* A pulled layer keeps the bytes it came as; one made here has none until it is pushed. */
 static int describe_layer(struct store *store, int64_t layer, bool docker_types,
-                          struct digest *diff_id, uint64_t *size_bytes, struct json *into,
-                          struct error *err)
+                          struct digest *diff_id, struct json *into, struct error *err)
 {
     struct layer_blob_row blob;
     struct layer_row row;
@@ -207,73 +219,202 @@ static int describe_layer(struct store *store, int64_t layer, bool docker_types,
         r = store_layer_get(store, layer, &row, err);
     if (r < 0)
         return r;
-    *size_bytes = tar_size;
     if (row.kind == LAYER_PULLED &&
         store_layer_blob_find(store, layer, CODEC_DETECT, &blob, err) == 0) {
         layer_descriptor(compression_of(blob.format), docker_types, &blob.digest, blob.size_bytes,
                          into);
-        *size_bytes = blob.size_bytes;
         return 0;
     }
     layer_descriptor(LAYER_UNCOMPRESSED, docker_types, diff_id, tar_size, into);
     return 0;
 }
 
-int image_commit(struct store *store, struct config *config, const int64_t *layers,
-                 size_t layer_count, const struct image_options *options, struct digest *manifest,
-                 struct error *err)
+static uint64_t layers_size(const struct manifest *m)
 {
-    auto_free struct digest *diff_ids = mem_alloc((layer_count + 1) * sizeof(*diff_ids));
-    auto_json struct json *descriptors = json_new_array();
-    auto_json struct json *parsed = NULL;
-    auto_store_tx struct store_tx tx = {0};
-    auto_str struct str config_bytes = {0};
-    auto_str struct str bytes = {0};
-    struct image_row row = {.layers = mem_dup(layers, layer_count * sizeof(*layers)),
-                            .layer_count = layer_count};
-    auto_free int64_t *owned = row.layers;
-    int r;
+    uint64_t sum = 0;
 
+    for (size_t i = 0; i < m->layers.count; i++)
+        sum += m->layers.items[i].size_bytes;
+    return sum;
+}
+
+/* Everything of `out` but the configuration's struct follows from the documents. */
+static int finish_image(struct image *out, const char *media_type, const int64_t *layers,
+                        size_t layer_count, struct error *err)
+{
+    int r = manifest_parse(str_text(&out->bytes), out->bytes.size, media_type,
+                           "the image's manifest", &out->document, err);
+
+    if (r < 0)
+        return r;
+    digest_of(str_text(&out->bytes), out->bytes.size, &out->manifest);
+    digest_of(str_text(&out->config_bytes), out->config_bytes.size, &out->config_digest);
+    out->layers = mem_alloc((layer_count + 1) * sizeof(*layers));
+    if (layer_count > 0)
+        memcpy(out->layers, layers, layer_count * sizeof(*layers));
+    out->layer_count = layer_count;
+    out->size_bytes = layers_size(&out->document) + out->config_bytes.size + out->bytes.size;
+    return 0;
+}
+
+/* Layers as an image that is made here names them: diff_ids, one each, and descriptors. */
+static int describe_layers(struct store *store, const int64_t *layers, size_t layer_count,
+                           bool docker_types, struct digest *diff_ids, struct json *descriptors,
+                           struct error *err)
+{
     if (layer_count > LIMIT_IMAGE_LAYERS)
         return error_set(err, E2BIG, "the image has %zu layers, more than %d", layer_count,
                          LIMIT_IMAGE_LAYERS);
     for (size_t i = 0; i < layer_count; i++) {
         struct json *descriptor = json_new_object();
-        uint64_t size_bytes = 0;
+        int r;
 
         json_push(descriptors, descriptor);
-        r = describe_layer(store, layers[i], options->docker_types, &diff_ids[i], &size_bytes,
-                           descriptor, err);
+        r = describe_layer(store, layers[i], docker_types, &diff_ids[i], descriptor, err);
         if (r < 0)
             return r;
-        row.size_bytes += size_bytes;
     }
-    config_set_layers(config, diff_ids, layer_count);
-    config_write(config, &config_bytes);
-    /* What could not be read again is refused before it is stored. */
-    r = json_parse(str_text(&config_bytes), config_bytes.size, LIMIT_CONFIG_SIZE,
-                   "the image's configuration", &parsed, err);
+    return 0;
+}
+
+/* The manifest over `descriptors`, which are taken, and out->config_bytes. */
+static int make_manifest(struct json *descriptors, const int64_t *layers, size_t layer_count,
+                         const struct image_options *options, struct image *out, struct error *err)
+{
+    struct digest config;
+
+    digest_of(str_text(&out->config_bytes), out->config_bytes.size, &config);
+    manifest_write(&config, out->config_bytes.size, descriptors, options->annotations,
+                   options->docker_types, &out->bytes);
+    return finish_image(out, options->docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST,
+                        layers, layer_count, err);
+}
+
+int image_make(struct store *store, struct config *config, const int64_t *layers,
+               size_t layer_count, const struct image_options *options, struct image *out,
+               struct error *err)
+{
+    auto_free struct digest *diff_ids = mem_alloc((layer_count + 1) * sizeof(*diff_ids));
+    auto_json struct json *descriptors = json_new_array();
+    auto_json struct json *parsed = NULL;
+    auto_image struct image image = {0};
+    int r = describe_layers(store, layers, layer_count, options->docker_types, diff_ids,
+                            descriptors, err);
+
     if (r < 0)
         return r;
-    digest_of(str_text(&config_bytes), config_bytes.size, &row.config);
-    manifest_write(&row.config, config_bytes.size, STEAL(&descriptors), options->annotations,
-                   options->docker_types, &bytes);
-    digest_of(str_text(&bytes), bytes.size, &row.manifest);
-    *manifest = row.manifest;
-    if (is_stored(store, manifest))
+    config_set_layers(config, diff_ids, layer_count);
+    config_write(config, &image.config_bytes);
+    /* What could not be read again is refused before it is stored. */
+    r = json_parse(str_text(&image.config_bytes), image.config_bytes.size, LIMIT_CONFIG_SIZE,
+                   CONFIG_NAME, &parsed, err);
+    if (r == 0)
+        r = make_manifest(STEAL(&descriptors), layers, layer_count, options, &image, err);
+    if (r < 0)
+        return r;
+    image.config = config_copy(config);
+    *out = image;
+    image = (struct image){0};
+    return 0;
+}
+
+static int check_diff_ids(const struct config *config, const struct digest *diff_ids,
+                          size_t layer_count, struct error *err)
+{
+    if (config_layer_count(config) != layer_count)
+        return error_set(err, EINVAL, "the image has %zu layers, its configuration %zu",
+                         layer_count, config_layer_count(config));
+    for (size_t i = 0; i < layer_count; i++) {
+        struct digest expected;
+        int r = config_layer_diff_id(config, i, &expected, err);
+
+        if (r < 0)
+            return r;
+        if (!digest_equal(&expected, &diff_ids[i]))
+            return error_set(err, EINVAL, "layer %zu is not the one its configuration names",
+                             i + 1);
+    }
+    return 0;
+}
+
+int image_make_from(struct store *store, const struct str *config, const int64_t *layers,
+                    size_t layer_count, const struct image_options *options, struct image *out,
+                    struct error *err)
+{
+    auto_free struct digest *diff_ids = mem_alloc((layer_count + 1) * sizeof(*diff_ids));
+    auto_json struct json *descriptors = json_new_array();
+    auto_image struct image image = {0};
+    int r = config_parse(str_text(config), config->size, CONFIG_NAME, &image.config, err);
+
+    if (r == 0)
+        r = describe_layers(store, layers, layer_count, options->docker_types, diff_ids,
+                            descriptors, err);
+    if (r == 0)
+        r = check_diff_ids(image.config, diff_ids, layer_count, err);
+    if (r < 0)
+        return r;
+    str_add_bytes(&image.config_bytes, str_text(config), config->size);
+    r = make_manifest(STEAL(&descriptors), layers, layer_count, options, &image, err);
+    if (r < 0)
+        return r;
+    *out = image;
+    image = (struct image){0};
+    return 0;
+}
+
+int image_make_of(const struct str *manifest, const char *media_type, const struct str *config,
+                  const int64_t *layers, size_t layer_count, struct image *out, struct error *err)
+{
+    auto_image struct image image = {0};
+    int r = config_parse(str_text(config), config->size, CONFIG_NAME, &image.config, err);
+
+    str_add_bytes(&image.bytes, str_text(manifest), manifest->size);
+    str_add_bytes(&image.config_bytes, str_text(config), config->size);
+    if (r == 0)
+        r = finish_image(&image, media_type, layers, layer_count, err);
+    if (r < 0)
+        return r;
+    *out = image;
+    image = (struct image){0};
+    return 0;
+}
+
+int image_store(struct store *store, const struct image *image, struct error *err)
+{
+    auto_store_tx struct store_tx tx = {0};
+    struct image_row row = {
+        .media_type = image->document.media_type,
+        .layers = image->layers,
+        .layer_count = image->layer_count,
+        .size_bytes = image->size_bytes,
+    };
+    int r;
+
+    if (is_stored(store, &image->manifest))
         return 0; /* a rebuild that changed nothing writes nothing */
     r = store_begin(store, &tx, err);
     if (r == 0)
-        r = blob_put(store, str_text(&config_bytes), config_bytes.size, &row.config, err);
+        r = blob_put(store, str_text(&image->config_bytes), image->config_bytes.size, &row.config,
+                     err);
     if (r == 0)
-        r = blob_put(store, str_text(&bytes), bytes.size, &row.manifest, err);
-    if (r < 0)
-        return r;
-    row.size_bytes += config_bytes.size + bytes.size;
-    row.media_type = mem_strdup(options->docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
-    r = store_image_put(store, &row, err);
-    free(row.media_type);
+        r = blob_put(store, str_text(&image->bytes), image->bytes.size, &row.manifest, err);
+    if (r == 0)
+        r = store_image_put(store, &row, err);
     return r < 0 ? r : store_commit(&tx, err);
+}
+
+int image_commit(struct store *store, struct config *config, const int64_t *layers,
+                 size_t layer_count, const struct image_options *options, struct digest *manifest,
+                 struct error *err)
+{
+    auto_image struct image image = {0};
+    int r = image_make(store, config, layers, layer_count, options, &image, err);
+
+    if (r == 0)
+        r = image_store(store, &image, err);
+    if (r == 0)
+        *manifest = image.manifest;
+    return r;
 }
 
 int image_tag(struct store *store, const char *name, const struct digest *manifest,

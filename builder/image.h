@@ -24,7 +24,8 @@ struct image {
     struct digest config_digest;
     struct config *config;
     struct manifest document; /* parsed */
-    struct str bytes;         /* the manifest as stored */
+    struct str bytes;         /* the manifest, to the byte */
+    struct str config_bytes;  /* the configuration, to the byte */
     int64_t *layers;          /* store layer ids, bottom first */
     size_t layer_count;
     uint64_t size_bytes;
@@ -47,14 +48,31 @@ struct image_options {
     const struct strv *annotations; /* "key=value", or NULL */
     bool docker_types;              /* docker media types instead of OCI's */
 };
-/* Writes rootfs into `config` (diff_ids are computed where not known yet), stores config and
- * manifest and their row. Deterministic for the same config and layers. */
+/* An image over these layers, not stored yet: writes rootfs into `config` (diff_ids are computed where
+ * not known yet) and makes the documents. Deterministic for the same config and layers. */
+int image_make(struct store *store, struct config *config, const int64_t *layers,
+               size_t layer_count, const struct image_options *options, struct image *out,
+               struct error *err);
+/* The same for a configuration that somebody else wrote and that stays as it is, to the byte: its
+ * diff_ids must be those of the layers already (-EINVAL). */
+int image_make_from(struct store *store, const struct str *config, const int64_t *layers,
+                    size_t layer_count, const struct image_options *options, struct image *out,
+                    struct error *err);
+/* The same for documents that somebody else wrote and the caller has found to belong together. */
+int image_make_of(const struct str *manifest, const char *media_type, const struct str *config,
+                  const int64_t *layers, size_t layer_count, struct image *out, struct error *err);
+/* Makes it one of the store's: documents and row, in one transaction. One that is there is kept. */
+int image_store(struct store *store, const struct image *image, struct error *err);
+/* image_make and image_store. */
 int image_commit(struct store *store, struct config *config, const int64_t *layers,
                  size_t layer_count, const struct image_options *options, struct digest *manifest,
                  struct error *err);
 /* Points `name` (canonical) at an image. */
 int image_tag(struct store *store, const char *name, const struct digest *manifest,
               struct error *err);
+
+/* A canonical name as people know it ("debian:12"); caller frees. */
+char *image_familiar_name(const char *name);
 
 /* How the descriptor of a layer looks in a manifest. */
 void layer_descriptor(enum layer_compression compression, bool docker_types,

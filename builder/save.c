@@ -1,151 +1,83 @@
-/* save.c - archives: entries of one outer tar, each blob once. */
+/* save.c - which files an archive or a layout holds. How they are written: save_sink.c. */
 #include <errno.h>
 #include <string.h>
 
-#include "builder/image.h"
+#include "builder/progress.h"
 #include "builder/save.h"
-#include "fs/base/hash.h"
-#include "fs/blob.h"
+#include "builder/save_sink.h"
+#include "fs/base/limits.h"
 #include "fs/layer.h"
 #include "fs/store.h"
-#include "fs/tar.h"
-#include "registry/reference.h"
 
 #include "fs/base/banned.h"
 
+#define BLOB_DIR "blobs/sha256"
+
 struct save {
     struct store *store;
-    struct writer *to;
-    struct table written; /* names of entries; the value is not used */
+    struct save_sink *to;
+    const struct save_options *options;
 };
 
-static void save_release(struct save *s)
+static void report(const struct save *s, const char *what, bool is_done)
 {
-    table_release(&s->written);
-}
-DEFINE_CLEANUP_VALUE(save_release, struct save)
-
-static int write_header(struct save *s, const char *path, enum entry_type type, uint64_t size_bytes,
-                        struct error *err)
-{
-    const struct tar_entry entry = {
-        .path = path,
-        .meta = {.type = type, .mode = type == ENTRY_DIR ? 0755 : 0644, .size_bytes = size_bytes},
-    };
-    auto_str struct str header = {0};
-    int r = tar_add_header(&header, &entry, err);
-
-    return r < 0 ? r : writer_write(s->to, str_text(&header), header.size, err);
-}
-
-static int write_padding(struct save *s, uint64_t size_bytes, struct error *err)
-{
-    static const char zeros[TAR_BLOCK_SIZE];
-
-    return writer_write(s->to, zeros, tar_padding(size_bytes), err);
-}
-
-/* True the first time a name is seen. */
-static bool is_new(struct save *s, const char *path)
-{
-    if (table_has(&s->written, path))
-        return false;
-    table_put(&s->written, path, s);
-    return true;
-}
-
-static int write_bytes(struct save *s, const char *path, const void *bytes, size_t size,
-                       struct error *err)
-{
-    int r;
-
-    if (!is_new(s, path))
-        return 0;
-    r = write_header(s, path, ENTRY_FILE, size, err);
-    if (r == 0)
-        r = writer_write(s->to, bytes, size, err);
-    return r < 0 ? r : write_padding(s, size, err);
-}
-
-static int write_stream(struct save *s, const char *path, struct reader *from, uint64_t size_bytes,
-                        struct error *err)
-{
-    uint64_t copied = 0;
-    int r = write_header(s, path, ENTRY_FILE, size_bytes, err);
-
-    if (r == 0)
-        r = stream_copy(from, s->to, &copied, err);
-    if (r == 0 && copied != size_bytes)
-        r = error_set(err, EIO, "'%s' has %llu bytes instead of %llu", path,
-                      (unsigned long long)copied, (unsigned long long)size_bytes);
-    return r < 0 ? r : write_padding(s, size_bytes, err);
-}
-
-static int write_end(struct save *s, struct error *err)
-{
-    auto_str struct str end = {0};
-
-    tar_add_end(&end);
-    return writer_write(s->to, str_text(&end), end.size, err);
-}
-
-static char *familiar(const char *name)
-{
-    auto_reference struct reference ref = {0};
-    struct str text = {0};
-    struct error ignored;
-
-    if (reference_parse(name, &ref, &ignored) < 0)
-        return mem_strdup(name);
-    reference_familiar(&ref, &text);
-    return str_take(&text);
+    progress_status(s->options->progress, s->options->vertex, what, 0, 0, is_done);
 }
 
 /* ---- docker ---- */
 
+/* A layer as its tar, or as the blob a push would send. */
 static int docker_layer(struct save *s, int64_t layer, struct json *layers, struct error *err)
 {
-    auto_reader struct reader *from = NULL;
-    auto_free char *path = NULL;
+    struct export_layer found = {0};
+    struct digest digest;
     char hex[DIGEST_HEX_SIZE];
-    struct digest diff_id;
+    auto_free char *path = NULL;
     uint64_t size_bytes;
-    int r = layer_digest(s->store, layer, &diff_id, &size_bytes, err);
+    int r = layer_digest(s->store, layer, &digest, &size_bytes, err);
 
+    if (r == 0 && s->options->compress_docker) {
+        r = export_layer_find(s->store, layer, &s->options->export, &found, err);
+        digest = found.digest;
+    }
     if (r < 0)
         return r;
-    digest_format_hex(&diff_id, hex);
-    path = str_format("%s.tar", hex);
+    digest_format_hex(&digest, hex);
+    path = str_format("%s.tar%s", hex,
+                      found.compression == LAYER_GZIP   ? ".gz"
+                      : found.compression == LAYER_ZSTD ? ".zst"
+                                                        : "");
     json_push(layers, json_new_text(path));
-    if (!is_new(s, path))
-        return 0;
-    r = layer_tar_open(s->store, layer, &from, err);
-    return r < 0 ? r : write_stream(s, path, from, size_bytes, err);
+    report(s, path, false);
+    if (found.compression != LAYER_UNCOMPRESSED)
+        r = save_sink_blob(s->to, s->store, path, &digest, found.size_bytes, err);
+    else
+        r = save_sink_layer(s->to, s->store, path, layer, size_bytes, err);
+    report(s, path, true);
+    return r;
 }
 
 static int docker_image(struct save *s, const struct save_image *what, struct json *list,
                         struct error *err)
 {
-    auto_image struct image image = {0};
-    auto_str struct str config = {0};
+    const struct image *image = what->image;
     auto_free char *path = NULL;
     struct json *entry = json_new_object();
     struct json *tags = json_new_array();
     struct json *layers = json_new_array();
     char hex[DIGEST_HEX_SIZE];
-    int r = image_load(s->store, &what->manifest, &image, err);
+    int r = 0;
 
     json_push(list, entry);
-    if (r == 0)
-        r = blob_read(s->store, &image.config_digest, UINT32_MAX, &config, err);
-    for (size_t i = 0; r == 0 && i < image.layer_count; i++)
-        r = docker_layer(s, image.layers[i], layers, err);
-    digest_format_hex(&image.config_digest, hex);
+    for (size_t i = 0; r == 0 && i < image->layer_count; i++)
+        r = docker_layer(s, image->layers[i], layers, err);
+    digest_format_hex(&image->config_digest, hex);
     path = str_format("%s.json", hex);
     if (r == 0)
-        r = write_bytes(s, path, str_text(&config), config.size, err);
-    if (what->name != NULL) {
-        auto_free char *name = familiar(what->name);
+        r = save_sink_bytes(s->to, path, str_text(&image->config_bytes), image->config_bytes.size,
+                            err);
+    for (size_t i = 0; i < what->names->count; i++) {
+        auto_free char *name = image_familiar_name(what->names->items[i]);
 
         json_push(tags, json_new_text(name));
     }
@@ -156,9 +88,10 @@ static int docker_image(struct save *s, const struct save_image *what, struct js
 }
 
 int save_docker(struct store *store, const struct save_image *images, size_t count,
-                struct writer *to, struct error *err)
+                const struct save_options *options, struct writer *to, struct error *err)
 {
-    __attribute__((cleanup(cleanup_save_release))) struct save s = {.store = store, .to = to};
+    auto_save_sink struct save_sink *sink = save_sink_new_tar(to);
+    struct save s = {.store = store, .to = sink, .options = options};
     auto_json struct json *list = json_new_array();
     auto_str struct str text = {0};
     int r = 0;
@@ -167,33 +100,78 @@ int save_docker(struct store *store, const struct save_image *images, size_t cou
         r = docker_image(&s, &images[i], list, err);
     json_write(list, &text);
     if (r == 0)
-        r = write_bytes(&s, "manifest.json", str_text(&text), text.size, err);
-    return r < 0 ? r : write_end(&s, err);
+        r = save_sink_bytes(sink, "manifest.json", str_text(&text), text.size, err);
+    return r < 0 ? r : save_sink_finish(sink, err);
 }
 
 /* ---- OCI ---- */
 
-static int oci_blob(struct save *s, const struct digest *digest, struct error *err)
+/* The blobs that stand for the layers of an image; the caller frees *out. */
+static int find_layers(struct store *store, const struct image *image,
+                       const struct export_options *options, struct export_layer **out,
+                       struct error *err)
 {
-    auto_reader struct reader *from = NULL;
-    auto_free char *path = NULL;
-    char hex[DIGEST_HEX_SIZE];
-    uint64_t size_bytes;
-    int r;
+    auto_free struct export_layer *layers = mem_alloc((image->layer_count + 1) * sizeof(*layers));
+    int r = 0;
 
-    digest_format_hex(digest, hex);
-    path = str_format("blobs/sha256/%s", hex);
-    if (!is_new(s, path))
-        return 0;
-    r = blob_open(s->store, digest, &from, &size_bytes, err);
-    return r < 0 ? r : write_stream(s, path, from, size_bytes, err);
+    for (size_t i = 0; r == 0 && i < image->layer_count; i++)
+        r = export_layer_find(store, image->layers[i], options, &layers[i], err);
+    if (r == 0)
+        *out = STEAL(&layers);
+    return r;
 }
 
-static void oci_descriptor(struct json *list, const char *media_type, const struct digest *digest,
-                           size_t size, const char *name)
+int save_oci_manifest(struct store *store, const struct image *image,
+                      const struct export_options *options, struct str *out,
+                      const char **media_type, struct error *err)
+{
+    auto_free struct export_layer *layers = NULL;
+    int r = find_layers(store, image, options, &layers, err);
+
+    if (r == 0)
+        export_manifest(image, image->config_bytes.size, layers, options, out, media_type);
+    return r;
+}
+
+static char *blob_path(const struct digest *digest)
+{
+    char hex[DIGEST_HEX_SIZE];
+
+    digest_format_hex(digest, hex);
+    return str_format(BLOB_DIR "/%s", hex);
+}
+
+static int oci_layer(struct save *s, int64_t layer, const struct export_layer *blob,
+                     struct error *err)
+{
+    auto_free char *path = blob_path(&blob->digest);
+    int r;
+
+    report(s, path, false);
+    if (blob->compression == LAYER_UNCOMPRESSED)
+        r = save_sink_layer(s->to, s->store, path, layer, blob->size_bytes, err);
+    else
+        r = save_sink_blob(s->to, s->store, path, &blob->digest, blob->size_bytes, err);
+    report(s, path, true);
+    return r;
+}
+
+static int oci_bytes(struct save *s, const struct str *bytes, struct digest *digest,
+                     struct error *err)
+{
+    auto_free char *path = NULL;
+
+    digest_of(str_text(bytes), bytes->size, digest);
+    path = blob_path(digest);
+    return save_sink_bytes(s->to, path, str_text(bytes), bytes->size, err);
+}
+
+/* One entry of index.json for each name; one without, when there is none. */
+static void add_entry(struct json *list, const char *media_type, const struct digest *digest,
+                      size_t size, const char *name, const struct strv *annotations)
 {
     struct json *entry = json_new_object();
-    struct json *annotations;
+    struct json *notes = json_new_object();
     char text[DIGEST_TEXT_SIZE];
 
     digest_format(digest, text);
@@ -203,74 +181,151 @@ static void oci_descriptor(struct json *list, const char *media_type, const stru
     if (name != NULL) {
         const char *colon = strrchr(path_base(name), ':');
 
-        annotations = json_new_object();
-        json_put_text(annotations, "io.containerd.image.name", name);
-        json_put_text(annotations, "org.opencontainers.image.ref.name",
+        json_put_text(notes, "io.containerd.image.name", name);
+        json_put_text(notes, "org.opencontainers.image.ref.name",
                       colon == NULL ? "latest" : colon + 1);
-        json_put(entry, "annotations", annotations);
     }
+    for (size_t i = 0; annotations != NULL && i < annotations->count; i++) {
+        const char *pair = annotations->items[i];
+        auto_free char *key = mem_strndup(pair, strcspn(pair, "="));
+
+        json_put_text(notes, key, pair + strlen(key) + (pair[strlen(key)] == '='));
+    }
+    if (json_count(notes) > 0)
+        json_put(entry, "annotations", notes);
+    else
+        json_unref(notes);
     json_push(list, entry);
 }
 
-static int oci_image(struct save *s, const struct save_image *what,
-                     const struct export_options *options, struct json *list, struct error *err)
+static int oci_image(struct save *s, const struct save_image *what, struct json *list,
+                     struct error *err)
 {
-    auto_image struct image image = {0};
+    const struct image *image = what->image;
     auto_free struct export_layer *layers = NULL;
-    auto_free char *path = NULL;
     auto_str struct str manifest = {0};
     const char *media_type;
-    char hex[DIGEST_HEX_SIZE];
     struct digest digest;
-    uint64_t config_size;
-    int r = image_load(s->store, &what->manifest, &image, err);
+    int r = find_layers(s->store, image, &s->options->export, &layers, err);
 
+    for (size_t i = 0; r == 0 && i < image->layer_count; i++)
+        r = oci_layer(s, image->layers[i], &layers[i], err);
     if (r == 0)
-        r = blob_stat(s->store, &image.config_digest, &config_size, err);
-    layers = mem_alloc((image.layer_count + 1) * sizeof(*layers));
-    for (size_t i = 0; r == 0 && i < image.layer_count; i++) {
-        r = export_layer_find(s->store, image.layers[i], options, &layers[i], err);
-        if (r == 0)
-            r = oci_blob(s, &layers[i].digest, err);
-    }
-    if (r == 0)
-        r = oci_blob(s, &image.config_digest, err);
+        r = oci_bytes(s, &image->config_bytes, &digest, err);
     if (r < 0)
         return r;
-    export_manifest(&image, config_size, layers, options->docker_types, &manifest, &media_type);
-    digest_of(str_text(&manifest), manifest.size, &digest);
-    digest_format_hex(&digest, hex);
-    path = str_format("blobs/sha256/%s", hex);
-    oci_descriptor(list, media_type, &digest, manifest.size, what->name);
-    return write_bytes(s, path, str_text(&manifest), manifest.size, err);
+    export_manifest(image, image->config_bytes.size, layers, &s->options->export, &manifest,
+                    &media_type);
+    r = oci_bytes(s, &manifest, &digest, err);
+    for (size_t i = 0; r == 0 && i < what->names->count; i++)
+        add_entry(list, media_type, &digest, manifest.size, what->names->items[i],
+                  what->entry_annotations);
+    if (what->names->count == 0)
+        add_entry(list, media_type, &digest, manifest.size, NULL, what->entry_annotations);
+    return r;
 }
 
-static int oci_directories(struct save *s, struct error *err)
+static struct json *new_index(struct json *list)
 {
-    int r = write_header(s, "blobs", ENTRY_DIR, 0, err);
-
-    return r < 0 ? r : write_header(s, "blobs/sha256", ENTRY_DIR, 0, err);
-}
-
-int save_oci(struct store *store, const struct save_image *images, size_t count,
-             const struct export_options *options, struct writer *to, struct error *err)
-{
-    static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
-    __attribute__((cleanup(cleanup_save_release))) struct save s = {.store = store, .to = to};
-    auto_json struct json *index = json_new_object();
-    auto_str struct str text = {0};
-    struct json *list = json_new_array();
-    int r = oci_directories(&s, err);
+    struct json *index = json_new_object();
 
     json_put_int(index, "schemaVersion", 2);
     json_put_text(index, "mediaType", MEDIA_OCI_INDEX);
     json_put(index, "manifests", list);
+    return index;
+}
+
+static int save_layout(struct save *s, const struct save_image *images, size_t count,
+                       struct json *index, struct error *err)
+{
+    static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+    struct json *list = json_get_array(index, "manifests");
+    auto_str struct str text = {0};
+    int r = save_sink_directory(s->to, "blobs", err);
+
+    if (r == 0)
+        r = save_sink_directory(s->to, BLOB_DIR, err);
     for (size_t i = 0; r == 0 && i < count; i++)
-        r = oci_image(&s, &images[i], options, list, err);
+        r = oci_image(s, &images[i], list, err);
     json_write(index, &text);
     if (r == 0)
-        r = write_bytes(&s, "index.json", str_text(&text), text.size, err);
+        r = save_sink_bytes(s->to, "oci-layout", layout, sizeof(layout) - 1, err);
     if (r == 0)
-        r = write_bytes(&s, "oci-layout", layout, sizeof(layout) - 1, err);
-    return r < 0 ? r : write_end(&s, err);
+        r = save_sink_bytes(s->to, "index.json", str_text(&text), text.size, err);
+    return r < 0 ? r : save_sink_finish(s->to, err);
+}
+
+int save_oci(struct store *store, const struct save_image *images, size_t count,
+             const struct save_options *options, struct writer *to, struct error *err)
+{
+    auto_save_sink struct save_sink *sink = save_sink_new_tar(to);
+    auto_json struct json *index = new_index(json_new_array());
+    struct save s = {.store = store, .to = sink, .options = options};
+
+    return save_layout(&s, images, count, index, err);
+}
+
+static const char *entry_name(const struct json *entry)
+{
+    const struct json *annotations = json_get_object(entry, "annotations");
+    const char *name = json_get_text(annotations, "io.containerd.image.name");
+
+    return name != NULL ? name : json_get_text(annotations, "org.opencontainers.image.ref.name");
+}
+
+static bool is_replaced(const struct json *entry, const struct save_image *images, size_t count)
+{
+    const char *name = entry_name(entry);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct strv *names = images[i].names;
+
+        if (name == NULL && names->count == 0)
+            return true;
+        if (name != NULL && strv_contains(names, name))
+            return true;
+    }
+    return false;
+}
+
+/* The index of a layout that is there, without the entries that are written anew. */
+static int old_index(struct save_sink *sink, const struct save_image *images, size_t count,
+                     struct json **out, struct error *err)
+{
+    auto_json struct json *old = NULL;
+    auto_str struct str text = {0};
+    struct json *list = json_new_array();
+    int r = save_sink_read(sink, "index.json", LIMIT_MANIFEST_SIZE, &text, err);
+
+    if (r == 0)
+        r = json_parse(str_text(&text), text.size, LIMIT_MANIFEST_SIZE, "its index.json", &old,
+                       err);
+    if (r == -ENOENT) {
+        error_clear(err);
+        r = 0;
+    }
+    for (size_t i = 0; i < json_count(json_get_array(old, "manifests")); i++) {
+        struct json *entry = json_at(json_get_array(old, "manifests"), i);
+
+        if (!is_replaced(entry, images, count))
+            json_push(list, json_ref(entry));
+    }
+    *out = new_index(list);
+    return r;
+}
+
+int save_oci_directory(struct store *store, const struct save_image *images, size_t count,
+                       const struct save_options *options, const char *directory, struct error *err)
+{
+    auto_save_sink struct save_sink *sink = NULL;
+    auto_json struct json *index = NULL;
+    struct save s = {.store = store, .options = options};
+    int r = save_sink_open_directory(directory, &sink, err);
+
+    if (r == 0)
+        r = old_index(sink, images, count, &index, err);
+    s.to = sink;
+    if (r == 0)
+        r = save_layout(&s, images, count, index, err);
+    return r;
 }

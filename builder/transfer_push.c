@@ -131,7 +131,7 @@ static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t c
 
     for (size_t i = 0; i < p->image.layer_count; i++)
         layers[i] = jobs[i].blob;
-    export_manifest(&p->image, config_size, layers, p->options->docker_types, &bytes, &media_type);
+    export_manifest(&p->image, config_size, layers, p->options, &bytes, &media_type);
     for (size_t i = 0; r == 0 && i < p->ref_count; i++) {
         auto_str struct str name = {0};
 

@@ -7,6 +7,7 @@
 #include "builder/image.h"
 #include "builder/transfer.h"
 #include "cli/commands.h"
+#include "cli/compression.h"
 #include "cli/progress.h"
 #include "cli/registry_flags.h"
 #include "fs/store.h"
@@ -15,11 +16,9 @@
 
 struct push_flags {
     struct registry_flags registry;
-    const char *compression;
-    const char *level;
+    struct compression_flags compression;
     const char *progress;
     bool all_tags;
-    bool force;
     bool quiet;
 };
 
@@ -30,19 +29,7 @@ static const struct option options[] = {
      .letter = 'a',
      FIELD(all_tags),
      .help = "push every tag of NAME that the store has"},
-    {.name = "compression",
-     .kind = OPTION_TEXT,
-     FIELD(compression),
-     .argument = "gzip|zstd",
-     .help = "how new layers are compressed (default gzip)"},
-    {.name = "compression-level",
-     .kind = OPTION_TEXT,
-     FIELD(level),
-     .argument = "N",
-     .help = "compression level (gzip 1-9, zstd 1-19)"},
-    {.name = "force-compression",
-     FIELD(force),
-     .help = "compress again layers that have another form"},
+    COMPRESSION_OPTIONS(struct push_flags, compression),
     {.name = "progress",
      .kind = OPTION_TEXT,
      FIELD(progress),
@@ -188,24 +175,6 @@ int push_images(struct program *p, const struct strv *names, const char *progres
     return r < 0 ? r : push_targets(p, &targets, progress_mode, &o, &result, err);
 }
 
-static int read_compression(const struct push_flags *f, struct export_options *out,
-                            struct error *err)
-{
-    uint64_t level;
-
-    *out = (struct export_options){.level = -1, .force = f->force};
-    if (f->compression != NULL && strcmp(f->compression, "gzip") != 0 &&
-        strcmp(f->compression, "zstd") != 0)
-        return error_set(err, EINVAL, "unknown compression '%s': gzip or zstd", f->compression);
-    out->zstd = f->compression != NULL && strcmp(f->compression, "zstd") == 0;
-    if (f->level == NULL)
-        return 0;
-    if (!text_to_u64(f->level, out->zstd ? 19 : 9, &level) || level == 0)
-        return error_set(err, EINVAL, "invalid compression level '%s'", f->level);
-    out->level = (int)level;
-    return 0;
-}
-
 /* The operands as targets; several of them may be of different registries. */
 static int collect_targets(struct program *p, const struct push_flags *f,
                            const struct strv *operands, struct targets *out, struct error *err)
@@ -229,13 +198,13 @@ static int run(struct program *p, const void *values, const struct strv *operand
     const struct push_flags *f = values;
     struct registries_options registries = {0};
     __attribute__((cleanup(cleanup_targets_release))) struct targets targets = {0};
-    struct export_options o;
+    struct export_options o = {0};
     struct push_result result;
     char digest[DIGEST_TEXT_SIZE];
     int r = registry_flags_apply(&f->registry, &registries, err);
 
     if (r == 0)
-        r = read_compression(f, &o, err);
+        r = compression_parse(&f->compression, &o, err);
     if (r < 0)
         return r;
     (void)program_registries(p, &registries); /* the first call decides the options */

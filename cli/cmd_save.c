@@ -1,129 +1,186 @@
-/* cmd_save.c - img save: images as one tar, on standard output or in a file. */
+/* cmd_save.c - img save: images in one archive, on standard output or in a file, or as a layout. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builder/image.h"
+#include "builder/output_file.h"
 #include "builder/save.h"
 #include "cli/commands.h"
+#include "cli/compression.h"
 
 #include "fs/base/banned.h"
 
 struct save_flags {
     const char *format;
     const char *output;
+    const char *platform;
+    struct compression_flags compression;
 };
 
+#define FIELD(name) .offset = offsetof(struct save_flags, name)
+
 static const struct option options[] = {
+    COMPRESSION_OPTIONS(struct save_flags, compression),
     {.name = "format",
      .kind = OPTION_TEXT,
-     .offset = offsetof(struct save_flags, format),
-     .argument = "docker|oci",
-     .help = "form of the archive (default docker)"},
+     FIELD(format),
+     .argument = "FORMAT",
+     .help = "docker (default; also docker-archive), oci (also oci-archive), or oci-dir"},
     {.name = "output",
      .letter = 'o',
      .kind = OPTION_TEXT,
-     .offset = offsetof(struct save_flags, output),
+     FIELD(output),
      .argument = "FILE",
-     .help = "write to FILE instead of standard output"},
+     .help = "write to FILE, or the directory of oci-dir, instead of standard output"},
+    {.name = "platform",
+     .kind = OPTION_TEXT,
+     FIELD(platform),
+     .argument = "OS/ARCH",
+     .help = "refuse images of another platform"},
 };
 
-/* A file appears under its name when it is whole (SECURITY S14). */
-struct target {
-    char *temporary; /* NULL for standard output */
-    const char *path;
-    int fd;
+enum format { FORMAT_DOCKER, FORMAT_OCI, FORMAT_OCI_DIR };
+
+static int parse_format(const char *text, enum format *out, struct error *err)
+{
+    static const struct {
+        const char *name;
+        enum format format;
+    } formats[] = {
+        {"docker", FORMAT_DOCKER},   {"docker-archive", FORMAT_DOCKER}, {"oci", FORMAT_OCI},
+        {"oci-archive", FORMAT_OCI}, {"oci-dir", FORMAT_OCI_DIR},
+    };
+
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        if (text == NULL || strcmp(text, formats[i].name) == 0) {
+            *out = formats[i].format;
+            return 0;
+        }
+    return error_set(err, EINVAL, "unknown format '%s': docker-archive, oci-archive or oci-dir",
+                     text);
+}
+
+/* The images asked for, each once, with all the names it was asked for by. */
+struct saved {
+    struct save_image *items; /* point into the two arrays below */
+    struct image *images;
+    struct strv *names;
+    size_t count;
 };
 
-static void target_release(struct target *t)
+static void saved_release(struct saved *s)
 {
-    if (t->temporary != NULL) {
-        unlink(t->temporary);
-        free(t->temporary);
+    for (size_t i = 0; i < s->count; i++) {
+        image_release(&s->images[i]);
+        strv_release(&s->names[i]);
     }
-    if (t->fd >= 0)
-        close(t->fd);
+    free(s->items);
+    free(s->images);
+    free(s->names);
 }
-DEFINE_CLEANUP_VALUE(target_release, struct target)
+DEFINE_CLEANUP_VALUE(saved_release, struct saved)
 
-static int open_target(const struct save_flags *f, struct target *t, struct error *err)
+static int check_platform(const struct image *image, const char *name, const char *wanted,
+                          struct error *err)
 {
-    if (f->output == NULL || strcmp(f->output, "-") == 0) {
-        if (isatty(STDOUT_FILENO) == 1)
-            return error_set(
-                err, EINVAL,
-                "cowardly refusing to save to a terminal. Use the -o flag or redirect");
-        t->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        return t->fd < 0 ? error_errno(err, "cannot use standard output") : 0;
-    }
-    t->path = f->output;
-    t->temporary = str_format("%s.XXXXXX", f->output);
-    t->fd = mkostemp(t->temporary, O_CLOEXEC);
-    if (t->fd >= 0)
+    auto_platform struct platform want = {0};
+    auto_platform struct platform have = {0};
+    auto_str struct str text = {0};
+    int r = wanted == NULL ? 0 : platform_parse(wanted, &want, err);
+
+    if (wanted == NULL || r < 0)
+        return r;
+    config_platform(image->config, &have);
+    platform_normalize(&have);
+    if (platform_rank(&want, &have) >= 0)
         return 0;
-    error_errno(err, "cannot write '%s'", f->output);
-    free(STEAL(&t->temporary));
-    return -err->code;
+    platform_format(&have, &text);
+    return error_set(err, ENOENT, "'%s' is an image for %s, not for %s", name, str_text(&text),
+                     wanted);
 }
 
-static int finish_target(struct target *t, struct error *err)
+static int add_image(struct store *store, const char *text, const char *platform, struct saved *s,
+                     struct error *err)
 {
-    if (t->temporary == NULL)
-        return 0;
-    if (fchmod(t->fd, 0644) < 0 || fsync(t->fd) < 0 || rename(t->temporary, t->path) < 0)
-        return error_errno(err, "cannot write '%s'", t->path);
-    free(STEAL(&t->temporary));
-    return 0;
-}
+    auto_free char *name = NULL;
+    struct digest manifest;
+    size_t at = 0;
+    int r = image_find(store, text, &manifest, &name, err);
 
-static int find_images(struct store *store, const struct strv *names, struct save_image *images,
-                       struct strv *canonical, struct error *err)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        char *name;
-        int r = image_find(store, names->items[i], &images[i].manifest, &name, err);
-
+    if (r < 0)
+        return r;
+    while (at < s->count && !digest_equal(&s->images[at].manifest, &manifest))
+        at++;
+    if (at == s->count) {
+        r = image_load(store, &manifest, &s->images[at], err);
         if (r < 0)
             return r;
-        if (name != NULL)
-            strv_take(canonical, name);
-        images[i].name = name;
+        s->items[at] = (struct save_image){.image = &s->images[at], .names = &s->names[at]};
+        s->count++;
     }
-    return 0;
+    if (name != NULL && !strv_contains(&s->names[at], name))
+        strv_add(&s->names[at], name);
+    return check_platform(&s->images[at], text, platform, err);
+}
+
+static int find_images(struct store *store, const struct save_flags *f, const struct strv *operands,
+                       struct saved *s, struct error *err)
+{
+    int r = 0;
+
+    s->items = mem_alloc(operands->count * sizeof(*s->items));
+    s->images = mem_alloc(operands->count * sizeof(*s->images));
+    s->names = mem_alloc(operands->count * sizeof(*s->names));
+    for (size_t i = 0; r == 0 && i < operands->count; i++)
+        r = add_image(store, operands->items[i], f->platform, s, err);
+    return r;
+}
+
+static int save_archive(struct store *store, const struct save_flags *f, const struct saved *s,
+                        enum format format, const struct save_options *o, struct error *err)
+{
+    auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
+    int r = output_file_open(&file, f->output, err);
+
+    if (r < 0)
+        return r;
+    r = format == FORMAT_OCI ? save_oci(store, s->items, s->count, o, &file.writer, err)
+                             : save_docker(store, s->items, s->count, o, &file.writer, err);
+    return r < 0 ? r : output_file_finish(&file, err);
 }
 
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
     const struct save_flags *f = values;
-    const struct export_options export_options = {.level = -1};
-    bool is_oci = f->format != NULL && strcmp(f->format, "oci") == 0;
-    __attribute__((cleanup(cleanup_target_release))) struct target target = {.fd = -1};
-    auto_free struct save_image *images = mem_alloc(operands->count * sizeof(*images));
-    auto_strv struct strv names = {0};
-    auto_writer struct writer *to = NULL;
+    bool to_stdout = f->output == NULL || strcmp(f->output, "-") == 0;
+    __attribute__((cleanup(cleanup_saved_release))) struct saved saved = {0};
+    struct save_options o = {0};
+    enum format format;
     struct store *store;
-    int r;
+    int r = parse_format(f->format, &format, err);
 
-    if (f->format != NULL && !is_oci && strcmp(f->format, "docker") != 0)
-        return error_set(err, EINVAL, "unknown format '%s': docker or oci", f->format);
-    r = open_target(f, &target, err);
     if (r == 0)
-        r = program_store(p, &store, err);
-    if (r == 0)
-        r = find_images(store, operands, images, &names, err);
+        r = compression_parse(&f->compression, &o.export, err);
     if (r < 0)
         return r;
-    to = fd_writer_new(fcntl(target.fd, F_DUPFD_CLOEXEC, 3),
-                       target.path == NULL ? "standard output" : target.path);
-    r = is_oci ? save_oci(store, images, operands->count, &export_options, to, err)
-               : save_docker(store, images, operands->count, to, err);
+    o.export.types = EXPORT_OCI;
+    o.compress_docker = o.export.format == CODEC_GZIP || o.export.format == CODEC_ZSTD;
+    if (format == FORMAT_OCI_DIR && to_stdout)
+        return error_set(err, EINVAL, "a layout is a directory: name it with -o");
+    if (to_stdout && isatty(STDOUT_FILENO) == 1)
+        return error_set(err, EINVAL,
+                         "cowardly refusing to save to a terminal. Use the -o flag or redirect");
+    r = program_store(p, &store, err);
     if (r == 0)
-        r = writer_finish(to, err);
-    return r < 0 ? r : finish_target(&target, err);
+        r = find_images(store, f, operands, &saved, err);
+    if (r < 0)
+        return r;
+    if (format == FORMAT_OCI_DIR)
+        return save_oci_directory(store, saved.items, saved.count, &o, f->output, err);
+    return save_archive(store, f, &saved, format, &o, err);
 }
 
 const struct subcommand cmd_save = {
@@ -131,7 +188,12 @@ const struct subcommand cmd_save = {
     .operands = "IMAGE...",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
-    .summary = "Write images as a tar that docker load, skopeo and others read.",
+    .summary = "Write images as an archive that docker load, podman load, skopeo and others read.",
+    .details =
+        "Several images go into one archive, and what they share is in it once. A file "
+        "appears under its name when it is whole. oci-dir adds to a layout that is there: an "
+        "image of the same name is replaced. Layers of docker archives are plain tars unless "
+        "a compression is asked for; those of OCI archives are the blobs a push would send.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct save_flags),
