@@ -433,6 +433,8 @@ void build_finish(struct build *b, struct build_result *out)
     b->checks = (struct checks){0};
     if (b->df != NULL && out->checks.count > 0)
         checks_report(&out->checks, b->df, &out->report);
+    memcpy(out->failed_step, b->failed_step, sizeof(out->failed_step));
+    out->has_garbage = b->has_garbage;
     out->steps = b->steps;
     b->steps = (struct build_steps){0};
     if (out->steps.count > 1)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "builder/dockerfile.h"
+#include "builder/failed.h"
 #include "builder/image.h"
 #include "builder/progress.h"
 #include "fs/base/digest.h"
@@ -102,10 +103,12 @@ struct build_steps {
 struct build_result {
     struct digest manifest;
     struct digest config;
-    struct image image;       /* stored, unless no_image was asked for */
-    struct checks checks;     /* warnings to print after the build */
-    struct str report;        /* the same as checks_report has them */
-    struct build_steps steps; /* in order, when explained or predicted */
+    struct image image;             /* stored, unless no_image was asked for */
+    struct checks checks;           /* warnings to print after the build */
+    struct str report;              /* the same as checks_report has them */
+    struct build_steps steps;       /* in order, when explained or predicted */
+    char failed_step[STEP_ID_SIZE]; /* of a RUN that failed and can be looked into; else "" */
+    bool has_garbage; /* what an earlier failed step left was given up: worth a collection */
     size_t step_count;
     size_t cached_count;
 };

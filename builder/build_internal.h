@@ -107,6 +107,8 @@ struct build {
     struct digest *touched;     /* cache keys used */
     size_t touched_count;
     size_t touched_capacity;
+    char failed_step[STEP_ID_SIZE]; /* the first one that was kept, or "" */
+    bool has_garbage;
     struct error first_error;
     int first_result;
     bool has_error;

@@ -12,6 +12,7 @@
 #include "builder/sandbox.h"
 #include "builder/users.h"
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 #include "fs/mount.h"
 #include "fs/view.h"
 
@@ -383,6 +384,44 @@ static int open_view(const struct step *s, struct view **out, struct error *err)
                      &options, out, err);
 }
 
+/* Without what failed there is the message alone: whatever goes wrong here is not worth another. */
+static void keep_failed(struct step *s, struct view *v, const struct digest *key,
+                        const struct sandbox_result *result)
+{
+    struct build *b = s->stage->build;
+    const struct stage_state *state = &s->stage->state;
+    auto_free char *outcome = result->signal != 0 ? str_format("signal: %d", result->signal)
+                                                  : str_format("exit code: %d", result->status);
+    auto_strv struct strv shell = {0};
+    auto_free char *context =
+        b->options->context == NULL ? NULL : realpath(b->options->context, NULL);
+    const struct failed_step failed = {
+        .context = context == NULL ? "" : context,
+        .key = key,
+        .text = str_text(&s->text),
+        .outcome = outcome,
+        .layers = state->layers,
+        .layer_count = state->layer_count,
+        .env = &s->env,
+        .shell = &shell,
+        .user = config_user(state->config),
+        .cwd = config_working_dir(state->config),
+    };
+    struct error err = {0};
+    bool has_replaced = false;
+    int r;
+
+    config_shell(state->config, &shell);
+    r = failed_keep(b->options->store, v, &failed, &has_replaced, &err);
+    if (r < 0)
+        log_debug("cannot keep the failed step: %s", err.text);
+    pthread_mutex_lock(&b->lock);
+    if (r == 0 && b->failed_step[0] == '\0')
+        step_id(key, b->failed_step);
+    b->has_garbage = b->has_garbage || has_replaced;
+    pthread_mutex_unlock(&b->lock);
+}
+
 static int execute(struct step *s, const struct cache_entry *entry, int64_t *layer,
                    struct error *err)
 {
@@ -417,8 +456,10 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
     }
     if (r < 0)
         return r;
-    if (result.status != 0)
+    if (result.status != 0) {
+        keep_failed(s, v, &entry->key, &result);
         return failed(s, &result, err);
+    }
     made.run_ns = io_ticks_ns() - start_ns;
     r = build_seal_cached(stage, v, &made, &sealed, err);
     if (r == 0)

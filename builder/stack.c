@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "builder/failed.h"
 #include "builder/image.h"
 #include "builder/key.h"
 #include "builder/stack.h"
@@ -102,7 +103,8 @@ static int find_image(struct store *store, const char *name, const char *step, s
 struct chain {
     struct store *store;
     struct cache_list rows;
-    struct table by_key; /* hex -> row */
+    struct table by_key;     /* hex -> row */
+    struct usage_list usage; /* layers by their ids */
     struct {
         int64_t *items; /* top first */
         size_t count;
@@ -114,6 +116,7 @@ static void chain_release(struct chain *c)
 {
     table_release(&c->by_key);
     cache_list_release(&c->rows);
+    usage_list_release(&c->usage);
     free(c->layers.items);
 }
 DEFINE_CLEANUP_VALUE(chain_release, struct chain)
@@ -122,6 +125,8 @@ static int chain_load(struct chain *c, struct error *err)
 {
     int r = store_cache_list(c->store, &c->rows, err);
 
+    if (r == 0)
+        r = store_usage(c->store, &c->usage, err);
     for (size_t i = 0; r == 0 && i < c->rows.count; i++) {
         char hex[DIGEST_HEX_SIZE];
 
@@ -203,6 +208,48 @@ static int find_base(struct chain *c, const struct digest *key, struct stack *ou
     return r;
 }
 
+/* -- failed steps -- */
+
+static int64_t layer_of(const struct chain *c, const char *name)
+{
+    for (size_t i = 0; i < c->usage.count; i++)
+        if (c->usage.items[i].kind == USAGE_LAYER && strcmp(c->usage.items[i].id, name) == 0)
+            return c->usage.items[i].layer;
+    return 0;
+}
+
+static int of_failed(struct chain *c, const struct cache_row *row, struct stack *out,
+                     struct error *err)
+{
+    auto_failed_record struct failed_record record = {0};
+    int r = failed_read(row, &record, err);
+
+    if (r < 0)
+        return r;
+    out->layers = mem_alloc((record.layers.count + 1) * sizeof(*out->layers));
+    for (size_t i = 0; i < record.layers.count; i++) {
+        out->layers[i] = layer_of(c, record.layers.items[i]);
+        if (out->layers[i] == 0) {
+            error_set(err, ENOENT, "what '%s' ran on is not in the store any more",
+                      row->description);
+            return error_hint(err, "build it again");
+        }
+    }
+    out->below_count = out->layer_count = record.layers.count;
+    if (row->layer != 0)
+        out->layers[out->layer_count++] = row->layer;
+    out->is_step = true;
+    out->label = mem_strdup(row->description);
+    out->env = record.env;
+    out->shell = record.shell;
+    record.env = record.shell = (struct strv){0};
+    out->user = STEAL(&record.user);
+    out->cwd = STEAL(&record.cwd);
+    return 0;
+}
+
+/* -- steps -- */
+
 /* Follows the steps down. -ENOENT when what it began with is not in the store any more. */
 static int follow(struct chain *c, const struct cache_row *row, struct stack *out,
                   struct error *err)
@@ -211,6 +258,9 @@ static int follow(struct chain *c, const struct cache_row *row, struct stack *ou
     const char *label = row->description;
     size_t own = 0; /* layers of the step itself */
     int r;
+
+    if (failed_has(row))
+        return of_failed(c, row, out, err);
 
     /* A chain is as long as there are rows, at most: a damaged one must not go round. */
     for (size_t i = 0; row != NULL && i <= c->rows.count; i++) {
@@ -265,42 +315,69 @@ static int find_in_images(struct store *store, int64_t layer, const char *label,
 
 /* -- ids -- */
 
-/* What the digits name: a key of the cache, or a layer by its id in du or its digest. */
+/* What the digits name: a step, or a layer by its id in du or its digest. */
 struct match {
     const struct cache_row *row;
+    struct digest key; /* of the row's step */
     int64_t layer;
     bool is_ambiguous;
 };
 
-static void add_match(struct match *m, const struct cache_row *row, int64_t layer)
+/* A step that failed and went well later has two rows; the newer one is meant. */
+static void add_row(struct match *m, const struct cache_row *row, const struct digest *key)
 {
-    bool is_same = layer != 0 ? m->layer == layer : m->row == row;
-
-    if ((m->row != NULL || m->layer != 0) && !is_same) {
+    if (m->row != NULL && !digest_equal(&m->key, key)) {
         m->is_ambiguous = true;
         return;
     }
-    m->layer = layer;
-    if (m->row == NULL)
-        m->row = row;
+    if (m->row != NULL && m->row->created_ns > row->created_ns)
+        return;
+    m->row = row;
+    m->key = *key;
+    m->layer = row->layer;
+}
+
+static void add_layer(struct match *m, int64_t layer)
+{
+    if ((m->row != NULL || m->layer != 0) && m->layer != layer)
+        m->is_ambiguous = true;
+    else
+        m->layer = layer;
+}
+
+static int match_rows(struct chain *c, const char *hex, struct match *m, struct error *err)
+{
+    for (size_t i = 0; i < c->rows.count; i++) {
+        const struct cache_row *row = &c->rows.items[i];
+        auto_failed_record struct failed_record failed = {.key = row->key};
+        char key[DIGEST_HEX_SIZE];
+        int r = failed_has(row) ? failed_read(row, &failed, err) : 0;
+
+        if (r < 0)
+            return r;
+        digest_format_hex(&failed.key, key);
+        if (text_starts(key, hex))
+            add_row(m, row, &failed.key);
+    }
+    return 0;
 }
 
 static int match_layers(struct chain *c, const char *hex, struct match *m, struct error *err)
 {
-    auto_usage_list struct usage_list usage = {0};
-    int r = store_usage(c->store, &usage, err);
+    int r = 0;
 
-    for (size_t i = 0; r == 0 && i < usage.count; i++) {
+    for (size_t i = 0; r == 0 && i < c->usage.count; i++) {
+        const struct usage_row *row = &c->usage.items[i];
         struct layer_row layer = {0};
         char text[DIGEST_HEX_SIZE] = "";
 
-        if (usage.items[i].kind != USAGE_LAYER)
+        if (row->kind != USAGE_LAYER)
             continue;
-        r = store_layer_get(c->store, usage.items[i].layer, &layer, err);
+        r = store_layer_get(c->store, row->layer, &layer, err);
         if (r == 0 && layer.has_diff_id)
             digest_format_hex(&layer.diff_id, text);
-        if (r == 0 && (text_starts(usage.items[i].id, hex) || text_starts(text, hex)))
-            add_match(m, NULL, usage.items[i].layer);
+        if (r == 0 && (text_starts(row->id, hex) || text_starts(text, hex)))
+            add_layer(m, row->layer);
     }
     return r;
 }
@@ -323,13 +400,8 @@ static int find_id(struct store *store, const char *text, const char *hex, struc
     struct match m = {0};
     int r = chain_load(&c, err);
 
-    for (size_t i = 0; r == 0 && i < c.rows.count; i++) {
-        char key[DIGEST_HEX_SIZE];
-
-        digest_format_hex(&c.rows.items[i].key, key);
-        if (text_starts(key, hex))
-            add_match(&m, &c.rows.items[i], c.rows.items[i].layer);
-    }
+    if (r == 0)
+        r = match_rows(&c, hex, &m, err);
     if (r == 0)
         r = match_layers(&c, hex, &m, err);
     if (r < 0)

@@ -16,6 +16,8 @@
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
+#include "fs/gc.h"
+#include "fs/store.h"
 #include "registry/proxy_args.h"
 #include "registry/reference.h"
 #include "registry/registries.h"
@@ -582,6 +584,40 @@ static int run_call(const struct build_flags *f, struct build_options *o, struct
     return r;
 }
 
+/* The command that works as it stands. A hint that is there already says more about the cause. */
+static void hint_failed(const struct program *p, const struct build_result *result,
+                        struct error *err)
+{
+    auto_free char *said = err->hint[0] != '\0' ? str_format("%s; ", err->hint) : mem_strdup("");
+    auto_free char *state =
+        p->state != NULL ? str_format("--state '%s' ", p->state) : mem_strdup("");
+    const char *id = result->failed_step;
+
+    if (id[0] == '\0')
+        return;
+    err->hint[0] = '\0'; /* the first one wins */
+    (void)error_hint(err, "%slook inside with `img %sshell %s` or `img %smount %s -- COMMAND`",
+                     said, state, id, state, id);
+}
+
+static bool select_none(void *context, const struct usage_row *row)
+{
+    (void)context, (void)row;
+    return false;
+}
+
+/* An earlier failed step's files go now rather than with the next prune, or failing again and again
+ * would fill the disk. Unless somebody else uses the store: then the next one takes them along. */
+static void collect_garbage(struct store *store, const struct build_result *result)
+{
+    const struct gc_options nothing = {.select = select_none};
+    auto_gc_report struct gc_report report = {0};
+    struct error ignored = {0};
+
+    if (result->has_garbage && gc_run(store, &nothing, &report, &ignored) < 0)
+        log_debug("left for the next collection: %s", ignored.text);
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
@@ -656,6 +692,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r == -ECANCELED)
         return r;
     if (r < 0) {
+        hint_failed(p, &result, err);
+        collect_garbage(o.store, &result);
         if (f->explain)
             print_explanation(&result);
         if (result.checks.config.is_error)

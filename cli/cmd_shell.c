@@ -21,6 +21,7 @@ struct shell_flags {
     bool read_only;
     bool single_id;
     bool no_tty;
+    bool interactive;
 };
 
 #define FIELD(name) .offset = offsetof(struct shell_flags, name)
@@ -59,7 +60,10 @@ static const struct option shell_options[] = {
      FIELD(workdir),
      .argument = "DIR",
      .help = "where the command starts (default: the image's working directory)"},
-    {.name = "interactive", .letter = 'i', .ignored = "standard input is always passed on"},
+    {.name = "interactive",
+     .letter = 'i',
+     FIELD(interactive),
+     .help = "pass standard input on to COMMAND, terminal or not"},
     {.name = "tty", .letter = 't', .ignored = "the command has a terminal whenever img has one"},
     {.name = "rm", .ignored = "nothing is ever kept"},
     {.name = "volume",
@@ -128,6 +132,16 @@ static int check_flags(const struct shell_flags *f, struct shell_options *o, str
     return r;
 }
 
+/* Without --interactive a command leaves our standard input alone: it may be the list that a loop
+ * around us goes through. A shell has nothing else to read. */
+static enum sandbox_input choose_input(const struct shell_flags *f, bool has_terminal,
+                                       const struct strv *command)
+{
+    if (has_terminal)
+        return SANDBOX_INPUT_TERMINAL;
+    return f->interactive || command->count == 0 ? SANDBOX_INPUT_PIPE : SANDBOX_INPUT_NONE;
+}
+
 static int run_shell(struct program *p, const void *values, const struct strv *operands,
                      struct error *err)
 {
@@ -139,7 +153,7 @@ static int run_shell(struct program *p, const void *values, const struct strv *o
         .command = &p->command,
         .env = &env,
         .terminal_type = getenv("TERM"),
-        .input = has_terminal ? SANDBOX_INPUT_TERMINAL : SANDBOX_INPUT_PIPE,
+        .input = choose_input(f, has_terminal, &p->command),
     };
     struct relay relay = {.signal_fd = -1};
     auto_shell struct shell *shell = NULL;
@@ -184,8 +198,9 @@ const struct subcommand cmd_shell = {
         "The command sees what a RUN step would: the image's files, user, environment and working\n"
         "directory, namespaces and limits of its own, and nothing of the host but its network's\n"
         "outgoing side. Files can be changed; the changes are thrown away when it ends. With a\n"
-        "terminal it gets one of its own; else standard input and output are passed on. Its exit\n"
-        "status is that of img; 127 when it is not there, 126 when it cannot be started.\n"
+        "terminal it gets one of its own; else its output is passed on, and with --interactive, or\n"
+        "without COMMAND, its input. Its exit status is that of img; 127 when it is not there, 126\n"
+        "when it cannot be started.\n"
         "\n"
         "STEP is an id that a failed build, img logs, img du or img history show, or the beginning\n"
         "of one; IMAGE@step:N is what the first N instructions of an image gave.",

@@ -237,7 +237,8 @@ int relay_run(struct relay *r, struct sandbox *box, struct error *err)
         out = sandbox_take_stdout_fd(box);
         error_fd = sandbox_take_stderr_fd(box);
     }
-    if (result == 0 && (in < 0 || set_nonblocking(in) < 0))
+    e.can_read = in >= 0;
+    if (result == 0 && in >= 0 && set_nonblocking(in) < 0)
         result = error_errno(err, "cannot pass on standard input");
     if (result < 0)
         return result;

@@ -130,10 +130,14 @@ def test_exit_status_of_the_command_is_that_of_img():
 def test_shell_passes_streams_through():
     s = image()
     data = os.urandom(3_000_000)
-    echo = subprocess.run([IMG, "shell", "look", "sh", "-c", "cat; echo said >&2"], input=data, env=s.env,
+    echo = subprocess.run([IMG, "shell", "-i", "look", "sh", "-c", "cat; echo said >&2"], input=data, env=s.env,
                           capture_output=True, check=True)
     check(echo.stdout == data, "not the same bytes came back")
     check_equal(echo.stderr, b"said\n")
+    left = subprocess.run(f"'{IMG}' shell look cat; cat", shell=True, input=b"list\n", env=s.env, capture_output=True)
+    check_equal(left.stdout, b"list\n")
+    script = subprocess.run([IMG, "shell", "look"], input=b"echo from a script; exit 4\n", env=s.env, capture_output=True)
+    check_equal((script.returncode, script.stdout), (4, b"from a script\n"))
     head = subprocess.run(f"'{IMG}' shell look yes | head -n 1", shell=True, env=s.env, stdin=subprocess.DEVNULL,
                           capture_output=True)
     check_equal((head.stdout, head.stderr), (b"y\n", b""))
@@ -254,6 +258,129 @@ def test_steps_have_names():
     s.built("FROM scratch\nADD base.tar /\nRUN echo other > /only\n", context={"base.tar": busybox_tar()})
     only = [l.split()[0] for l in s.ok("du").out.splitlines() if "/only" in l][0]
     check_equal(s.ok("shell", only, "cat", "/only").out, "other\n")
+
+
+FAILING = """FROM look
+USER alice
+ARG WHAT=told
+ENV SHADE=dark
+WORKDIR /work
+RUN --mount=type=secret,id=S,env=S echo $WHAT; echo left > /tmp/left; exit 3
+"""
+
+
+def failed_hint(result):
+    check_equal(result.code, 1)
+    found = re.search(r"^hint: look inside with `img (.*?)shell ([0-9a-f]{12})` or `img .*?mount \\2 -- COMMAND`", result.err, re.M)
+    check(found, f"no way to look inside: {result}")
+    return found.group(2)
+
+
+def test_a_failed_step_says_how_to_look_inside_and_it_works():
+    s = image()
+    before = s.ok("fsck").out
+    step = failed_hint(s.build(FAILING, "--secret", "id=S", env={"S": "hush"}))
+    check_equal(s.ok("shell", step, "sh", "-c", "id -un; pwd; cat /tmp/left; echo $SHADE $WHAT $S").out,
+                "alice\n/work\nleft\ndark told\n")
+    check_equal(s.ok("mount", step, "--", "sh", "-c", "cat $IMG_MOUNT/tmp/left").out, "left\n")
+    check_equal(s.ok("diff", "-q", step).out, "/tmp/left\n")
+    check_in("(failed, exit code: 3)", s.ok("du").out)
+    check_equal(s.ok("fsck").out, before)
+    with open(os.path.join(s.path, "img.db"), "rb") as f:
+        check(b"hush" not in f.read(), "the secret is in the database")
+    first = failed_hint(s.build("FROM look\nRUN exit 1\n"))
+    check_equal(s.ok("diff", first).out, "")
+    check_in("same", s.ok("shell", first, "ls").out)
+
+
+def test_a_failed_step_is_never_a_result():
+    s = image()
+    where = make_context("FROM look\nUSER root\nRUN date +%N > /stamp; test -e /work/ok\n", {})
+    step = failed_hint(s.run("build", "--progress=plain", where))
+    stamp = s.ok("shell", step, "cat", "/stamp").out
+    again = s.run("build", "--progress=plain", where)
+    check_equal(failed_hint(again), step)
+    check("CACHED [2" not in again.err and s.ok("shell", step, "cat", "/stamp").out != stamp, "it was not run again")
+    check_equal(s.ok("du").out.count("/stamp"), 1)
+
+
+def test_failing_again_and_again_keeps_the_latest_alone():
+    s = State()
+    s.built("FROM scratch\nADD base.tar /\n", "-t", "look", context={"base.tar": busybox_tar()})
+    where = make_context("FROM look\nRUN head -c 1000000 /dev/urandom > /big; exit 1\n", {})
+    packs = os.path.join(s.path, "packs")
+    for _ in range(3):
+        failed_hint(s.run("build", where))
+    check_equal(len([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000]), 1)
+    for _ in range(9):
+        last = failed_hint(s.build("FROM look\nRUN echo x > /small; exit 1\n"))
+    check_equal(s.ok("du").out.count("(failed,"), 8)
+    check_equal([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000], [])
+    s.ok("prune")
+    check("(failed," not in s.ok("du").out, "prune left a failed step")
+    check_in("no image, step or layer", s.fails("shell", last).err)
+    s.ok("fsck")
+
+
+FAILING = """FROM look
+USER alice
+ARG WHAT=told
+ENV SHADE=dark
+WORKDIR /work
+RUN --mount=type=secret,id=S,env=S echo $WHAT; echo left > /tmp/left; exit 3
+"""
+
+
+def failed_hint(result):
+    check_equal(result.code, 1)
+    found = re.search(r"^hint: look inside with `img (.*?)shell ([0-9a-f]{12})` or `img .*?mount \2 -- COMMAND`", result.err, re.M)
+    check(found, f"no way to look inside: {result}")
+    return found.group(2)
+
+
+def test_a_failed_step_says_how_to_look_inside_and_it_works():
+    s = image()
+    step = failed_hint(s.build(FAILING, "--secret", "id=S", env={"S": "hush"}))
+    check_equal(s.ok("shell", step, "sh", "-c", "id -un; pwd; cat /tmp/left; echo $SHADE $WHAT $S").out,
+                "alice\n/work\nleft\ndark told\n")
+    check_equal(s.ok("mount", step, "--", "sh", "-c", "cat $IMG_MOUNT/tmp/left").out, "left\n")
+    check_equal(s.ok("diff", "-q", step).out, "/tmp/left\n")
+    check_in("(failed, exit code: 3)", s.ok("du").out)
+    check_in(" 0 problems", s.ok("fsck").out)
+    with open(os.path.join(s.path, "img.db"), "rb") as f:
+        check(b"hush" not in f.read(), "the secret is in the database")
+    first = failed_hint(s.build("FROM look\nRUN exit 1\n"))
+    check_equal(s.ok("diff", first).out, "")
+    check_in("same", s.ok("shell", first, "ls").out)
+
+
+def test_a_failed_step_is_never_a_result():
+    s = image()
+    where = make_context("FROM look\nUSER root\nRUN cat /proc/sys/kernel/random/uuid > /stamp; test -e /work/ok\n", {})
+    step = failed_hint(s.run("build", "--progress=plain", where))
+    stamp = s.ok("shell", step, "cat", "/stamp").out
+    again = s.run("build", "--progress=plain", where)
+    check_equal(failed_hint(again), step)
+    check(s.ok("shell", step, "cat", "/stamp").out != stamp, "it was not run again")
+    check_equal(s.ok("du").out.count("/stamp"), 1)
+
+
+def test_failing_again_and_again_keeps_the_latest_alone():
+    s = State()
+    s.built("FROM scratch\nADD base.tar /\n", "-t", "look", context={"base.tar": busybox_tar()})
+    where = make_context("FROM look\nRUN head -c 1000000 /dev/urandom > /big; exit 1\n", {})
+    packs = os.path.join(s.path, "packs")
+    for _ in range(3):
+        failed_hint(s.run("build", where))
+    check_equal(len([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000]), 1)
+    for _ in range(9):
+        last = failed_hint(s.build("FROM look\nRUN echo x > /small; exit 1\n"))
+    check_equal(s.ok("du").out.count("(failed,"), 8)
+    check_equal([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000], [])
+    s.ok("prune")
+    check("(failed," not in s.ok("du").out, "prune left a failed step")
+    check_in("no image, step or layer", s.fails("shell", last).err)
+    check_in(" 0 problems", s.ok("fsck").out)
 
 
 def tree_difference(a, b):
