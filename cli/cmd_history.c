@@ -1,106 +1,169 @@
-/* cmd_history.c - img history and img inspect: what an image says of itself. */
+/* cmd_history.c - img history: the steps an image was made by. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "builder/image.h"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/text.h"
 #include "fs/layer.h"
 
 #include "fs/base/banned.h"
 
 struct history_flags {
+    const char *format;
+    const char *human;
     bool no_trunc;
     bool quiet;
 };
 
-static const struct option history_options[] = {
-    {.name = "no-trunc",
-     .offset = offsetof(struct history_flags, no_trunc),
-     .help = "do not shorten anything"},
-    {.name = "quiet",
-     .letter = 'q',
-     .offset = offsetof(struct history_flags, quiet),
-     .help = "print diff ids alone"},
+#define FIELD(name) .offset = offsetof(struct history_flags, name)
+
+static const struct option options[] = {
+    {.name = "format",
+     .kind = OPTION_TEXT,
+     FIELD(format),
+     .argument = "FORMAT",
+     .help = "table, json, 'table TEMPLATE' or a Go template"},
+    {.name = "human",
+     .kind = OPTION_TEXT,
+     FIELD(human),
+     .argument = "true|false",
+     .fallback = "true",
+     .help = "sizes and ages for people; false: bytes and times"},
+    {.name = "no-trunc", FIELD(no_trunc), .help = "do not shorten anything"},
+    {.name = "quiet", .letter = 'q', FIELD(quiet), .help = "print diff ids alone"},
+    {.name = "platform",
+     .kind = OPTION_TEXT,
+     .argument = "OS/ARCH",
+     .refused = "an image of one platform is kept, not all of an index"},
 };
 
-static int load(struct program *p, const char *name, struct image *out, struct store **store,
-                struct error *err)
-{
-    struct digest manifest;
-    int r = program_store(p, store, err);
+static const struct format_column columns[] = {
+    {"ID", "LAYER"},
+    {"Layer", "LAYER"},
+    {"CreatedSince", "CREATED"},
+    {"CreatedAt", "CREATED AT"},
+    {"CreatedBy", "CREATED BY"},
+    {"Size", "SIZE"},
+    {"SizeBytes", "BYTES"},
+    {"Comment", "COMMENT"},
+    {"Empty", "EMPTY"},
+};
 
-    if (r == 0)
-        r = image_find(*store, name, &manifest, NULL, err);
-    return r < 0 ? r : image_load(*store, &manifest, out, err);
-}
+static const struct format_spec spec = {
+    .columns = columns,
+    .column_count = sizeof(columns) / sizeof(columns[0]),
+    .table = "{{.Layer}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}",
+};
 
 #define CREATED_BY_WIDTH 60u
+#define ID_LENGTH 19u /* "sha256:" and 12 digits */
 
-static void print_entry(const struct json *entry, const char *id, uint64_t size_bytes,
-                        const struct history_flags *f)
+/* Cut to what a table has room for, not into the middle of a character. */
+static void shorten(struct str *text, size_t columns_max)
 {
-    const char *created_by = json_get_text(entry, "created_by");
-    const char *created = json_get_text(entry, "created");
+    if (text_columns(str_text(text), text->size) <= columns_max)
+        return;
+    str_truncate(text, text_fit(str_text(text), columns_max - 1));
+    str_add(text, "…");
+}
+
+struct entry {
+    const struct json *json;
+    const char *layer; /* diff id, or "<none>" */
+    uint64_t size_bytes;
+};
+
+static struct json *make_row(const struct entry *e, bool is_human, bool is_short)
+{
+    struct json *row = json_new_object();
+    const char *created_by = json_get_text(e->json, "created_by");
+    const char *comment = json_get_text(e->json, "comment");
+    const char *created = json_get_text(e->json, "created");
+    auto_free char *layer = mem_strndup(e->layer, is_short ? ID_LENGTH : strlen(e->layer));
     auto_str struct str text = {0};
     auto_str struct str age = {0};
     auto_str struct str size = {0};
     int64_t created_ns;
 
-    str_add_escaped(&text, created_by == NULL ? "" : created_by,
-                    created_by == NULL ? 0 : strlen(created_by));
-    if (!f->no_trunc && text.size > CREATED_BY_WIDTH) {
-        size_t kept = CREATED_BY_WIDTH - 1;
-
-        while (((unsigned char)text.data[kept] & 0xc0) == 0x80)
-            kept--; /* not into the middle of a character */
-        str_truncate(&text, kept);
-        str_add(&text, "…");
-    }
-    if (created != NULL && time_parse(created, &created_ns) == 0)
+    str_add(&text, created_by == NULL ? "" : created_by);
+    if (is_short)
+        shorten(&text, CREATED_BY_WIDTH);
+    if (created != NULL && !is_human)
+        str_add(&age, created);
+    else if (created != NULL && time_parse(created, &created_ns) == 0)
         format_age(created_ns, &age);
-    str_add_size_decimal(&size, size_bytes);
-    printf("%-*s  %-20s %-*s %s\n", f->no_trunc ? 71 : 19, id, str_text(&age),
-           (int)CREATED_BY_WIDTH, str_text(&text), str_text(&size));
+    if (is_human)
+        str_add_size_decimal(&size, e->size_bytes);
+    else
+        str_addf(&size, "%llu", (unsigned long long)e->size_bytes);
+    json_put_text(row, "ID", layer);
+    json_put_text(row, "Layer", layer);
+    json_put_text(row, "CreatedSince", str_text(&age));
+    json_put_text(row, "CreatedAt", created == NULL ? "" : created);
+    json_put_text(row, "CreatedBy", str_text(&text));
+    json_put_text(row, "Size", str_text(&size));
+    json_put_int(row, "SizeBytes", (int64_t)e->size_bytes);
+    json_put_text(row, "Comment", comment == NULL ? "" : comment);
+    json_put_bool(row, "Empty", json_get_bool(e->json, "empty_layer", false));
+    return row;
 }
 
-static int run_history(struct program *p, const void *values, const struct strv *operands,
-                       struct error *err)
+/* The last entry first, as docker shows them. */
+static int show(struct store *store, const struct image *image, const struct history_flags *f,
+                struct format *format, struct error *err)
 {
-    const struct history_flags *f = values;
-    auto_image struct image image = {0};
-    const struct json *history;
-    struct store *store;
-    size_t layer;
-    int r = load(p, operands->items[0], &image, &store, err);
+    const struct json *history = json_get_array(config_json(image->config), "history");
+    bool is_short = !f->no_trunc && !text_equal(f->format, "json");
+    size_t layer = image->layer_count;
 
-    if (r < 0)
-        return r;
-    history = json_get_array(config_json(image.config), "history");
-    layer = image.layer_count;
-    if (!f->quiet)
-        printf("%-*s  %-20s %-*s %s\n", f->no_trunc ? 71 : 19, "LAYER", "CREATED",
-               (int)CREATED_BY_WIDTH, "CREATED BY", "SIZE");
     for (size_t i = json_count(history); i > 0; i--) {
-        const struct json *entry = json_at(history, i - 1);
+        struct entry e = {.json = json_at(history, i - 1)};
         char id[DIGEST_TEXT_SIZE] = "<none>";
-        uint64_t size_bytes = 0;
         struct digest diff_id;
+        int r = 0;
 
-        if (!json_get_bool(entry, "empty_layer", false) && layer > 0) {
-            r = layer_digest(store, image.layers[--layer], &diff_id, &size_bytes, err);
+        if (!json_get_bool(e.json, "empty_layer", false) && layer > 0) {
+            r = layer_digest(store, image->layers[--layer], &diff_id, &e.size_bytes, err);
             if (r < 0)
                 return r;
             digest_format(&diff_id, id);
         }
-        if (!f->no_trunc && strlen(id) > 19)
-            id[19] = '\0';
+        e.layer = id;
         if (f->quiet)
-            printf("%s\n", id);
+            printf("%.*s\n", (int)(f->no_trunc ? sizeof(id) : ID_LENGTH), id);
         else
-            print_entry(entry, id, size_bytes, f);
+            r = format_row(format, make_row(&e, !text_equal(f->human, "false"), is_short), err);
+        if (r < 0)
+            return r;
     }
+    if (!f->quiet)
+        format_end(format);
     return 0;
+}
+
+static int run(struct program *p, const void *values, const struct strv *operands,
+               struct error *err)
+{
+    const struct history_flags *f = values;
+    auto_format struct format *format = NULL;
+    auto_image struct image image = {0};
+    struct digest manifest;
+    struct store *store;
+    int r = format_open(&spec, f->format, true, &format, err);
+
+    if (r == 0 && f->human != NULL && strcmp(f->human, "true") != 0 &&
+        strcmp(f->human, "false") != 0)
+        r = error_set(err, EINVAL, "--human is true or false, not '%s'", f->human);
+    if (r == 0)
+        r = program_store(p, &store, err);
+    if (r == 0)
+        r = image_find(store, operands->items[0], &manifest, NULL, err);
+    if (r == 0)
+        r = image_load(store, &manifest, &image, err);
+    return r < 0 ? r : show(store, &image, f, format, err);
 }
 
 const struct subcommand cmd_history = {
@@ -109,47 +172,11 @@ const struct subcommand cmd_history = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Show the steps an image was made by, the last one first.",
-    .options = history_options,
-    .option_count = sizeof(history_options) / sizeof(history_options[0]),
+    .details =
+        "FORMAT may ask for .ID or .Layer (the diff id) .CreatedSince .CreatedAt .CreatedBy\n"
+        ".Size .SizeBytes .Comment and .Empty. Sizes are those of the layers' tar.",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct history_flags),
-    .run = run_history,
-};
-
-static int run_inspect(struct program *p, const void *values, const struct strv *operands,
-                       struct error *err)
-{
-    auto_image struct image image = {0};
-    auto_json struct json *document = json_new_object();
-    auto_json struct json *manifest = NULL;
-    auto_str struct str text = {0};
-    char id[DIGEST_TEXT_SIZE];
-    char digest[DIGEST_TEXT_SIZE];
-    struct store *store;
-    int r = load(p, operands->items[0], &image, &store, err);
-
-    (void)values; /* no options */
-    if (r == 0)
-        r = json_parse(str_text(&image.bytes), image.bytes.size, image.bytes.size, "the manifest",
-                       &manifest, err);
-    if (r < 0)
-        return r;
-    digest_format(&image.config_digest, id);
-    digest_format(&image.manifest, digest);
-    json_put_text(document, "id", id);
-    json_put_text(document, "digest", digest);
-    json_put_int(document, "size", (int64_t)image.size_bytes);
-    json_put(document, "manifest", STEAL(&manifest));
-    json_put(document, "image", json_clone(config_json(image.config)));
-    json_write_pretty(document, &text);
-    printf("%s\n", str_text(&text));
-    return 0;
-}
-
-const struct subcommand cmd_inspect = {
-    .name = "inspect",
-    .operands = "IMAGE",
-    .operands_min = 1,
-    .operands_max = 1,
-    .summary = "Print an image's manifest and configuration as JSON.",
-    .run = run_inspect,
+    .run = run,
 };

@@ -456,7 +456,6 @@ static int show(const struct ls_flags *f, const struct filters *filters, const s
 {
     const struct lengths lengths = choose_lengths(f, format);
     auto_json struct json *list = json_new_array();
-    auto_str struct str text = {0};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < l->rows.count; i++) {
@@ -475,9 +474,8 @@ static int show(const struct ls_flags *f, const struct filters *filters, const s
     }
     if (r < 0 || f->quiet)
         return r;
-    json_write_pretty(list, &text);
     if (f->json)
-        printf("%s\n", str_text(&text));
+        format_print_json(list);
     else
         format_end(format);
     return 0;

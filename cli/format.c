@@ -155,6 +155,26 @@ bool format_wants(const struct format *f, const char *field)
     return f->template == NULL || template_mentions(f->template, field);
 }
 
+void format_print_json(const struct json *value)
+{
+    auto_str struct str text = {0};
+    bool escape = isatty(STDOUT_FILENO) == 1;
+    const char *line;
+
+    json_write_pretty(value, &text);
+    line = str_text(&text);
+    while (escape && *line != '\0') {
+        auto_str struct str safe = {0};
+        size_t size = strcspn(line, "\n");
+
+        str_add_escaped(&safe, line, size);
+        printf("%s\n", str_text(&safe));
+        line += size + (line[size] != '\0');
+    }
+    if (!escape)
+        printf("%s\n", line);
+}
+
 int format_object(const char *text, const struct json *object, struct error *err)
 {
     const struct template_options o = {.escape = isatty(STDOUT_FILENO) == 1};

@@ -48,5 +48,8 @@ bool format_is_table(const struct format *f); /* one made for people: totals may
 /* Whether rows need this field; JSON needs all. */
 bool format_wants(const struct format *f, const char *field);
 
+/* Indented, for people; what a terminal would obey is escaped on one. */
+void format_print_json(const struct json *value);
+
 /* --format of a single object (inspect, version): "json" or a template; prints it and a newline. */
 int format_object(const char *text, const struct json *object, struct error *err);

@@ -31,6 +31,9 @@ struct registries *program_registries(struct program *p, const struct registries
 int program_cancel_fd(struct program *p, int *fd, struct error *err);
 atomic_bool *program_stop_flag(void); /* true from the first such signal on */
 
+/* The commit this was built from, or "unknown". */
+const char *program_commit(void);
+
 /* The options every command has. */
 const struct option *global_option_table(size_t *count);
 

@@ -107,7 +107,8 @@ static int step_into(const struct run *r, const char *holder, const char *name, 
         *value = json_is_null(found) ? NULL : own(found);
         return 0;
     }
-    if (json_is_object(from) ? template_is_map(holder) : r->options->is_header) {
+    if (json_is_object(from) || json_is_null(from) ? template_is_map(holder)
+                                                   : r->options->is_header) {
         *value = json_new_text(r->options->is_header ? name : "<no value>");
         return 0;
     }

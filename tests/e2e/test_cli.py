@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from harness import IMG, State, check, check_equal, check_in, main, write
+from harness import IMG, Image, State, check, check_equal, check_in, main, write
 
 
 def scratch(state, name, *lines, epoch=1700000000):
@@ -85,6 +85,140 @@ def test_ls_filters_by_name_label_time_and_dangling():
     check_equal(names(state, "--filter", "dangling=true"), ["<none>"])
     check_equal(names(state, "-a", "--sort", "created")[-1], "<none>")  # the oldest
     check("<none>" not in names(state), "an image without a name is shown unasked")
+
+
+# -- img history, inspect, version --
+
+def test_history_prints_what_the_configuration_says():
+    """OCI image-spec, config.md, "history"; docs.docker.com, "docker image history"."""
+    state = State()
+    scratch(state, "a", "ENV A=1", "LABEL long=" + "x" * 200)
+    lines = state.ok("history", "a").out.splitlines()
+    check_equal(lines[0].split(), ["LAYER", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"])
+    check_in("LABEL long=xxx", lines[1])
+    check_in("…", lines[1])
+    check_in("x" * 200, state.ok("history", "--no-trunc", "a").out)
+    steps = rows(state.ok("history", "--format", "json", "a").out)
+    check_equal([s["Empty"] for s in steps], [True, True, False])
+    check_equal(steps[2]["CreatedAt"], "2023-11-14T22:13:20Z")
+    [document] = json.loads(state.ok("inspect", "a").out)
+    check_equal(steps[2]["Layer"], document["RootFS"]["Layers"][0])
+    check_equal(steps[2]["SizeBytes"], steps[2]["SizeBytes"] // 512 * 512)  # of a tar
+    check_equal(state.ok("history", "--human=false", "--format", "{{.CreatedSince}} {{.Size}}", "a").out.splitlines()[2],
+                f"2023-11-14T22:13:20Z {steps[2]['SizeBytes']}")
+    check_equal(state.ok("history", "-q", "a").out.splitlines(), ["<none>", "<none>", steps[2]["Layer"][:19]])
+
+
+def test_inspect_has_the_fields_docker_has():
+    """Engine API, ImageInspect; skopeo reads the same image."""
+    state = State()
+    scratch(state, "a:1", "LABEL a.b=c", "USER me", 'CMD ["x", "y"]', "EXPOSE 80/tcp")
+    scratch(state, "b")
+    state.ok("tag", "a:1", "reg.example/x/a:2")
+    [image] = json.loads(state.ok("inspect", "a:1").out)
+    state.ok("save", "-o", state.path + ".tar", "a:1")
+    other = json.loads(subprocess.run(["skopeo", "inspect", "docker-archive:" + state.path + ".tar"],
+                                      check=True, capture_output=True).stdout)
+    config = json.loads(subprocess.run(["skopeo", "inspect", "--config", "docker-archive:" + state.path + ".tar"],
+                                       check=True, capture_output=True).stdout)
+    check_equal(image["Config"]["Labels"], other["Labels"])
+    check_equal((image["Architecture"], image["Os"]), (other["Architecture"], other["Os"]))
+    check_equal(image["RootFS"]["Layers"], config["rootfs"]["diff_ids"])
+    check_equal(image["Config"]["Cmd"], config["config"]["Cmd"])
+    check_equal(image["RepoTags"], ["a:1", "reg.example/x/a:2"])
+    check_equal(image["RepoDigests"], [name + "@" + image["Digest"] for name in ("a", "reg.example/x/a")])
+    check_equal(image["Config"]["Entrypoint"], None)
+    raw = state.ok("inspect", "--raw", "a:1").out
+    check_equal("sha256:" + __import__("hashlib").sha256(raw.encode()).hexdigest(), image["Digest"])
+    check_equal(json.loads(raw)["config"]["digest"], image["Id"])
+    check_equal(json.loads(state.ok("inspect", "--type=config", "a:1").out), [config])
+
+
+def test_inspect_takes_several_and_tells_of_the_one_that_is_missing():
+    state = State()
+    scratch(state, "a:1", "LABEL a.b=c")
+    scratch(state, "b:1")
+    check_equal(state.ok("inspect", "-f", '{{index .RepoTags 0}} {{json .Config.Labels}} {{.Config.Labels.zz}}', "a:1", "b:1").out,
+                'a:1 {"a.b":"c"} <no value>\nb:1 null <no value>\n')
+    result = state.fails("inspect", "a:1", "nope", "b:1")
+    check_equal([i["RepoTags"] for i in json.loads(result.out)], [["a:1"], ["b:1"]])
+    check_in("no such image: 'nope'", result.err)
+    check_in("type 'container'", state.fails("inspect", "--type", "container", "a:1").err)
+
+
+def test_version_is_a_block_or_a_template():
+    state = State()
+    version = json.loads(state.ok("version", "--format", "json").out)
+    check_in(f" version     : {version['Version']}\n", state.ok("version").out)
+    check_equal(state.ok("version", "-f", "{{.Client.Version}} {{.Os}}").out, f"{version['Version']} linux\n")
+    check_equal(state.ok("--version").out, state.ok("version").out)
+
+
+# -- img du and prune --
+
+def blocks(path, skip=()):
+    """Bytes on the disk of everything below, by lstat."""
+    total = 0
+    for where, _, files in os.walk(path):
+        total += sum(os.lstat(os.path.join(where, f)).st_blocks * 512 for f in files if not f.startswith(skip))
+    return total
+
+
+def test_du_counts_blocks_on_the_disk_and_filters():
+    state = State()
+    state.built("FROM scratch\nCOPY f /\n", "-t", "a", context={"f": os.urandom(300000)})
+    state.built("FROM scratch\nCOPY f /\n", "-t", "b", context={"f": os.urandom(100000)})
+    state.ok("rm", "b")
+    records = rows(state.ok("du", "--format", "json").out)
+    used = sum(r["SizeBytes"] for r in records if r["Type"] != "source.local")
+    check_equal(used, blocks(state.path, skip=("img.db", "lock", "reserve")))
+    text = state.ok("du").out
+    check_equal(text.split()[:4], ["ID", "RECLAIMABLE", "SIZE", "DESCRIPTION"])
+    for label in ("Shared:", "Private:", "Reclaimable:", "Total:"):
+        check_in("\n" + label, text)
+    ids = state.ok("du", "--format", "{{.ID}}", "--filter", "type=regular", "-f", "description~=COPY").out.split()
+    check_equal(len(ids), 2)
+    check("Total:" not in state.ok("du", "-f", "id=" + ids[0]).out, "totals of a selection")
+    check_in("ID:           " + ids[0], state.ok("du", "--verbose", "-f", "id=" + ids[0]).out)
+    check_equal(state.ok("du", "-f", "until=2001-01-01", "--format", "{{.ID}}").out, "")
+    check_equal(len(state.ok("du", "-f", "until=0s", "--format", "{{.ID}}").out.split()), len(records))
+    check_in("unknown filter", state.fails("du", "-f", "colour=red").err)
+    check_in("no operator", state.fails("du", "-f", "type~regular").err)
+
+
+def test_prune_frees_exactly_what_it_says():
+    """Before and after, in blocks; a dry run says the same and changes nothing."""
+    state = State()
+    for i in range(4):
+        state.built(f"FROM scratch\nCOPY f /{i}\n", "-t", "a", context={"f": os.urandom(200000 + i * 50000)})
+    before = blocks(state.path, skip=("img.db",))
+    dry = state.ok("prune", "--dry-run").out
+    told = rows(state.ok("prune", "--dry-run", "--format", "json").out)
+    check_equal(blocks(state.path, skip=("img.db",)), before)
+    real = rows(state.ok("prune", "--format", "json").out)
+    check_equal([r["ID"] for r in real], [r["ID"] for r in told])
+    freed = sum(r["SizeBytes"] for r in real if r["Type"] != "source.local")
+    check(freed >= 750000, f"only {freed} freed")
+    check_equal(before - blocks(state.path, skip=("img.db",)), freed)
+    check_in("Would reclaim:", dry)
+    check_equal(rows(state.ok("prune", "--format", "json").out), [])
+    check_equal(Image(state, "a").has("3"), True)
+
+
+def test_prune_keeps_what_a_limit_allows_and_drops_the_oldest_first():
+    state = State()
+    for i in range(4):
+        state.built(f"FROM scratch\nCOPY f /{i}\n", "-t", f"a{i}", context={"f": os.urandom(200000)})
+        state.ok("untag", f"a{i}")
+    gone = rows(state.ok("prune", "--max-used-space", "500KB", "--format", "json", "--dry-run").out)
+    check_equal([r["Description"][-1] for r in gone if r["Description"].startswith("COPY")], ["0", "1"])
+    check_equal(rows(state.ok("prune", "--max-used-space", "1GB", "--format", "json").out), [])
+    check_equal(rows(state.ok("prune", "--min-free-space", "1", "--format", "json").out), [])
+    check_equal(rows(state.ok("prune", "--max-used-space", "1", "--keep-storage", "1GB", "--format", "json").out), [])
+    check("COPY" in state.ok("prune", "--keep-storage", "300KB").out, "nothing went")
+    left = sum(r["SizeBytes"] for r in rows(state.ok("du", "--format", "json").out))
+    check(left <= 300000, f"{left} bytes are left")
+    check_in("not a size", state.fails("prune", "--max-used-space", "lots").err)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,8 @@ def test_history_inspect_and_tag():
     history = state.ok("history", "--no-trunc", ref).out
     check_in("RUN |1 WHO=you /bin/sh -c useradd --create-home", history)
     check_in("COPY --from=compile --chown=daemon:staff", history)
-    document = json.loads(state.ok("inspect", ref).out)
-    check_equal(document["image"]["config"]["User"], "worker")
+    [document] = json.loads(state.ok("inspect", ref).out)
+    check_equal(document["Config"]["User"], "worker")
     state.ok("tag", ref, "copy:2")
     check_in("copy:2", state.ok("ls").out)
     state.ok("rm", "copy:2")
