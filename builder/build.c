@@ -19,8 +19,6 @@
 
 #include "fs/base/banned.h"
 
-#define NS_PER_S 1000000000ll
-
 void build_result_release(struct build_result *r)
 {
     checks_release(&r->checks);
@@ -51,7 +49,7 @@ static int put_row(void *context, int64_t layer, struct error *err)
 /* ---- digests of new layers, while later steps run ---- */
 
 struct hash_job {
-    struct store *store;
+    struct build *build;
     int64_t layer;
     struct hash_job *next;
 };
@@ -61,15 +59,19 @@ static int hash_layer(void *arg, struct error *err)
     const struct hash_job *job = arg;
     struct digest diff_id;
     uint64_t tar_size;
+    int64_t layer = job->layer;
+    int r = 0;
 
-    return layer_digest(job->store, job->layer, &diff_id, &tar_size, err);
+    if (job->build->options->rewrite_timestamp)
+        r = build_clamp(job->build, layer, &layer, err);
+    return r < 0 ? r : layer_digest(job->build->options->store, layer, &diff_id, &tar_size, err);
 }
 
 static void hash_later(struct build *b, int64_t layer)
 {
     struct hash_job *job = mem_new(struct hash_job);
 
-    job->store = b->options->store;
+    job->build = b;
     job->layer = layer;
     pthread_mutex_lock(&b->lock);
     if (b->hashers == NULL)
@@ -96,9 +98,8 @@ static void hashers_release(struct build *b)
 int build_seal(struct build_stage *s, struct view *v, const struct build_rows *rows,
                struct view_sealed *out, struct error *err)
 {
-    const struct build_options *o = s->build->options;
     const struct seal_options options = {
-        .mtime_max_ns = o->rewrite_timestamp ? o->epoch_s * NS_PER_S : INT64_MAX,
+        .mtime_max_ns = INT64_MAX,
         .with_row = rows->put,
         .context = rows->context,
     };
@@ -297,6 +298,8 @@ static int export_image(struct build *b, struct build_result *out, struct error 
     set_labels(b, state->config);
     config_set_created(state->config, state->time_ns);
     r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
+    if (r == 0 && b->options->rewrite_timestamp)
+        r = build_clamp_all(b, state, err);
     if (r == 0)
         r = image_make(b->options->store, state->config, state->layers, state->layer_count,
                        &options, &out->image, err);
@@ -329,7 +332,7 @@ void build_init(struct build *b, const struct build_options *options, enum build
         platform_copy(&b->platform, options->platform);
     else
         platform_copy(&b->platform, &b->build_platform);
-    b->now_ns = options->has_epoch ? options->epoch_s * NS_PER_S : io_now_ns();
+    b->now_ns = io_now_ns();
 }
 
 static void stage_release(struct build_stage *s)
@@ -365,6 +368,7 @@ void build_release(struct build *b)
     platform_release(&b->build_platform);
     dockerfile_free(b->df);
     free(b->context_key);
+    free(b->epoch_text);
     free(b->touched);
     table_release(&b->pulling);
     explain_release(&b->explain);
@@ -393,6 +397,8 @@ int build_load(struct build *b, struct error *err)
 
     if (r == 0)
         r = build_plan(b, err);
+    if (r == 0)
+        r = build_epoch(b, err);
     progress_end(o->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
     if (r == 0)
         dockerfile_check(b->df, &b->globals, &b->checks);
@@ -427,6 +433,8 @@ static int compare_steps(const void *a, const void *b)
 
 void build_finish(struct build *b, struct build_result *out)
 {
+    out->has_epoch = b->has_epoch;
+    out->epoch_s = b->epoch_s;
     out->cached_count = b->cached_count;
     out->step_count = b->cached_count + b->ran_count;
     out->checks = b->checks;

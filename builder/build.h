@@ -69,10 +69,9 @@ struct build_options {
     bool single_id;          /* one mapped id is enough (SECURITY P4) */
     bool no_new_privileges;
     bool docker_types;
-    bool has_epoch; /* SOURCE_DATE_EPOCH */
-    int64_t epoch_s;
     bool no_image;          /* store and name nothing: the result's `image` is for the caller */
-    bool rewrite_timestamp; /* clamp file times of new layers to the epoch */
+    bool rewrite_timestamp; /* no file of a new layer is newer than SOURCE_DATE_EPOCH, a build
+                             * argument */
     bool explain;           /* say in the steps of the result why each was not cached */
     unsigned jobs;          /* 0: one a CPU */
     int cancel_fd;          /* readable once the build shall stop; -1: never */
@@ -103,9 +102,11 @@ struct build_steps {
 struct build_result {
     struct digest manifest;
     struct digest config;
-    struct image image;             /* stored, unless no_image was asked for */
-    struct checks checks;           /* warnings to print after the build */
-    struct str report;              /* the same as checks_report has them */
+    struct image image;   /* stored, unless no_image was asked for */
+    struct checks checks; /* warnings to print after the build */
+    struct str report;    /* the same as checks_report has them */
+    bool has_epoch;       /* SOURCE_DATE_EPOCH, however it was given */
+    int64_t epoch_s;
     struct build_steps steps;       /* in order, when explained or predicted */
     char failed_step[STEP_ID_SIZE]; /* of a RUN that failed and can be looked into; else "" */
     bool has_garbage; /* what an earlier failed step left was given up: worth a collection */

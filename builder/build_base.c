@@ -220,11 +220,12 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     key_base(&image.manifest, str_text(&platform_text), &out->key);
     digest_format(&image.manifest, digest);
     out->base = str_format("%.*s@%s", (int)strcspn(str_text(&name), "@"), str_text(&name), digest);
-    out->time_ns = b->options->has_epoch ? b->now_ns : config_time(image.config);
+    out->time_ns = b->has_epoch ? b->now_ns : config_time(image.config);
     out->config = config_copy(image.config);
     out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
     out->layer_count = image.layer_count;
     out->layer_capacity = image.layer_count;
+    out->base_layer_count = image.layer_count;
     return 0;
 }
 
@@ -276,7 +277,7 @@ static void scratch_state(struct build_stage *s)
     platform_format(&s->platform, &platform);
     key_base(NULL, str_text(&platform), &s->state.key);
     s->state.config = config_new_scratch(&s->platform);
-    s->state.time_ns = s->build->options->has_epoch ? s->build->now_ns : 0;
+    s->state.time_ns = s->build->has_epoch ? s->build->now_ns : 0;
 }
 
 static void note_base(struct build_stage *s)

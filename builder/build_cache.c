@@ -30,6 +30,7 @@ void stage_state_copy(struct stage_state *to, const struct stage_state *from)
         .layer_capacity = from->layer_count,
         .key = from->key,
         .time_ns = from->time_ns,
+        .base_layer_count = from->base_layer_count,
         .base = from->base == NULL ? NULL : mem_strdup(from->base),
         .ran = from->ran == NULL ? NULL : mem_strdup(from->ran),
         .is_stale = from->is_stale,
@@ -81,7 +82,7 @@ int build_cache_find(struct build_stage *s, const struct digest *key, struct cac
     if (r < 0)
         return r;
     *out = (struct cache_hit){.key = *key, .layer = row.layer, .time_ns = row.created_ns};
-    if (s->build->options->has_epoch)
+    if (s->build->has_epoch)
         out->time_ns = s->build->now_ns;
     if (row.extra != NULL) {
         r = digest_parse(row.extra, &out->key, err);
@@ -141,8 +142,8 @@ char *step_name(const struct build_stage *s, const char *text)
 
     for (size_t n = s->step_count; n >= 10; n /= 10)
         width++;
-    return str_format("[%s%s%*zu/%zu] %s", s->label, s->label[0] == '\0' ? "" : " ", width,
-                      s->step_number, s->step_count, text);
+    return str_format("[%s%s%*zu/%zu] %s%s", s->label, s->label[0] == '\0' ? "" : " ", width,
+                      s->step_number, s->step_count, s->runs_triggers ? "ONBUILD " : "", text);
 }
 
 uint32_t step_begin(struct build_stage *s, const char *text)

@@ -209,7 +209,6 @@ static int select_sources(struct copying *c, struct error *err)
 /* Fields of the key that do not depend on content. */
 static void key_of_flags(struct copying *c, struct key *key)
 {
-    const struct build_options *o = c->stage->build->options;
     const struct copy *copy = c->copy;
 
     if (copy->link == TOGGLE_ON)
@@ -234,11 +233,6 @@ static void key_of_flags(struct copying *c, struct key *key)
     for (size_t i = 0; i < copy->content_count; i++) {
         key_text(key, "text-name", copy->contents[i].name);
         key_text(key, "text", copy->contents[i].data);
-    }
-    /* The time of directories made on the way, and of text. */
-    if (o->has_epoch) {
-        key_number(key, "epoch", (uint64_t)o->epoch_s);
-        key_number(key, "rewrite", o->rewrite_timestamp);
     }
 }
 
@@ -513,11 +507,32 @@ static bool foresee(const struct copying *c)
     return is_unknown;
 }
 
+/* Where the files came from is not said, as peers do not: a stage has no meaning outside. */
+static char *history_of(const struct instruction *in)
+{
+    const struct copy *copy = &in->copy;
+    struct str text = {0};
+
+    str_add(&text, instruction_name(in->kind));
+    if (copy->parents == TOGGLE_ON)
+        str_add(&text, " --parents");
+    if (copy->chown.text != NULL && copy->chown.text[0] != '\0')
+        str_addf(&text, " --chown=%s", copy->chown.text);
+    if (copy->chmod.text != NULL && copy->chmod.text[0] != '\0')
+        str_addf(&text, " --chmod=%s", copy->chmod.text);
+    for (size_t i = 0; i < copy->sources.count; i++)
+        str_addf(&text, " %s", copy->sources.items[i].text);
+    for (size_t i = 0; i < copy->content_count; i++)
+        str_addf(&text, " <<%s", copy->contents[i].name);
+    str_addf(&text, " %s # buildkit", copy->destination.text);
+    return str_take(&text);
+}
+
 int build_copy(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     __attribute__((cleanup(cleanup_copying_release))) struct copying c = {
         .stage = s, .in = in, .copy = &in->copy, .text = describe(in)};
-    auto_free char *history = str_format("%s # buildkit", c.text);
+    auto_free char *history = history_of(in);
     uint32_t vertex = c.vertex = step_begin(s, c.text);
     enum progress_state state = PROGRESS_DONE;
     struct cache_hit made;

@@ -33,11 +33,12 @@ struct stage_state {
     size_t layer_capacity;
     struct digest key; /* of the chain so far */
     int64_t time_ns;   /* when the last layer was made: a cached rebuild gives the same image */
-    char *base;        /* "debian:12@sha256:..", the image at the bottom; NULL: scratch */
-    char *ran;         /* the last step of the chain that was not cached, or NULL */
-    bool is_stale;     /* predicting: `layers` is not what it will be */
-    bool has_no_key;   /* predicting: nor is `key` */
-    bool has_no_env;   /* reading: what the base image sets is not known */
+    size_t base_layer_count; /* of them, those of the image at the bottom: never changed */
+    char *base;              /* "debian:12@sha256:..", the image at the bottom; NULL: scratch */
+    char *ran;               /* the last step of the chain that was not cached, or NULL */
+    bool is_stale;           /* predicting: `layers` is not what it will be */
+    bool has_no_key;         /* predicting: nor is `key` */
+    bool has_no_env;         /* reading: what the base image sets is not known */
 };
 
 struct build_stage {
@@ -65,6 +66,7 @@ struct build_stage {
     size_t step_count;            /* [n/step_count] */
     size_t step_number;
     bool no_cache;
+    bool runs_triggers;  /* the instruction at hand came out of an ONBUILD */
     bool has_cmd;        /* CMD was given in this stage */
     bool is_workdir_set; /* WORKDIR was given in this stage */
 };
@@ -79,7 +81,11 @@ struct build {
     struct build_stage *stages;
     size_t stage_count;
     size_t target;
-    int64_t now_ns; /* one time for everything this build makes */
+    int64_t now_ns;        /* one time for everything this build makes */
+    bool is_epoch_settled; /* the next three are what they will be */
+    bool has_epoch;        /* SOURCE_DATE_EPOCH */
+    int64_t epoch_s;
+    char *epoch_text; /* as ARG gives it; NULL: unset */
 
     struct statcache *statcache;
     char *context_key;
@@ -139,6 +145,13 @@ void build_finish(struct build *b, struct build_result *out); /* fills what `out
 void build_release(struct build *b);
 DEFINE_CLEANUP_VALUE(build_release, struct build)
 
+/* build_epoch.c: SOURCE_DATE_EPOCH. */
+int build_epoch(struct build *b, struct error *err); /* after build_plan; settles b->now_ns */
+/* The layer with no file newer than the epoch: made once, then found. */
+int build_clamp(struct build *b, int64_t layer, int64_t *out, struct error *err);
+/* The same for all that this Dockerfile made; the base's stay as they are. */
+int build_clamp_all(struct build *b, struct stage_state *state, struct error *err);
+
 /* build_base.c: FROM. Gives state, config and triggers. */
 int build_base(struct build_stage *s, struct error *err);
 int build_image_state(struct build *b, const char *name, const struct platform *platform,
@@ -163,6 +176,8 @@ int build_copy(struct build_stage *s, const struct instruction *in, struct error
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err);
 int build_step_run(struct build_stage *s, const struct instruction *in, struct error *err);
 int build_context(struct build *b, struct error *err);
+/* build_healthcheck.c. */
+int build_healthcheck(struct build_stage *s, const struct instruction *in, struct error *err);
 
 /* build_cache.c: keys -> layers, and what follows from a layer. */
 /* 1 hit, 0 miss. */

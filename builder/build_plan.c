@@ -10,6 +10,8 @@ const char *build_arg(const struct build *b, const char *name)
 {
     size_t size = strlen(name);
 
+    if (b->is_epoch_settled && strcmp(name, "SOURCE_DATE_EPOCH") == 0)
+        return b->epoch_text;
     for (size_t i = b->options->build_args == NULL ? 0 : b->options->build_args->count; i > 0;
          i--) {
         const char *pair = b->options->build_args->items[i - 1];

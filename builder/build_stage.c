@@ -157,37 +157,6 @@ static int do_value(struct build_stage *s, const struct instruction *in, struct 
     return 0;
 }
 
-static int do_healthcheck(struct build_stage *s, const struct instruction *in, struct error *err)
-{
-    const struct healthcheck *h = &in->health;
-    struct json *value = json_new_object();
-    struct json *test = json_new_array();
-    const struct {
-        const char *key;
-        int64_t ns;
-    } times[] = {{"Interval", h->interval_ns},
-                 {"Timeout", h->timeout_ns},
-                 {"StartPeriod", h->start_period_ns},
-                 {"StartInterval", h->start_interval_ns}};
-    auto_str struct str text = {0};
-
-    (void)err;
-    json_push(test, json_new_text(h->is_none ? "NONE" : h->command.is_exec ? "CMD" : "CMD-SHELL"));
-    for (size_t i = 0; !h->is_none && i < h->command.words.count; i++)
-        json_push(test, json_new_text(h->command.words.items[i]));
-    json_put(value, "Test", test);
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-        if (times[i].ns != 0)
-            json_put_int(value, times[i].key, times[i].ns);
-    if (h->retries != 0)
-        json_put_int(value, "Retries", h->retries);
-    str_add(&text, "HEALTHCHECK ");
-    json_write(value, &text);
-    config_set_value(s->state.config, "Healthcheck", value);
-    step_history(s, str_text(&text), true);
-    return 0;
-}
-
 static int do_onbuild(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     auto_strv struct strv words = {0};
@@ -205,7 +174,7 @@ static instruction_fn *const actions[INSTRUCTION_KINDS] = {
     [INSTRUCTION_ADD] = build_copy,        [INSTRUCTION_ARG] = do_arg,
     [INSTRUCTION_CMD] = do_command,        [INSTRUCTION_COPY] = build_copy,
     [INSTRUCTION_ENTRYPOINT] = do_command, [INSTRUCTION_ENV] = do_pairs,
-    [INSTRUCTION_EXPOSE] = do_expose,      [INSTRUCTION_HEALTHCHECK] = do_healthcheck,
+    [INSTRUCTION_EXPOSE] = do_expose,      [INSTRUCTION_HEALTHCHECK] = build_healthcheck,
     [INSTRUCTION_LABEL] = do_pairs,        [INSTRUCTION_MAINTAINER] = do_value,
     [INSTRUCTION_ONBUILD] = do_onbuild,    [INSTRUCTION_RUN] = build_step_run,
     [INSTRUCTION_SHELL] = do_shell,        [INSTRUCTION_STOPSIGNAL] = do_value,
@@ -279,8 +248,10 @@ int build_stage_run(struct build_stage *s, struct error *err)
 {
     int r = build_base(s, err);
 
+    s->runs_triggers = true;
     for (size_t i = 0; r == 0 && i < s->triggers.count; i++)
         r = run_instruction(s, s->triggers.items[i], err);
+    s->runs_triggers = false;
     for (size_t i = 0; r == 0 && i < s->source->body.count; i++)
         r = run_instruction(s, s->source->body.items[i], err);
     return r;

@@ -150,13 +150,10 @@ static void describe(struct step *s)
     auto_str struct str args = {0};
     size_t count = 0;
 
-    for (size_t i = 0; i < stage->arg_names.count; i++) {
-        const char *value = variables_get(&stage->args, stage->arg_names.items[i]);
+    for (size_t i = 0; i < stage->arg_names.count; i++, count++) {
+        const char *value = variables_get(&stage->env, stage->arg_names.items[i]);
 
-        if (value == NULL)
-            continue;
-        str_addf(&args, "%s=%s ", stage->arg_names.items[i], value);
-        count++;
+        str_addf(&args, "%s=%s ", stage->arg_names.items[i], value == NULL ? "" : value);
     }
     str_add(&s->text, s->in->text);
     str_add(&s->text, s->script.summary);
@@ -193,8 +190,6 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
 
         key_text(key, "extra-host", name);
     }
-    if (o->rewrite_timestamp)
-        key_number(key, "epoch", (uint64_t)o->epoch_s);
     r = step_mounts_key(&s->mounts, s->stage, &s->in->run, key, err);
     if (r == 0)
         key_final(key, out);

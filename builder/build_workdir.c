@@ -66,6 +66,27 @@ static int finish(struct build_stage *s, const char *path, const char *text, boo
     return 0;
 }
 
+/* The directory has the time of the epoch, so the step does; what follows does not look at it. */
+static void make_keys(const struct build_stage *s, const char *path, struct key *key,
+                      struct digest *step, struct digest *chain)
+{
+    auto_key struct key timed = {0};
+
+    key_init(key, "workdir");
+    key_digest(key, "parent", &s->state.key);
+    key_text(key, "path", path);
+    key_text(key, "user", config_user(s->state.config));
+    key_final(key, chain);
+    *step = *chain;
+    if (!s->build->has_epoch)
+        return;
+    key_init(&timed, "workdir-epoch");
+    key_digest(&timed, "step", chain);
+    key_number(&timed, "epoch", (uint64_t)s->build->epoch_s);
+    key_final(&timed, step);
+    key_note(key, "epoch", s->build->epoch_text);
+}
+
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     auto_free char *joined = path_join(config_working_dir(s->state.config), in->value.text);
@@ -74,16 +95,11 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
     auto_key struct key key = {0};
     struct cache_entry entry = {.description = text};
     struct cache_hit made;
+    struct digest chain;
     uint32_t vertex = step_begin(s, text);
     int r = 0;
 
-    key_init(&key, "workdir");
-    key_digest(&key, "parent", &s->state.key);
-    key_text(&key, "path", path);
-    key_text(&key, "user", config_user(s->state.config));
-    if (s->build->options->has_epoch)
-        key_number(&key, "epoch", (uint64_t)s->build->options->epoch_s);
-    key_final(&key, &entry.key);
+    make_keys(s, path, &key, &entry.key, &chain);
     key_note(&key, "base", s->state.base);
     made = (struct cache_hit){.key = entry.key, .time_ns = s->state.time_ns};
     entry.inputs = str_text(&key.inputs);
@@ -93,8 +109,10 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
     }
     if (strcmp(path, "/") != 0)
         r = build_cache_find(s, &entry.key, &made, err);
-    if (r == 0 && strcmp(path, "/") != 0 && build_step_missed(s, text, &entry))
+    if (r == 0 && strcmp(path, "/") != 0 && build_step_missed(s, text, &entry)) {
+        s->state.key = chain;
         return finish(s, path, text, true);
+    }
     if (r == 0 && strcmp(path, "/") != 0) {
         made = build_made(s->build, &entry.key, 0);
         r = make_workdir(s, path, &entry, &made.layer, err);
@@ -111,6 +129,7 @@ int build_workdir(struct build_stage *s, const struct instruction *in, struct er
         return r;
     if (r == 1)
         build_step_note(s, text, BUILD_STEP_CACHED, NULL);
+    made.key = chain;
     stage_push_layer(&s->state, &made);
     return finish(s, path, text, made.layer == 0);
 }

@@ -153,7 +153,7 @@ static const struct option options[] = {
     {.name = "source-date-epoch",
      TEXT(epoch),
      .argument = "SECONDS",
-     .help = "time of the image (SOURCE_DATE_EPOCH)"},
+     .help = "time of the image, as --build-arg SOURCE_DATE_EPOCH (SOURCE_DATE_EPOCH)"},
     {.name = "ssh",
      LIST(ssh),
      .argument = "ID[=SOCKET]",
@@ -373,23 +373,21 @@ static const char *arg_value(const struct strv *args, const char *name)
     return NULL;
 }
 
-static int set_numbers(const struct build_flags *f, const struct strv *args,
-                       struct build_options *o, struct error *err)
+/* The environment's is a build argument like any other, unless one was given. */
+static void add_epoch(const struct build_flags *f, struct strv *args)
 {
-    const char *epoch = f->epoch != NULL ? f->epoch : arg_value(args, "SOURCE_DATE_EPOCH");
+    const char *value = f->epoch;
+
+    if (value == NULL && arg_value(args, "SOURCE_DATE_EPOCH") == NULL)
+        value = getenv("SOURCE_DATE_EPOCH");
+    if (value != NULL && value[0] != '\0')
+        strv_addf(args, "SOURCE_DATE_EPOCH=%s", value);
+}
+
+static int set_numbers(const struct build_flags *f, struct build_options *o, struct error *err)
+{
     uint64_t number;
 
-    if (epoch == NULL)
-        epoch = getenv("SOURCE_DATE_EPOCH");
-    if (epoch != NULL && epoch[0] != '\0') {
-        if (!text_to_u64(epoch, 253402300799u, &number))
-            return error_set(err, EINVAL, "SOURCE_DATE_EPOCH is not a number of seconds: '%s'",
-                             epoch);
-        o->has_epoch = true;
-        o->epoch_s = (int64_t)number;
-    }
-    if (f->rewrite_timestamp && !o->has_epoch)
-        return error_set(err, EINVAL, "--rewrite-timestamp needs SOURCE_DATE_EPOCH");
     o->rewrite_timestamp = f->rewrite_timestamp;
     if (f->jobs != NULL) {
         if (!text_to_u64(f->jobs, 64, &number) || number == 0)
@@ -637,12 +635,13 @@ static int run(struct program *p, const void *values, const struct strv *operand
     int r = set_enums(f, &o, err);
 
     collect_args(&f->build_args, &args);
+    add_epoch(f, &args);
     if (r == 0)
         r = registry_flags_apply(&f->registry, &registries, err);
     if (r == 0)
         r = proxy_args_add(&args, err);
     if (r == 0)
-        r = set_numbers(f, &args, &o, err);
+        r = set_numbers(f, &o, err);
     if (r == 0)
         r = collect_tags(&f->tags, &tags, err);
     if (r == 0)

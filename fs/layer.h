@@ -53,6 +53,11 @@ int layer_ingest_stored(struct store *store, const struct layer_ingest_options *
 DEFINE_CLEANUP(layer_ingest_abort, struct layer_ingest *)
 #define auto_layer_ingest CLEANUP(layer_ingest_abort)
 
+/* The same layer with no time above mtime_max_ns: a new one over the same bytes, or `layer` itself
+ * when nothing in it is newer. Its tar differs from the first in these times alone. */
+int layer_clamp(struct store *store, int64_t layer, int64_t mtime_max_ns, int64_t *out,
+                struct error *err);
+
 /* -- out -- */
 int layer_tar_open(struct store *store, int64_t layer, struct reader **out, struct error *err);
 /* The whole tar to `to`, verified; for large ones faster than reading and writing it. -EIO when the

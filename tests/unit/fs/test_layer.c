@@ -61,6 +61,53 @@ static struct digest digest_str(const struct str *s)
     "d/also     whiteout -\n"                                                                      \
     "d/.x       file    0644 \"\"\n"
 
+/* FEATURES 1.8, rewrite-timestamp: times are lowered, never raised, and nothing else is touched. */
+TEST(layer, clamping_lowers_times_and_keeps_everything_else)
+{
+    auto_scene struct scene s = scene_new("down/ dir 0755\ndown/file file 0644 \"old\"\n");
+    int64_t layer =
+        scene_store_layer(&s, "a/         dir     0750 uid=1 gid=2 mtime=9000000000 opaque\n"
+                              "a/new      file    4755 mtime=8000000000 x:user.a=b \"new\"\n"
+                              "a/old      file    0644 mtime=3000000000 \"old\"\n"
+                              "b          link    -    \"a/new\"\n"
+                              "char       char    0666 mtime=7000000000 1:3\n"
+                              "d/e/f      symlink 0777 mtime=7000000000 \"../x\"\n"
+                              "d/gone     whiteout -\n"
+                              "down/again link    -    \"down/file\"\n"
+                              "empty      opaque  -\n");
+    int64_t clamped = 0;
+    int64_t again = 0;
+    struct layer_row row;
+
+    check_ok(layer_clamp(s.store, layer, 5000000000, &clamped, &test_err));
+    check_false(clamped == layer);
+    check_tar(s.store, clamped,
+              "a dir 0750 1:2 5\n"
+              "a/.wh..wh..opq file 0000 0:0 0 0\n"
+              "a/new file 4755 0:0 5 3 user.a=\"b\"\n"
+              "a/old file 0644 0:0 3 3\n"
+              "b link 4755 0:0 5 => a/new\n"
+              "char char 0666 0:0 5 1,3\n"
+              "d/.wh.gone file 0000 0:0 0 0\n"
+              "d/e/f symlink 0777 0:0 5 -> ../x\n"
+              "down/again link 0000 0:0 0 => down/file\n"
+              "empty/.wh..wh..opq file 0000 0:0 0 0\n");
+    check_ok(store_layer_get(s.store, clamped, &row, &test_err));
+    check_int(row.data_bytes, 0);
+    check_ok(layer_clamp(s.store, clamped, 5000000000, &again, &test_err));
+    check_int(again, clamped);
+}
+
+TEST(layer, clamping_what_is_old_enough_makes_nothing)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    int64_t layer = scene_store_layer(&s, "f file 0644 mtime=5000000000 \"x\"\n");
+    int64_t clamped = 0;
+
+    check_ok(layer_clamp(s.store, layer, 5000000000, &clamped, &test_err));
+    check_int(clamped, layer);
+}
+
 TEST(layer, a_built_layer_is_a_tar_sorted_by_path_whiteouts_first)
 {
     auto_scene struct scene s = scene_new(NULL);
