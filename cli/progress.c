@@ -1,7 +1,8 @@
-/* progress.c - which renderer, and its lock. */
+/* progress.c - which renderer, its lock and its clock. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/progress.h"
@@ -10,13 +11,42 @@
 
 #include "fs/base/banned.h"
 
+static void *tick_loop(void *arg)
+{
+    struct renderer *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->is_closing) {
+        struct timespec until;
+
+        r->tick(r);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += (long)(r->tick_ms % 1000) * 1000000;
+        until.tv_sec += r->tick_ms / 1000 + until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&r->wake, &r->lock, &until); /* late is as good */
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
 static void emit(struct progress *p, const struct progress_event *event)
 {
     struct renderer *r = (struct renderer *)(void *)p;
 
     pthread_mutex_lock(&r->lock);
     r->event(r, event);
+    if (r->tick != NULL && !r->has_thread)
+        r->has_thread = pthread_create(&r->thread, NULL, tick_loop, r) == 0;
     pthread_mutex_unlock(&r->lock);
+}
+
+void progress_add_silence(struct str *out, uint64_t silent_ns)
+{
+    uint64_t seconds = silent_ns / 1000000000;
+
+    str_addf(out, "%llum%llus", (unsigned long long)(seconds / 60),
+             (unsigned long long)(seconds % 60));
 }
 
 void progress_line(struct str *out, const char *line, size_t size)
@@ -61,15 +91,45 @@ static const struct {
     {"none", NULL},      {"rawjson", renderer_json_new},
 };
 
+/* A mode from the environment is a wish, one from the command line an order. */
+static int check_terminal(const char **mode, bool is_order, struct error *err)
+{
+    if (strcmp(*mode, "tty") != 0 || isatty(STDERR_FILENO) == 1)
+        return 0;
+    if (is_order)
+        return error_set(err, ENOTTY,
+                         "progress mode 'tty' needs a terminal, which standard error is not");
+    *mode = "plain";
+    return 0;
+}
+
+static void start(struct renderer *r)
+{
+    pthread_condattr_t attributes;
+
+    r->progress.emit = emit;
+    r->title = "Building";
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 int progress_open(const char *mode, struct progress **out, struct error *err)
 {
+    bool is_order = mode != NULL && mode[0] != '\0';
     struct renderer *r;
     size_t i = 0;
+    int result;
 
-    if (mode == NULL)
+    if (!is_order)
         mode = getenv("BUILDKIT_PROGRESS");
     if (mode == NULL || mode[0] == '\0')
         mode = "auto";
+    result = check_terminal(&mode, is_order, err);
+    if (result < 0)
+        return result;
     while (i < sizeof(modes) / sizeof(modes[0]) && strcmp(modes[i].name, mode) != 0)
         i++;
     if (i == sizeof(modes) / sizeof(modes[0]))
@@ -79,10 +139,17 @@ int progress_open(const char *mode, struct progress **out, struct error *err)
     if (modes[i].make == NULL)
         return 0;
     r = modes[i].make();
-    r->progress.emit = emit;
-    pthread_mutex_init(&r->lock, NULL);
+    start(r);
     *out = &r->progress;
     return 0;
+}
+
+void progress_set_title(struct progress *p, const char *title)
+{
+    struct renderer *r = (struct renderer *)(void *)p;
+
+    if (r != NULL)
+        r->title = title;
 }
 
 void progress_close(struct progress *p)
@@ -91,5 +158,12 @@ void progress_close(struct progress *p)
 
     if (r == NULL)
         return;
+    pthread_mutex_lock(&r->lock);
+    r->is_closing = true;
+    pthread_cond_signal(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+    if (r->has_thread)
+        pthread_join(r->thread, NULL);
+    pthread_cond_destroy(&r->wake);
     r->close(r);
 }

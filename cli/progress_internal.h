@@ -6,16 +6,32 @@
 #include "cli/progress.h"
 #include "fs/base/str.h"
 
+#define PROGRESS_STALL_NS (60ull * 1000000000u) /* silence worth a line */
+
 struct renderer {
     struct progress progress; /* first: what the builder sees */
-    pthread_mutex_t lock;     /* guards everything of the kind that embeds this */
     void (*event)(struct renderer *r, const struct progress_event *e); /* lock held */
-    void (*close)(struct renderer *r);                                 /* frees r */
+    void (*tick)(
+        struct renderer *r); /* lock held; every tick_ms from the first event on, or NULL */
+    void (*close)(struct renderer *r); /* frees r; no thread of ours runs any more */
+    const char *title;                 /* "Building" */
+    unsigned tick_ms;
+
+    pthread_mutex_t lock; /* guards what is below and everything of the kind that embeds this */
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool has_thread;
+    bool is_closing;
 };
+
+#define PROGRESS_LINE_MAX 65536u /* bytes without a newline that become a line of their own */
 
 /* One line of a step's output as a terminal would show it in the end: what a carriage return went
  * over is left out, tabs stay, all else that could move a cursor is escaped (SECURITY R58). */
 void progress_line(struct str *out, const char *line, size_t size);
+
+/* "1m5s": for how long nothing was heard. */
+void progress_add_silence(struct str *out, uint64_t silent_ns);
 
 struct renderer *renderer_plain_new(void);
 struct renderer *renderer_tty_new(void);

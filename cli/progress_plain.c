@@ -3,17 +3,27 @@
  *     #4 [2/3] RUN make
  *     #4 0.512 cc -c a.c
  *     #4 DONE 1.3s
+ *
+ * Where a CI system folds logs (GitHub's "workflow commands", GitLab's "collapsible sections"), the
+ * lines of one step are a group under its name, and what became of it stands behind the group. A
+ * step of which there is nothing to tell, as a cached one, makes no group.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/progress_internal.h"
+#include "cli/text.h"
+#include "fs/base/io.h"
 #include "fs/base/str.h"
 
 #include "fs/base/banned.h"
 
 #define NS_PER_MS 1000000u
 #define STATUS_INTERVAL_NS 5000000000ull /* between lines of one transfer */
+#define TICK_MS 1000u
+#define GROUP_DELAY_NS 1000000000ull /* after it a step has its group, though it says nothing */
+#define NAME_COLUMNS 72u             /* with PROGRESS_NO_TRUNC=0, as BuildKit has it */
 
 struct line_status {
     char *item;
@@ -27,6 +37,9 @@ struct vertex {
     unsigned number;
     char *name;
     uint64_t started_ns;
+    uint64_t heard_ns;  /* when it last said something, or was said to be silent */
+    uint64_t spoken_ns; /* when it last said something */
+    bool has_ended;
     struct str partial[2]; /* a line not ended yet, by stream */
     struct {
         struct line_status *items;
@@ -34,6 +47,8 @@ struct vertex {
         size_t capacity;
     } statuses;
 };
+
+enum grouping { GROUP_NONE, GROUP_GITHUB, GROUP_GITLAB };
 
 struct plain {
     struct renderer renderer;
@@ -43,6 +58,9 @@ struct plain {
         size_t capacity;
     } vertices;
     uint32_t current; /* vertex of the last line */
+    enum grouping grouping;
+    bool in_group;
+    bool shortens_names;
 };
 
 static struct vertex *find(struct plain *p, uint32_t id)
@@ -53,6 +71,29 @@ static struct vertex *find(struct plain *p, uint32_t id)
     return NULL;
 }
 
+static void open_group(struct plain *p, const struct vertex *v)
+{
+    if (p->grouping == GROUP_GITHUB)
+        fprintf(stderr, "::group::");
+    else if (p->grouping == GROUP_GITLAB)
+        fprintf(stderr, "section_start:%lld:img_%u[collapsed=true]\r\033[0K",
+                (long long)(io_now_ns() / 1000000000), v->number);
+    p->in_group = p->grouping != GROUP_NONE;
+    fprintf(stderr, "#%u %s\n", v->number, v->name);
+}
+
+static void close_group(struct plain *p, const struct vertex *v)
+{
+    if (!p->in_group)
+        return;
+    p->in_group = false;
+    if (p->grouping == GROUP_GITHUB)
+        fprintf(stderr, "::endgroup::\n");
+    else
+        fprintf(stderr, "section_end:%lld:img_%u\r\033[0K\n", (long long)(io_now_ns() / 1000000000),
+                v->number);
+}
+
 /* Lines of one vertex stand together under its name; coming back to one repeats it. */
 static void turn_to(struct plain *p, const struct vertex *v)
 {
@@ -60,9 +101,12 @@ static void turn_to(struct plain *p, const struct vertex *v)
 
     if (p->current == v->id)
         return;
-    if (before != NULL)
-        fprintf(stderr, "#%u ...\n\n", before->number);
-    fprintf(stderr, "#%u %s\n", v->number, v->name);
+    if (before != NULL) {
+        fprintf(stderr, "#%u ...\n", before->number);
+        close_group(p, before);
+        fputc('\n', stderr);
+    }
+    open_group(p, v);
     p->current = v->id;
 }
 
@@ -77,11 +121,18 @@ static void begin(struct plain *p, const struct progress_event *e)
     auto_str struct str name = {0};
 
     str_add_escaped(&name, e->text, strlen(e->text));
+    if (p->shortens_names && text_columns(str_text(&name), name.size) > NAME_COLUMNS) {
+        str_truncate(&name, text_fit(str_text(&name), NAME_COLUMNS - 3));
+        str_add(&name, "...");
+    }
     v->id = e->vertex;
     v->number = (unsigned)p->vertices.count;
     v->name = str_take(&name);
     v->started_ns = e->time_ns;
-    turn_to(p, v);
+    v->heard_ns = e->time_ns;
+    v->spoken_ns = e->time_ns;
+    if (p->grouping == GROUP_NONE)
+        turn_to(p, v);
 }
 
 static void print_line(struct plain *p, const struct vertex *v, uint64_t time_ns, const char *line,
@@ -104,10 +155,12 @@ static void log_bytes(struct plain *p, struct vertex *v, const struct progress_e
         const char *newline = memchr(rest, '\n', (size_t)(end - rest));
 
         str_add_bytes(partial, rest, (size_t)((newline == NULL ? end : newline) - rest));
-        if (newline == NULL)
+        if (newline == NULL && partial->size < PROGRESS_LINE_MAX)
             return;
         print_line(p, v, e->time_ns, str_text(partial), partial->size);
         str_truncate(partial, 0);
+        if (newline == NULL)
+            return;
         rest = newline + 1;
     }
 }
@@ -145,10 +198,24 @@ static void show_status(struct plain *p, struct vertex *v, const struct progress
         str_add_char(&text, ' ');
         str_add_size_decimal(&text, e->current);
     }
-    if (e->completed && e->time_ns - s->started_ns >= 50 * NS_PER_MS)
+    if (e->total > 0 || (e->completed && e->time_ns - s->started_ns >= 50 * NS_PER_MS))
         str_addf(&text, " %.1fs", seconds(s->started_ns, e->time_ns));
     turn_to(p, v);
     fprintf(stderr, "#%u %s%s\n", v->number, str_text(&text), e->completed ? " done" : "");
+}
+
+/* Behind its group, or, when there was none, under its name. */
+static void end_group(struct plain *p, const struct vertex *v)
+{
+    const struct vertex *before = p->current == 0 ? NULL : find(p, p->current);
+    bool was_open = p->in_group && p->current == v->id;
+
+    if (before != NULL && before != v)
+        fprintf(stderr, "#%u ...\n", before->number);
+    if (before != NULL)
+        close_group(p, before);
+    if (!was_open)
+        fprintf(stderr, "#%u %s\n", v->number, v->name);
 }
 
 static void end(struct plain *p, struct vertex *v, const struct progress_event *e)
@@ -160,7 +227,11 @@ static void end(struct plain *p, struct vertex *v, const struct progress_event *
             print_line(p, v, e->time_ns, str_text(&v->partial[i]), v->partial[i].size);
             str_truncate(&v->partial[i], 0);
         }
-    turn_to(p, v);
+    if (p->grouping == GROUP_NONE)
+        turn_to(p, v);
+    else
+        end_group(p, v);
+    v->has_ended = true;
     switch (e->state) {
     case PROGRESS_CACHED:
         fprintf(stderr, "#%u CACHED\n", v->number);
@@ -192,21 +263,60 @@ static void plain_event(struct renderer *r, const struct progress_event *e)
     v = find(p, e->vertex);
     if (v == NULL)
         return;
+    v->heard_ns = e->time_ns;
+    v->spoken_ns = e->time_ns;
     if (e->kind == PROGRESS_LOG) {
         log_bytes(p, v, e);
     } else if (e->kind == PROGRESS_STATUS) {
         show_status(p, v, e);
     } else if (e->kind == PROGRESS_WARNING) {
+        auto_str struct str text = {0};
+
+        str_add_escaped(&text, e->text, strlen(e->text));
         turn_to(p, v);
-        fprintf(stderr, "#%u WARN: %s\n", v->number, e->text);
+        fprintf(stderr, "#%u WARN: %s\n", v->number, str_text(&text));
     } else {
         end(p, v, e);
+    }
+}
+
+/* A step that says nothing for a minute is told of, and again each minute: it may hang. */
+static void tell_silence(struct plain *p, struct vertex *v, uint64_t now_ns)
+{
+    auto_str struct str text = {0};
+
+    progress_add_silence(&text, now_ns - v->spoken_ns);
+    turn_to(p, v);
+    fprintf(stderr, "#%u %.3f (nothing heard for %s)\n", v->number, seconds(v->started_ns, now_ns),
+            str_text(&text));
+    v->heard_ns = now_ns;
+}
+
+static void plain_tick(struct renderer *r)
+{
+    struct plain *p = (struct plain *)(void *)r;
+    uint64_t now_ns = io_ticks_ns();
+
+    for (size_t i = 0; i < p->vertices.count; i++) {
+        struct vertex *v = &p->vertices.items[i];
+
+        if (v->has_ended)
+            continue;
+        if (now_ns > v->heard_ns + PROGRESS_STALL_NS)
+            tell_silence(p, v, now_ns);
+        else if (p->grouping != GROUP_NONE && p->current == 0 &&
+                 now_ns > v->started_ns + GROUP_DELAY_NS)
+            turn_to(p, v);
     }
 }
 
 static void plain_close(struct renderer *r)
 {
     struct plain *p = (struct plain *)(void *)r;
+    const struct vertex *open = p->current == 0 ? NULL : find(p, p->current);
+
+    if (open != NULL)
+        close_group(p, open);
 
     for (size_t i = 0; i < p->vertices.count; i++) {
         struct vertex *v = &p->vertices.items[i];
@@ -222,11 +332,22 @@ static void plain_close(struct renderer *r)
     free(p);
 }
 
+static bool is_set(const char *name, const char *value)
+{
+    return text_equal(getenv(name), value);
+}
+
 struct renderer *renderer_plain_new(void)
 {
     struct plain *p = mem_new(struct plain);
 
     p->renderer.event = plain_event;
+    p->renderer.tick = plain_tick;
+    p->renderer.tick_ms = TICK_MS;
+    p->grouping = is_set("GITHUB_ACTIONS", "true") ? GROUP_GITHUB
+                  : is_set("GITLAB_CI", "true")    ? GROUP_GITLAB
+                                                   : GROUP_NONE;
+    p->shortens_names = is_set("PROGRESS_NO_TRUNC", "0");
     p->renderer.close = plain_close;
     return &p->renderer;
 }
