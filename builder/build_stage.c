@@ -119,9 +119,9 @@ static int do_expose(struct build_stage *s, const struct instruction *in, struct
     auto_str struct str text = {0};
 
     (void)err;
-    str_add(&text, "EXPOSE map[");
+    str_add(&text, "EXPOSE [");
     for (size_t i = 0; i < in->expose.ports.count; i++) {
-        str_addf(&text, "%s%s:{}", i == 0 ? "" : " ", in->expose.ports.items[i]);
+        str_addf(&text, "%s%s", i == 0 ? "" : " ", in->expose.ports.items[i]);
         config_map_put(s->state.config, "ExposedPorts", in->expose.ports.items[i],
                        json_new_object());
     }

@@ -1,5 +1,6 @@
 /* copy.c - COPY's rules about destinations, and the writing of entries. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -7,6 +8,7 @@
 #include "builder/extract.h"
 #include "builder/tree.h"
 #include "fs/archive.h"
+#include "fs/base/hash.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/union.h"
@@ -19,6 +21,8 @@ void copied_files_release(struct copied_files *files)
     free(files->items);
     *files = (struct copied_files){0};
 }
+
+#define LINKED_KEY_SIZE 40 /* two numbers in hexadecimal */
 
 /* A directory being filled, and what becomes of its metadata when it is full. */
 struct open_dir {
@@ -34,6 +38,7 @@ struct copier {
     struct tree *from;
     const struct copy_options *options;
     struct copied_files *files;
+    struct table linked; /* of the source being copied: its inode -> the file made of it */
     struct open_dir stack[LIMIT_PATH_DEPTH + 2];
     size_t stack_count;
 };
@@ -146,6 +151,37 @@ static int share_or_write(struct copier *c, const struct selected *s, uint64_t i
     return r;
 }
 
+/* Names of one file stay names of one file, as far as they are in one source. */
+static void linked_key(const struct tree_node *n, char key[static LINKED_KEY_SIZE])
+{
+    (void)snprintf(key, LINKED_KEY_SIZE, "%jx:%jx", (uintmax_t)n->device, (uintmax_t)n->inode);
+}
+
+/* True when the name was made as one more of a file copied before. */
+static bool link_leaf(struct copier *c, uint64_t parent, const char *name,
+                      const struct tree_node *n)
+{
+    char key[LINKED_KEY_SIZE];
+    struct union_attr attr;
+    uint64_t ino;
+
+    if (n->link_count < 2)
+        return false;
+    linked_key(n, key);
+    ino = (uintptr_t)table_get(&c->linked, key);
+    return ino != 0 && union_link(c->to, ino, parent, name, &attr) == 0;
+}
+
+static void note_linked(struct copier *c, const struct tree_node *n, uint64_t ino)
+{
+    char key[LINKED_KEY_SIZE];
+
+    if (n->link_count < 2)
+        return;
+    linked_key(n, key);
+    table_put(&c->linked, key, (void *)(uintptr_t)ino);
+}
+
 static int make_leaf(struct copier *c, uint64_t parent, const char *name, const struct selected *s,
                      const char *path, struct error *err)
 {
@@ -156,6 +192,8 @@ static int make_leaf(struct copier *c, uint64_t parent, const char *name, const 
 
     if (r < 0)
         return r;
+    if (link_leaf(c, parent, name, &s->node))
+        return 0;
     if (m->type == ENTRY_SYMLINK)
         r = union_symlink(c->to, parent, name, s->node.target, owner, &attr);
     else
@@ -163,6 +201,7 @@ static int make_leaf(struct copier *c, uint64_t parent, const char *name, const 
                         m->rdev_minor, owner, &attr);
     if (r < 0)
         return fail(c, path, r, err);
+    note_linked(c, &s->node, attr.ino);
     if (m->type == ENTRY_FILE) {
         r = share_or_write(c, s, attr.ino, err);
         if (r < 0)
@@ -362,6 +401,7 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
         if (target == NULL)
             continue;
         r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
+        table_release(&c->linked);
     }
     return r;
 }

@@ -28,6 +28,7 @@ struct tree_node {
     char *target;           /* symlinks; owned, else NULL */
     uint64_t device;        /* identity on the host; of views 0 and the inode */
     uint64_t inode;
+    uint32_t link_count; /* names of a file, inside the tree or not; 1 for all else */
     int64_t ctime_ns;
 };
 void tree_node_release(struct tree_node *n);

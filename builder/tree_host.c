@@ -66,6 +66,7 @@ static int node_from_stat(int dir_fd, const char *name, const struct stat *st,
     };
     out->device = st->st_dev;
     out->inode = st->st_ino;
+    out->link_count = S_ISREG(st->st_mode) ? (uint32_t)st->st_nlink : 1;
     out->ctime_ns = timespec_ns(&st->st_ctim);
     if (!S_ISLNK(st->st_mode))
         return 0;

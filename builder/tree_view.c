@@ -45,6 +45,7 @@ static int node_from_attr(struct view *v, const struct union_attr *attr, struct 
         .rdev_minor = attr->rdev_minor,
     };
     out->inode = attr->ino;
+    out->link_count = S_ISREG(attr->mode) ? attr->nlink : 1;
     if (!S_ISLNK(attr->mode))
         return 0;
     r = union_readlink(v, attr->ino, &target);
