@@ -1,0 +1,3 @@
+import os
+import greeter
+print(greeter.greet(), os.getuid())

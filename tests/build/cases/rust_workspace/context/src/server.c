@@ -1,0 +1,2 @@
+int vendor(void);
+int main(void) { return vendor() - 3; }
