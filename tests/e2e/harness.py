@@ -132,9 +132,13 @@ class Image:
     known = {}  # diff_id of a first layer that was read before -> its tree
 
     def __init__(self, state, name):
-        data = subprocess.run([IMG, "save", name], env=state.env, stdin=subprocess.DEVNULL,
-                              capture_output=True, check=True).stdout
-        archive = tarfile.open(fileobj=io.BytesIO(data))
+        with tempfile.TemporaryFile(dir=SCRATCH) as saved:
+            subprocess.run([IMG, "save", name], env=state.env, stdin=subprocess.DEVNULL,
+                           stdout=saved, stderr=subprocess.PIPE, check=True)
+            saved.seek(0)
+            self.read(tarfile.open(fileobj=saved))
+
+    def read(self, archive):
         manifest = json.load(archive.extractfile("manifest.json"))[0]
         self.config = json.load(archive.extractfile(manifest["Config"]))
         self.layers = []
