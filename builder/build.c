@@ -11,6 +11,7 @@
 #include "builder/build.h"
 #include "builder/build_internal.h"
 #include "builder/image.h"
+#include "builder/record.h"
 #include "fs/base/io.h"
 #include "fs/base/pool.h"
 #include "fs/layer.h"
@@ -468,11 +469,15 @@ static int check_first(struct build *b, struct error *err)
 
 int build_run(const struct build_options *options, struct build_result *out, struct error *err)
 {
+    auto_record struct record *record = record_new(options);
+    struct build_options recorded = *options;
     __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
     int r;
 
     *out = (struct build_result){0};
-    build_init(&b, options, BUILD_MODE_BUILD);
+    recorded.progress = record_progress(record);
+    build_init(&b, &recorded, BUILD_MODE_BUILD);
+    b.record = record;
     r = build_load(&b, err);
     if (r == 0)
         r = check_first(&b, err);
@@ -484,5 +489,6 @@ int build_run(const struct build_options *options, struct build_result *out, str
         r = export_image(&b, out, err);
     remember(&b);
     build_finish(&b, out);
+    record_finish(record, r);
     return r;
 }

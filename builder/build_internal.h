@@ -115,6 +115,7 @@ struct build {
     size_t touched_capacity;
     char failed_step[STEP_ID_SIZE]; /* the first one that was kept, or "" */
     bool has_garbage;
+    struct record *record; /* of what is said and done; NULL when nothing is run */
     struct error first_error;
     int first_result;
     bool has_error;

@@ -9,6 +9,8 @@
 #include "builder/build_mount.h"
 #include "builder/key.h"
 #include "builder/network.h"
+#include "builder/record.h"
+#include "builder/redact.h"
 #include "builder/sandbox.h"
 #include "builder/users.h"
 #include "fs/base/io.h"
@@ -34,7 +36,8 @@ struct step {
     enum sandbox_security security;
     struct step_mounts mounts;
     uint32_t vertex;
-    struct str tail; /* last bytes of the log */
+    struct redact redact; /* of the secrets it is given */
+    struct str tail;      /* last bytes of the log */
 };
 
 static void step_release(struct step *s)
@@ -45,6 +48,7 @@ static void step_release(struct step *s)
     strv_release(&s->env);
     str_release(&s->text);
     str_release(&s->history);
+    redact_release(&s->redact);
     str_release(&s->tail);
 }
 DEFINE_CLEANUP_VALUE(step_release, struct step)
@@ -219,19 +223,34 @@ static void keep_tail(struct step *s, const char *bytes, size_t size)
     }
 }
 
+static void pass_on(struct step *s, int stream, const char *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    progress_log(s->stage->build->options->progress, s->vertex, stream, bytes, size);
+    keep_tail(s, bytes, size);
+}
+
 /* Passes on what is there; closes *fd at the end of the stream. */
 static void drain(struct step *s, int *fd, int stream, char *buffer)
 {
     ssize_t got = read(*fd, buffer, OUTPUT_BUFFER_SIZE);
+    auto_str struct str shown = {0};
 
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    if (got <= 0) {
+    if (got <= 0)
         close(steal_fd(fd));
+    if (s->redact.count == 0) {
+        if (got > 0)
+            pass_on(s, stream, buffer, (size_t)got);
         return;
     }
-    progress_log(s->stage->build->options->progress, s->vertex, stream, buffer, (size_t)got);
-    keep_tail(s, buffer, (size_t)got);
+    if (got > 0)
+        redact_feed(&s->redact, stream, buffer, (size_t)got, &shown);
+    else
+        redact_flush(&s->redact, stream, &shown);
+    pass_on(s, stream, str_text(&shown), shown.size);
 }
 
 /* Copies output until the step and all it started are gone; a cancelled build kills them. */
@@ -452,6 +471,10 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
         r = view_ensure_dir(v, config_working_dir(stage->state.config), stage->build->now_ns, err);
     if (r == 0)
         r = step_mounts_open(&s->mounts, err);
+    for (size_t i = 0; r == 0 && i < s->mounts.count; i++)
+        if (s->mounts.items[i].secret != NULL)
+            redact_add(&s->redact, s->mounts.items[i].secret, s->mounts.items[i].secret_size);
+    record_step(stage->build->record, s->vertex, &entry->key, stage->state.config, &s->env);
     if (r == 0)
         r = run_in_sandbox(s, v, &user, &result, err);
     if (build_is_canceled(stage->build))

@@ -7,6 +7,7 @@
 #include "builder/failed.h"
 #include "builder/image.h"
 #include "builder/key.h"
+#include "builder/record.h"
 #include "builder/stack.h"
 #include "fs/base/hash.h"
 #include "fs/store.h"
@@ -250,10 +251,37 @@ static int of_failed(struct chain *c, const struct cache_row *row, struct stack 
 
 /* -- steps -- */
 
+/* As it was run, if a record of that build is kept; else like the base. */
+static void take_recorded(struct store *store, const struct digest *key, struct stack *out)
+{
+    auto_recorded struct recorded build = {0};
+    struct error ignored = {0};
+    struct recorded_step *step;
+    char hex[DIGEST_HEX_SIZE];
+    size_t position;
+
+    digest_format_hex(key, hex);
+    if (recorded_find_step(store, hex, &build, &position, &ignored) < 0)
+        return;
+    step = &build.items[position];
+    if (step->cwd[0] != '/')
+        return;
+    strv_release(&out->env);
+    strv_release(&out->shell);
+    free(out->user);
+    free(out->cwd);
+    out->env = step->env;
+    out->shell = step->shell;
+    step->env = step->shell = (struct strv){0};
+    out->user = STEAL(&step->user);
+    out->cwd = STEAL(&step->cwd);
+}
+
 /* Follows the steps down. -ENOENT when what it began with is not in the store any more. */
 static int follow(struct chain *c, const struct cache_row *row, struct stack *out,
                   struct error *err)
 {
+    const struct digest own_key = row->key;
     struct digest key = row->key;
     const char *label = row->description;
     size_t own = 0; /* layers of the step itself */
@@ -286,6 +314,7 @@ static int follow(struct chain *c, const struct cache_row *row, struct stack *ou
         out->layers[i] = c->layers.items[c->layers.count - 1 - i];
     out->is_step = true;
     out->below_count = out->layer_count - own;
+    take_recorded(c->store, &own_key, out);
     return 0;
 }
 
@@ -351,12 +380,14 @@ static int match_rows(struct chain *c, const char *hex, struct match *m, struct 
         const struct cache_row *row = &c->rows.items[i];
         auto_failed_record struct failed_record failed = {.key = row->key};
         char key[DIGEST_HEX_SIZE];
+        char slot[DIGEST_HEX_SIZE]; /* of a failed step that changed nothing: its id in du */
         int r = failed_has(row) ? failed_read(row, &failed, err) : 0;
 
         if (r < 0)
             return r;
         digest_format_hex(&failed.key, key);
-        if (text_starts(key, hex))
+        digest_format_hex(&row->key, slot);
+        if (text_starts(key, hex) || text_starts(slot, hex))
             add_row(m, row, &failed.key);
     }
     return 0;

@@ -594,8 +594,10 @@ static void hint_failed(const struct program *p, const struct build_result *resu
     if (id[0] == '\0')
         return;
     err->hint[0] = '\0'; /* the first one wins */
-    (void)error_hint(err, "%slook inside with `img %sshell %s` or `img %smount %s -- COMMAND`",
-                     said, state, id, state, id);
+    (void)error_hint(err,
+                     "%slook inside with `img %sshell %s` or `img %smount %s -- COMMAND`; "
+                     "`img %slogs %s` has all it printed",
+                     said, state, id, state, id, state, id);
 }
 
 static bool select_none(void *context, const struct usage_row *row)

@@ -16,6 +16,7 @@ extern const struct subcommand cmd_inspect;
 extern const struct subcommand cmd_load;
 extern const struct subcommand cmd_login;
 extern const struct subcommand cmd_logout;
+extern const struct subcommand cmd_logs;
 extern const struct subcommand cmd_ls;
 extern const struct subcommand cmd_pull;
 extern const struct subcommand cmd_mount;

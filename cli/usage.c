@@ -14,7 +14,8 @@ static const char *kind_name(enum usage_kind kind)
     static const char *const names[] = {
         [USAGE_LAYER] = "regular",        [USAGE_BLOB] = "internal",
         [USAGE_CACHE] = "frontend",       [USAGE_CACHE_MOUNT] = "exec.cachemount",
-        [USAGE_CONTEXT] = "source.local", [USAGE_PARTIAL] = "internal"};
+        [USAGE_CONTEXT] = "source.local", [USAGE_PARTIAL] = "internal",
+        [USAGE_LOG] = "internal"};
 
     return names[kind];
 }

@@ -15,6 +15,7 @@
 #include "fs/base/log.h"
 #include "fs/gc.h"
 #include "fs/gc_internal.h"
+#include "fs/logs.h"
 
 #include "fs/base/banned.h"
 
@@ -29,8 +30,9 @@ struct collection {
     struct gc_dead dead;    /* had rows */
     struct gc_dead orphans; /* had none */
     struct strv partials;   /* in tmp/partial; nobody else uses the store, nobody has their locks */
-    uint64_t partial_bytes;
-    struct strv mirrors; /* in git */
+    struct strv logs;       /* ids of theirs */
+    uint64_t file_bytes;    /* of both */
+    struct strv mirrors;    /* in git */
     uint64_t mirror_bytes;
 };
 
@@ -40,6 +42,7 @@ static void collection_release(struct collection *c)
     free(c->dead.items);
     free(c->orphans.items);
     strv_release(&c->partials);
+    strv_release(&c->logs);
     strv_release(&c->mirrors);
 }
 DEFINE_CLEANUP_VALUE(collection_release, struct collection)
@@ -97,13 +100,21 @@ static bool is_enough(const struct collection *c, uint64_t forgotten_bytes)
            c->before.total_bytes <= c->options->keep_bytes + forgotten_bytes;
 }
 
-static void forget_partial(struct collection *c, const struct usage_row *row)
+/* True for what has no row, but files that go last. */
+static bool forget_files(struct collection *c, const struct usage_row *row)
 {
     char name[DIGEST_HEX_SIZE];
 
-    digest_format_hex(&row->key, name);
-    strv_add(&c->partials, name);
-    c->partial_bytes += row->size_bytes;
+    if (row->kind != USAGE_PARTIAL && row->kind != USAGE_LOG)
+        return false;
+    if (row->kind == USAGE_LOG) {
+        strv_add(&c->logs, row->id);
+    } else {
+        digest_format_hex(&row->key, name);
+        strv_add(&c->partials, name);
+    }
+    c->file_bytes += row->size_bytes;
+    return true;
 }
 
 /* Forgets candidates in turn. With a size to reach, it sweeps whenever that might have been enough:
@@ -116,19 +127,17 @@ static int forget(struct collection *c, const struct usage_row **rows, size_t co
     int r = gc_sweep(c->store, &c->dead, err);
 
     for (size_t i = 0; i < count && r == 0; i++) {
-        if (is_enough(c, c->dead.disk_bytes + context_bytes + c->partial_bytes))
+        if (is_enough(c, c->dead.disk_bytes + context_bytes + c->file_bytes))
             return 0;
         r = gc_forget(c->store, rows[i], err);
-        if (rows[i]->kind == USAGE_PARTIAL) {
-            forget_partial(c, rows[i]);
+        if (forget_files(c, rows[i]))
             continue;
-        }
         if (rows[i]->kind == USAGE_CONTEXT || rows[i]->kind == USAGE_CACHE)
             context_bytes += rows[i]->size_bytes;
         else
             hoped_bytes += rows[i]->size_bytes;
         if (r == 0 &&
-            is_enough(c, c->dead.disk_bytes + context_bytes + c->partial_bytes + hoped_bytes)) {
+            is_enough(c, c->dead.disk_bytes + context_bytes + c->file_bytes + hoped_bytes)) {
             r = gc_sweep(c->store, &c->dead, err);
             hoped_bytes = 0;
         }
@@ -235,15 +244,17 @@ static void take_row(struct usage_list *to, struct usage_row *row)
     row->parent = NULL;
 }
 
-static bool is_forgotten_partial(const struct collection *c, const struct usage_row *row)
+static bool has_forgotten_files(const struct collection *c, const struct usage_row *row)
 {
     char name[DIGEST_HEX_SIZE];
 
+    if (row->kind == USAGE_LOG)
+        return strv_contains(&c->logs, row->id);
     digest_format_hex(&row->key, name);
     return row->kind == USAGE_PARTIAL && strv_contains(&c->partials, name);
 }
 
-/* Rows of before that are not among those of now, and downloads, whose files go last. */
+/* Rows of before that are not among those of now, and those whose files go last. */
 static int report_removed(struct collection *c, struct gc_report *report, struct error *err)
 {
     auto_usage_list struct usage_list after = {0};
@@ -256,12 +267,12 @@ static int report_removed(struct collection *c, struct gc_report *report, struct
         table_put(&known, after.items[i].id, &after.items[i]);
     for (size_t i = 0; i < c->before.count; i++)
         if (!table_has(&known, c->before.items[i].id) ||
-            is_forgotten_partial(c, &c->before.items[i]))
+            has_forgotten_files(c, &c->before.items[i]))
             take_row(&report->removed, &c->before.items[i]);
-    report->kept_bytes = after.total_bytes - c->partial_bytes;
+    report->kept_bytes = after.total_bytes - c->file_bytes;
     report->orphan_count = c->orphans.count;
     report->freed_bytes =
-        c->dead.disk_bytes + c->orphans.disk_bytes + c->partial_bytes + c->mirror_bytes;
+        c->dead.disk_bytes + c->orphans.disk_bytes + c->file_bytes + c->mirror_bytes;
     return 0;
 }
 
@@ -298,7 +309,10 @@ static void remove_files(struct collection *c)
         store_unmark_dead(c->store);
     for (size_t i = 0; i < c->partials.count; i++)
         (void)unlinkat(c->store->partial_fd, c->partials.items[i],
-                       0);                      /* the next one tries again */
+                       0); /* the next one tries again */
+    for (size_t i = 0; i < c->before.count; i++)
+        if (c->before.items[i].id == NULL && c->before.items[i].kind == USAGE_LOG)
+            (void)logs_remove(c->store, c->before.items[i].number); /* here, too */
     if (!mirrors_remove(c->store, &c->mirrors)) /* without a record, the next one finds it again */
         log_warn("cannot remove all of '%s/git', continuing without", c->store->path);
     if (gc_shrink_database(c->store, &err) < 0)

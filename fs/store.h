@@ -307,6 +307,7 @@ enum usage_kind {
     USAGE_CACHE,       /* a cache record whose step changed no file */
     USAGE_CACHE_MOUNT, /* layers that only it needs are counted here and not listed */
     USAGE_CONTEXT,     /* stat cache of a build context; its bytes are in img.db */
+    USAGE_LOG,         /* what a build said (logs.h) */
     USAGE_PARTIAL,     /* what an interrupted download left, to be continued */
 };
 struct usage_row {
@@ -323,6 +324,7 @@ struct usage_row {
     uint64_t use_count;
     int64_t used_order; /* greater: used later, whatever the clock said; 0: unknown */
     int64_t layer;      /* USAGE_LAYER: its row */
+    uint64_t number;    /* USAGE_LOG: the build's */
     struct digest key;  /* USAGE_BLOB, USAGE_CACHE, USAGE_CACHE_MOUNT: digest, key, id;
                            USAGE_PARTIAL: digest it shall have */
 };

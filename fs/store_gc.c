@@ -59,6 +59,7 @@ int gc_forget(struct store *store, const struct usage_row *row, struct error *er
         return delete_by_digest(store, "DELETE FROM cache_mount WHERE id = ?1", &row->key, err);
     case USAGE_CONTEXT:
         return forget_context(store, row->description, err);
+    case USAGE_LOG:
     case USAGE_PARTIAL:
         return 0; /* it has no row */
     }

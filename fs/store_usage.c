@@ -10,6 +10,7 @@
 
 #include "fs/blob.h"
 #include "fs/gc_internal.h"
+#include "fs/logs.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
@@ -334,6 +335,25 @@ static void add_partial(struct store *store, const char *name, struct usage_list
     row->used_ns = row->created_ns;
 }
 
+static int list_logs(struct store *store, struct usage_list *list, struct error *err)
+{
+    auto_log_list struct log_list logs = {0};
+    int r = logs_list(store, &logs, err);
+
+    for (size_t i = 0; r == 0 && i < logs.count; i++) {
+        const struct log_entry *log = &logs.items[i];
+        struct usage_row *row = array_add(list);
+
+        row->kind = USAGE_LOG;
+        row->id = str_format("log-%ju", (uintmax_t)log->number);
+        row->description = str_format("log of build %ju", (uintmax_t)log->number);
+        row->number = log->number;
+        row->size_bytes = log->size_bytes;
+        row->created_ns = row->used_ns = log->changed_ns;
+    }
+    return r;
+}
+
 static int list_partials(struct store *store, struct usage_list *list, struct error *err)
 {
     int fd = openat(store->partial_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -388,6 +408,8 @@ int store_usage(struct store *store, struct usage_list *out, struct error *err)
         r = list_contexts(store, &list, err);
     if (r == 0)
         r = list_partials(store, &list, err);
+    if (r == 0)
+        r = list_logs(store, &list, err);
     if (r == 0)
         r = count_files(store, &list, layer_count, err);
     if (r < 0)

@@ -383,6 +383,88 @@ def test_failing_again_and_again_keeps_the_latest_alone():
     check_in(" 0 problems", s.ok("fsck").out)
 
 
+def step_ids(text):
+    """Of a failed build's record, as `img logs BUILD` heads them: name -> id."""
+    return {name: i for name, i in re.findall(r"^==> \[\d+/\d+\] (.*) \(\w+, \d+\.\ds, ([0-9a-f]{12})\)$", text, re.M)}
+
+
+def test_the_whole_log_of_every_step_is_kept():
+    s = State()
+    where = make_context("FROM scratch\nADD base.tar /\nRUN seq 1 30000\nENV A=b\nRUN printf 'no \\000 end'; exit 3\n",
+                         {"base.tar": busybox_tar()})
+    check_equal(s.ok("logs").out.count("\n"), 1)
+    failed = failed_hint(s.run("build", where))
+    known = step_ids(s.ok("logs", "1").out.replace("\0", ""))
+    check_equal(list(known), ["RUN seq 1 30000", "RUN printf 'no \\000 end'; exit 3"])
+    check_equal(s.ok("logs", known["RUN seq 1 30000"]).out, "".join(f"{i}\n" for i in range(1, 30001)))
+    check_equal(s.ok("logs", "-n", "2", known["RUN seq 1 30000"]).out, "29999\n30000\n")
+    check_equal(s.ok("logs", failed).out, "no \0 end")
+    build = json.loads(s.ok("logs", "--format", "json", "1").out)
+    check_equal((build["state"], build["context"], [p["state"] for p in build["steps"]][-2:]),
+                ("error", os.path.realpath(where), ["done", "error"]))
+    check_equal(s.ok("shell", known["RUN seq 1 30000"], "ls", "/bin/sh").out, "/bin/sh\n")
+    check_in("no log of a step 'abcd'", s.fails("logs", "abcd").err)
+    check_in("no log of a build 7", s.fails("logs", "7").err)
+    check_in("neither the number of a build", s.fails("logs", "../x").err)
+    check_in(" 0 problems", s.ok("fsck").out)
+    check_in("log of build 1", s.ok("du").out)
+    s.ok("prune")
+    check_equal(os.listdir(os.path.join(s.path, "logs")), [])
+
+
+def test_a_build_that_is_all_cached_leaves_no_log():
+    s = image()
+    before = sorted(os.listdir(os.path.join(s.path, "logs")))
+    s.built(DOCKERFILE, context={"base.tar": busybox_tar()})
+    check_equal(sorted(os.listdir(os.path.join(s.path, "logs"))), before)
+
+
+def test_a_killed_build_leaves_what_was_said_so_far():
+    s = State()
+    s.built("FROM scratch\nADD base.tar /\n", "-t", "look", context={"base.tar": busybox_tar()})
+    where = make_context("FROM look\nRUN echo so far; exec sleep 98764\n", {})
+    p = s.start("build", "--progress=plain", where)
+    while b"so far" not in p.stdout.readline().split(b"RUN")[0]:
+        pass
+    p.kill()
+    p.wait()
+    p.stdout.close()
+    check_in("not finished", s.ok("logs").out)
+    check_in("\nso far\n", s.ok("logs", "1").out)
+
+
+def test_no_log_and_no_display_shows_a_secret():
+    s = image()
+    words = "RUN --mount=type=secret,id=key cat /run/secrets/key; printf 'in-a-'; sleep 0.2; echo 'line-of-it end'; " \
+            "echo not in-a-lin; echo other-line-x >&2; exit 1\n"
+    write(os.path.join(SCRATCH, "key"), "in-a-line-of-it\nother-line-x\nabc\n")
+    result = s.build("FROM look\nUSER root\n" + words, "--secret", f"id=key,src={SCRATCH}/key")
+    step = failed_hint(result)
+    log = s.ok("logs", step).out
+    # The file is masked as a whole when it is read as a whole, else line by line.
+    check(sorted(log.splitlines()) in (sorted(["***", "*** end", "not in-a-lin", "***"]),
+                                       sorted(["***", "***", "abc", "*** end", "not in-a-lin", "***"])), log)
+    for text in (log, result.err, result.out):
+        check("line-of-it" not in text.replace(words, "").replace("echo 'line-of-it end'", "")
+              and "other-line-x" not in text.replace("echo other-line-x", ""), text)
+
+
+def test_a_long_log_loses_its_middle():
+    s = image()
+    step = failed_hint(s.build("FROM look\nRUN seq 1 5000000; exit 1\n", "--progress=quiet"))
+    log = s.ok("logs", step).out
+    whole = "".join(f"{i}\n" for i in range(1, 5000001))
+    found = re.search(r"\n\[(\S+) of the log were not kept\]\n", log)
+    check(found, "nothing was left out")
+    head, tail = log[:found.start()], log[found.end():]
+    check(whole.startswith(head) and len(head) >= 16 << 20, "the beginning is not what was written")
+    check(whole.endswith(tail) and len(tail) >= 16 << 20, "the end is not what was written")
+    check_in("MiB", [l for l in s.ok("du").out.splitlines() if "log of build" in l][-1])
+    size = sum(os.stat(os.path.join(d, n)).st_blocks * 512 for d, _, names in os.walk(os.path.join(s.path, "logs"))
+               for n in names)
+    check(size < 36 << 20, f"{size} bytes are kept")
+
+
 def tree_difference(a, b):
     """path -> (kind, size before, size after), from two trees as tarfile gave them."""
     def known(entry, content):
