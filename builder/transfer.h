@@ -34,9 +34,6 @@ struct pull_result {
     bool was_there; /* nothing had to be fetched but the manifest */
     uint64_t size_bytes;
 };
-/* What `ref` points at now, without fetching layers: the digest of its manifest or index. */
-int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
-                     struct error *err);
 /* The manifest and configuration of the image for the platform; fetches no layer and stores nothing.
  * The caller owns `*config`. */
 struct config;
@@ -56,3 +53,5 @@ struct push_result {
 int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *refs,
                   size_t ref_count, const struct export_options *options, struct push_result *out,
                   struct error *err);
+/* Shared by both directions: a line that says that a transfer stands still. */
+void transfer_tell_silence(const struct transfer *t, const char *name, unsigned silent_ms);

@@ -45,23 +45,6 @@ static void pull_release(struct pull *p)
 }
 DEFINE_CLEANUP_VALUE(pull_release, struct pull)
 
-int transfer_resolve(struct transfer *t, const struct reference *ref, struct digest *out,
-                     struct error *err)
-{
-    auto_registry struct registry *registry = NULL;
-    auto_descriptor struct descriptor found = {0};
-    auto_str struct str name = {0};
-    int r = registry_open(t->registries, ref, REGISTRY_PULL, &registry, err);
-
-    if (r < 0)
-        return r;
-    reference_manifest_name(ref, &name);
-    r = registry_manifest_head(registry, str_text(&name), &found, err);
-    if (r == 0)
-        *out = found.digest;
-    return r;
-}
-
 /* -- one layer -- */
 
 struct layer_pull {
@@ -89,6 +72,13 @@ static void report_bytes(void *context, uint64_t done)
 
     progress_status(t->progress, t->vertex, l->name, done, l->descriptor->size_bytes,
                     done == l->descriptor->size_bytes);
+}
+
+static void report_silence(void *context, unsigned silent_ms)
+{
+    const struct layer_pull *l = context;
+
+    transfer_tell_silence(l->pull->t, l->name, silent_ms);
 }
 
 /* The store has it, as these bytes or as the same tar. */
@@ -128,6 +118,7 @@ static int fetch_rest(struct layer_pull *l, struct layer_ingest *ingest, struct 
         .sink_hashes = true,
         .sink = &sink.writer,
         .on_progress = report_bytes,
+        .on_silence = report_silence,
         .context = l,
     };
 

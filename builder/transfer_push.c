@@ -71,6 +71,21 @@ static void report_bytes(void *context, uint64_t done)
                     done == b->blob.size_bytes);
 }
 
+void transfer_tell_silence(const struct transfer *t, const char *name, unsigned silent_ms)
+{
+    auto_free char *text =
+        str_format("stalled: no byte of %s has moved for %u seconds\n", name, silent_ms / 1000);
+
+    progress_log(t->progress, t->vertex, 2, text, strlen(text));
+}
+
+static void report_silence(void *context, unsigned silent_ms)
+{
+    const struct blob_push *b = context;
+
+    transfer_tell_silence(b->push->t, b->name, silent_ms);
+}
+
 /* Repositories of this host that are known to have the blob. */
 static int mount_sources(struct blob_push *b, struct strv *out, struct error *err)
 {
@@ -102,6 +117,7 @@ static int push_blob(void *arg, struct error *err)
         .source = &body.source,
         .mount_from = &sources,
         .on_progress = report_bytes,
+        .on_silence = report_silence,
         .context = b,
     };
     enum blob_put_result result;

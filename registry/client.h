@@ -81,6 +81,7 @@ struct blob_get {
     struct writer *sink; /* gets the bytes in order, each once; finish is not called */
     /* Absolute, offset included; may be NULL. */
     void (*on_progress)(void *context, uint64_t done_bytes);
+    void (*on_silence)(void *context, unsigned silent_ms); /* as in http_request; may be NULL */
     void *context;
 };
 /* Streams a blob. An interrupted transfer is taken up again with Range where it stopped, from the
@@ -102,6 +103,7 @@ struct blob_put {
     bool skip_check;               /* the caller knows it is missing: no HEAD */
     /* May step back when a part is sent again; may be NULL. */
     void (*on_progress)(void *context, uint64_t done_bytes);
+    void (*on_silence)(void *context, unsigned silent_ms); /* as in http_request; may be NULL */
     void *context;
 };
 /* Makes sure the registry has the blob: HEAD, mount, then upload (one PUT, or PATCH chunks for big

@@ -106,6 +106,14 @@ static int pass_on(struct writer *w, const void *buf, size_t size, struct error 
     return 0;
 }
 
+static void on_silence(void *context, unsigned silent_ms)
+{
+    const struct download *d = context;
+
+    if (d->what->on_silence)
+        d->what->on_silence(d->what->context, silent_ms);
+}
+
 /* One request from where the sink stands. */
 static int request_rest(struct registry *r, const struct endpoint *endpoint, struct download *d,
                         struct http_response *answer, struct error *err)
@@ -129,6 +137,7 @@ static int request_rest(struct registry *r, const struct endpoint *endpoint, str
         .sink = &d->writer,
         .sink_size_max = UINT64_MAX, /* pass_on knows better */
         .on_answer = on_answer,
+        .on_silence = on_silence,
         .context = d,
     };
     result = client_call(r, &call, answer, err);

@@ -59,6 +59,7 @@ static void moved(struct flight *f, uint64_t callback_start_ns, size_t bytes)
     uint64_t now = io_ticks_ns();
 
     f->active_ns = now;
+    f->told_count = 0;
     f->window_ns += now - callback_start_ns;
     f->window_bytes += bytes;
 }
@@ -254,6 +255,18 @@ static int check_rate(struct flight *f, uint64_t now)
     return 0;
 }
 
+static void tell_of_silence(struct flight *f, uint64_t now)
+{
+    const struct http_request *request = f->exchange->request;
+    uint64_t silent_ms = (now - f->active_ns) / 1000000;
+    uint64_t count = silent_ms / f->options->silence_ms;
+
+    if (!request->on_silence || count <= f->told_count)
+        return;
+    f->told_count = count;
+    request->on_silence(request->context, (unsigned)(count * f->options->silence_ms));
+}
+
 int flight_check(struct flight *f)
 {
     uint64_t now = io_ticks_ns();
@@ -263,6 +276,7 @@ int flight_check(struct flight *f)
         (void)error_set(f->err, ECANCELED, "the transfer with '%s' was cancelled", f->host);
         return fails(f, true);
     }
+    tell_of_silence(f, now);
     r = check_stall(f, now);
     if (r == 0 && f->phase != PHASE_WAITING)
         r = check_rate(f, now);

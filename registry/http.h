@@ -27,6 +27,7 @@ struct http_options {
     unsigned retry_delay_ms;       /* before the first retry; doubles up to eight-fold [1000] */
     unsigned connect_timeout_ms;   /* name, TCP and TLS together [15000] */
     unsigned stall_timeout_ms;     /* nothing sent or received for so long [60000] */
+    unsigned silence_ms;           /* after which on_silence is told [10000] */
     unsigned rate_min;             /* bytes a second, averaged over one stall time-out [16] */
     const struct strv *certs_dirs; /* certs.d directories, see certs.h [the system's, the user's] */
     const char *cert_dir;          /* one directory for every host, instead of those [none] */
@@ -78,6 +79,8 @@ struct http_request {
     int (*on_answer)(void *context, const struct http_response *answer, struct error *err);
     /* Body bytes sent or received so far; a repeated request starts again from 0. */
     void (*on_progress)(void *context, uint64_t total_bytes);
+    /* Nothing has moved for so long; told again whenever as much time has passed once more. */
+    void (*on_silence)(void *context, unsigned silent_ms);
     void *context;
 
     unsigned answer_timeout_ms; /* from the last byte sent to the first received; 0: stall time */

@@ -19,6 +19,7 @@ struct transport_options {
     const char *user_agent; /* copied */
     unsigned connect_timeout_ms;
     unsigned stall_timeout_ms;
+    unsigned silence_ms;
     unsigned rate_min;
     struct certs *certs;          /* borrowed */
     const atomic_bool *cancelled; /* borrowed or NULL */
@@ -58,8 +59,9 @@ struct flight {
     uint64_t header_bytes;
     uint64_t body_bytes; /* received */
 
-    uint64_t active_ns; /* when the network last moved, or a callback returned */
-    uint64_t window_ns; /* start of the window in which the rate is taken */
+    uint64_t told_count; /* silences told of since the network last moved */
+    uint64_t active_ns;  /* when the network last moved, or a callback returned */
+    uint64_t window_ns;  /* start of the window in which the rate is taken */
     uint64_t window_bytes;
 };
 

@@ -64,11 +64,13 @@ struct http *http_new(const struct http_options *options)
     set_default(&h->options.retry_delay_ms, 1000);
     set_default(&h->options.connect_timeout_ms, 15000);
     set_default(&h->options.stall_timeout_ms, 60000);
+    set_default(&h->options.silence_ms, 10000);
     set_default(&h->options.rate_min, 16);
     h->certs = certs_new(h->options.certs_dirs, h->options.cert_dir);
     transport.user_agent = h->options.user_agent ? h->options.user_agent : "img";
     transport.connect_timeout_ms = h->options.connect_timeout_ms;
     transport.stall_timeout_ms = h->options.stall_timeout_ms;
+    transport.silence_ms = h->options.silence_ms;
     transport.rate_min = h->options.rate_min;
     transport.certs = h->certs;
     transport.cancelled = h->options.cancelled;

@@ -49,6 +49,14 @@ static void on_progress(void *context, uint64_t total_bytes)
         u->what->on_progress(u->what->context, u->done_bytes + total_bytes);
 }
 
+static void on_silence(void *context, unsigned silent_ms)
+{
+    const struct upload *u = context;
+
+    if (u->what->on_silence)
+        u->what->on_silence(u->what->context, silent_ms);
+}
+
 /* A proxy that ends TLS makes some registries point to http on their own name; that is not followed
  * in clear text, but as it was meant. */
 static void mend_scheme(const struct url *base, struct url *next)
@@ -211,6 +219,7 @@ static int put_rest(struct upload *u, struct http_response *answer, struct error
         .source_offset = u->done_bytes,
         .source_size = left,
         .on_progress = on_progress,
+        .on_silence = on_silence,
         .context = u,
         .answer_timeout_ms = COMMIT_TIMEOUT_MS,
         .no_retries = true, /* what has arrived already must be asked for first */
@@ -235,6 +244,7 @@ static int patch_chunk(struct upload *u, struct http_response *answer, struct er
         .source_offset = u->done_bytes,
         .source_size = size,
         .on_progress = on_progress,
+        .on_silence = on_silence,
         .context = u,
         .answer_timeout_ms = COMMIT_TIMEOUT_MS,
         .no_retries = true,

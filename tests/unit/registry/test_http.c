@@ -469,6 +469,47 @@ TEST(http, an_early_end_in_memory_is_tried_again)
     check_text(str_text(&answer.body), "hello");
 }
 
+static void note_silence(void *context, unsigned silent_ms)
+{
+    str_addf(context, "%u ", silent_ms);
+}
+
+TEST(http, silence_is_told_of_again_and_again)
+{
+    auto_fake_registry struct fake_registry *f = fake_registry_start();
+    const struct http_options options = {.silence_ms = 200, .stall_timeout_ms = 1000};
+    auto_http struct http *h = http_new(&options);
+    auto_http_response struct http_response answer = {0};
+    auto_str struct str told = {0};
+    struct http_request request = {.method = "GET",
+                                   .url = fake_registry_url(f, "/"),
+                                   .no_retries = true,
+                                   .on_silence = note_silence,
+                                   .context = &told};
+
+    fake_registry_add(f, &(struct fake_rule){.silent = true});
+    check_fails(http_request(h, &request, &answer, &test_err), ETIMEDOUT);
+    check_true(text_starts(str_text(&told), "200 "));
+    check_true(strstr(str_text(&told), " 800 ") != NULL);
+}
+
+TEST(http, who_is_answered_hears_of_no_silence)
+{
+    auto_fake_registry struct fake_registry *f = fake_registry_start();
+    const struct http_options options = {.silence_ms = 5000};
+    auto_http struct http *h = http_new(&options);
+    auto_http_response struct http_response answer = {0};
+    auto_str struct str told = {0};
+    struct http_request request = {.method = "GET",
+                                   .url = fake_registry_url(f, "/"),
+                                   .on_silence = note_silence,
+                                   .context = &told};
+
+    fake_registry_add(f, &(struct fake_rule){.body = "0123456789", .drip_ms = 20});
+    check_ok(http_request(h, &request, &answer, &test_err));
+    check_int(told.size, 0);
+}
+
 TEST(http, silence_is_cut_off)
 {
     auto_fake_registry struct fake_registry *f = fake_registry_start();
