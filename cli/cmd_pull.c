@@ -239,6 +239,11 @@ const struct subcommand cmd_pull = {
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .summary = "Pull images from registries.",
+    .details =
+        "A pull that was interrupted, even killed, goes on where it was when it is started "
+        "again within a week; until then `img du` lists what it has. Layers that another "
+        "process is fetching are waited for. A tag that has not moved costs the registry one "
+        "HEAD request.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct pull_flags),

@@ -230,6 +230,8 @@ const struct subcommand cmd_push = {
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .summary = "Push images to their registries.",
+    .details = "Layers that the registry has, in this or a neighbouring repository, are not sent. "
+               "Several tags of one repository are pushed together.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct push_flags),
