@@ -85,10 +85,8 @@ static int make_mount(const struct mount_run_options *options, int socket_fd, st
     unsigned long flags = MS_NOSUID | MS_NODEV | (options->writable ? 0 : MS_RDONLY);
     char text[256];
 
-    if (fuse_fd < 0) {
-        error_errno(err, "cannot use '/dev/fuse'");
-        return error_hint(err, "run as root: modprobe fuse; in a container add --device /dev/fuse");
-    }
+    if (fuse_fd < 0)
+        return fuse_refused(errno, err);
     mount_option_text(fuse_fd, &mount_options, text, sizeof(text));
     if (mount("img", options->directory, "fuse", flags, text) < 0)
         return error_errno(err, "cannot mount on '%s'", options->directory);

@@ -194,11 +194,7 @@ static int collect_devices(struct template *t, struct error *err)
                              strerror(-t->devices[i]));
     }
     t->fuse = clone_device("fuse", FUSE_MAJOR, FUSE_MINOR);
-    if (t->fuse < 0) {
-        error_set(err, -t->fuse, "cannot use '/dev/fuse': %s", strerror(-t->fuse));
-        return error_hint(err, "run as root: modprobe fuse; in a container add --device /dev/fuse");
-    }
-    return 0;
+    return t->fuse < 0 ? fuse_refused(-t->fuse, err) : 0;
 }
 
 /* The host's procfs stays visible in B, for the kernel mounts a fresh one for a step only where a
@@ -377,10 +373,7 @@ static int check_fuse(struct error *err)
 {
     auto_close int fd = open(TEMPLATE_FUSE, O_RDWR | O_CLOEXEC);
 
-    if (fd >= 0)
-        return 0;
-    error_errno(err, "cannot open '/dev/fuse'");
-    return error_hint(err, "run as root: chmod 0666 /dev/fuse");
+    return fd < 0 ? fuse_refused(errno, err) : 0;
 }
 
 /* ---- our own image ---- */

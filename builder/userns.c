@@ -32,6 +32,15 @@ int userns_refused(int code, struct error *err)
     return error_hint(err, "the kernel needs CONFIG_USER_NS");
 }
 
+int fuse_refused(int code, struct error *err)
+{
+    error_set(err, code, "cannot use '/dev/fuse': %s", strerror(code));
+    if (code == EACCES || code == EPERM)
+        return error_hint(err, "run as root: chmod 0666 /dev/fuse; in a container the device must "
+                               "be allowed too (docker run --device /dev/fuse)");
+    return error_hint(err, "run as root: modprobe fuse; in a container add --device /dev/fuse");
+}
+
 int userns_powerless(int code, struct error *err)
 {
     error_set(err, code, "cannot make a mount namespace inside the user namespace: %s",

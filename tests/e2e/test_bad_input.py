@@ -354,6 +354,47 @@ def test_a_fuse_device_that_is_not_there_or_closed_is_named_with_the_way_out():
         check_whole(state)
 
 
+def doctor_rows(result):
+    return {row["Name"]: row for row in map(json.loads, result.out.splitlines())}
+
+
+def test_doctor_says_what_a_build_would_say_and_the_same_way_out():
+    """One source for both: the row of what is missing and the message of the build that needs it."""
+    context = make_context(f"FROM {busybox()}\nRUN true\n", {})
+    doctor = 'doctor --offline --format json'
+    hide = 'mount --bind /dev/null /dev/fuse\n'
+    state = State()
+    built = run_inside(state, hide + 'exec "$IMG" build --progress=plain "$1"', context)
+    asked = run_inside(state, hide + f'exec "$IMG" {doctor}')
+    check_equal((built.code, asked.code), (1, 1))
+    row = doctor_rows(asked)["/dev/fuse"]
+    check_equal(row["Status"], "FAILED")
+    check_in(row["Found"], sentence(built))
+    check_equal(row["Remedy"], built.err.partition("hint: ")[2].strip())
+    check("isolation" not in doctor_rows(asked), "the same is said twice")
+    check_in("1 requirement is not met", sentence(asked))
+    built = as_nobody_known(State(), "build", "--progress=plain", context)
+    row = doctor_rows(as_nobody_known(State(), *doctor.split()))["subordinate ids"]
+    check_in(row["Found"], sentence(built))
+    check_equal(row["Remedy"], built.err.partition("hint: ")[2].strip())
+
+
+def test_doctor_is_content_with_a_host_that_builds():
+    state = State()
+    state.built(f"FROM {busybox()}\nRUN true\n")
+    result = state.ok("doctor", "--registry", registry().host, "--format", "json")
+    rows = doctor_rows(result)
+    check_equal([r for r in rows.values() if r["Status"] == "FAILED"], [])
+    check_equal(rows["registry"]["Found"], registry().host + " answers")
+    for name in ("kernel", "user namespaces", "subordinate ids", "/dev/fuse", "AppArmor", "seccomp", "/proc", "cgroups",
+                 "isolation", "network helper", "state directory"):
+        check(name in rows, f"no row {name}")
+    lost = doctor_rows(state.ok("doctor", "--registry", HOST_GONE, "--format", "json"))["registry"]
+    check_equal(lost["Status"], "warning")
+    check_in("Connection refused", lost["Found"])
+    check("registry" not in state.ok("doctor", "--offline").out, "asked though offline")
+
+
 def test_a_copy_alone_needs_neither_device_nor_ids():
     state = State()
     context = make_context(f"FROM {busybox()}\nCOPY Dockerfile /\n", {})
