@@ -21,7 +21,15 @@ static void roff(struct str *out, const char *text)
     size_t column = 0;
 
     for (; *text != '\0'; text++, column++) {
-        if (*text == ' ' && column > ROFF_COLUMNS) {
+        bool is_blank = *text == ' ' || *text == '\n'; /* lines are filled anew */
+
+        if (text[0] == '\n' && text[1] == '\n') {
+            str_add(out, "\n.PP\n");
+            text++;
+            column = SIZE_MAX; /* becomes 0 */
+            continue;
+        }
+        if (is_blank && column > ROFF_COLUMNS) {
             str_add_char(out, '\n');
             column = SIZE_MAX; /* becomes 0 */
             continue;
@@ -33,7 +41,7 @@ static void roff(struct str *out, const char *text)
         else if (*text == '-')
             str_add(out, "\\-");
         else
-            str_add_char(out, *text);
+            str_add_char(out, is_blank ? ' ' : *text);
     }
 }
 
@@ -101,6 +109,9 @@ static const char manual_tail[] =
     ".SH ENVIRONMENT\n"
     ".TP\n.B IMG_STATE\nThe state directory; \\fB\\-\\-state\\fP overrides it. Default: img below the\n"
     "first element of XDG_DATA_HOME, else ~/.local/share/img.\n"
+    ".TP\n.B IMG_MOUNT\nSet by \\fBimg mount\\fP for the command it runs: where the image is.\n"
+    ".TP\n.B SHELL\nWhat \\fBimg mount IMAGE \\-\\-\\fP starts.\n"
+    ".TP\n.B TERM\nPassed on to what \\fBimg shell\\fP runs on a terminal.\n"
     ".TP\n.B BUILDKIT_PROGRESS\nDefault of \\fB\\-\\-progress\\fP.\n"
     ".TP\n.B BUILDKIT_TTY_LOG_LINES\nLog lines shown of a running step on a terminal (6).\n"
     ".TP\n.B SOURCE_DATE_EPOCH\nTime of the image, in seconds, instead of the present.\n"
@@ -118,18 +129,22 @@ static const char manual_tail[] =
     ".TP\n.I $XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json\n"
     "Credentials, as podman and buildah keep them; looked at before docker's.\n"
     ".TP\n.I ~/.config/containers/registries.conf, /etc/containers/registries.conf\n"
-    "Mirrors, blocked and insecure registries, aliases of short names; with their .d directories.\n"
+    "Mirrors, blocked and insecure registries, aliases of short names;\nwith their .d directories.\n"
     ".TP\n.I ~/.config/buildkit/buildkitd.toml, /etc/buildkit/buildkitd.toml\n"
     "Mirrors and trust, for hosts without a rule in registries.conf.\n"
     ".TP\n.I ~/.config/containers/certs.d, /etc/containers/certs.d, /etc/docker/certs.d\n"
-    "Below HOST:PORT: authorities (*.crt), certificates (*.cert) with their keys (*.key).\n"
+    "Below HOST:PORT: authorities (*.crt), certificates (*.cert)\nwith their keys (*.key).\n"
     ".TP\n.I /etc/subuid, /etc/subgid\nThe caller's subordinate ids; a build step's root is the first "
     "of them.\n"
-    ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted.\n"
+    ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted; of \\fBimg\n"
+    "shell\\fP and \\fBimg mount \\-\\-\\fP that of the command, 126\nor 127 when it cannot be started.\n"
     ".SH EXAMPLES\n.nf\n"
     "img pull debian:12\n"
     "img build \\-t registry.example/me/app:1 .\n"
     "img mount registry.example/me/app:1 /tmp/look; ls /tmp/look; img umount /tmp/look\n"
+    "img shell registry.example/me/app:1\n"
+    "img mount registry.example/me/app:1 \\-\\- sh \\-c \'cp $IMG_MOUNT/etc/passwd .\'\n"
+    "img diff debian:12 registry.example/me/app:1\n"
     "img push registry.example/me/app:1\n.fi\n"
     ".SH SEE ALSO\nnewuidmap(1), subuid(5), fusermount3(1), user_namespaces(7)\n";
 
