@@ -1,6 +1,6 @@
 /* build.c - the loop over the plan: stages on threads, and the image at the end.
  *
- * Locks are taken in the order context_lock, lock; none is held while a step runs or an image is
+ * Locks are taken in the order context->lock, lock; none is held while a step runs or an image is
  * fetched.
  */
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 #include "builder/image.h"
 #include "builder/record.h"
 #include "fs/base/io.h"
@@ -325,7 +325,6 @@ void build_init(struct build *b, const struct build_options *options, enum build
     *b = (struct build){
         .options = options, .mode = mode, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     b->stop = options->stop != NULL ? options->stop : &b->own_stop;
-    pthread_mutex_init(&b->context_lock, NULL);
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
     platform_host(&b->build_platform);
@@ -360,20 +359,16 @@ void build_release(struct build *b)
     for (size_t i = 0; i < b->stage_count; i++)
         stage_release(&b->stages[i]);
     free(b->stages);
-    tree_close(b->context);
-    ignore_free(b->ignore);
-    statcache_free(b->statcache);
+    contexts_release(b);
     checks_release(&b->checks);
     variables_release(&b->globals);
     platform_release(&b->platform);
     platform_release(&b->build_platform);
     dockerfile_free(b->df);
-    free(b->context_key);
     free(b->epoch_text);
     free(b->touched);
     table_release(&b->pulling);
     explain_release(&b->explain);
-    pthread_mutex_destroy(&b->context_lock);
     pthread_mutex_destroy(&b->lock);
     pthread_cond_destroy(&b->changed);
 }
@@ -397,6 +392,8 @@ int build_load(struct build *b, struct error *err)
     int r = build_parse(b, err);
 
     if (r == 0)
+        r = contexts_init(b, err);
+    if (r == 0)
         r = build_plan(b, err);
     if (r == 0)
         r = build_epoch(b, err);
@@ -410,14 +407,9 @@ int build_load(struct build *b, struct error *err)
  * is worth failing a build for that has its image. */
 static void remember(struct build *b)
 {
-    auto_str struct str bytes = {0};
     struct error ignored;
 
-    if (b->statcache != NULL && statcache_is_changed(b->statcache)) {
-        statcache_save(b->statcache, &bytes);
-        (void)store_context_save(b->options->store, b->context_key, bytes.data, bytes.size,
-                                 &ignored);
-    }
+    contexts_remember(b);
     if (b->touched_count > 0)
         (void)store_cache_touch(b->options->store, b->touched, b->touched_count, &ignored);
 }

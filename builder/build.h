@@ -21,6 +21,7 @@
 #include "registry/platform.h"
 
 struct registries;
+struct source;
 struct store;
 
 enum build_pull { BUILD_PULL_MISSING, BUILD_PULL_ALWAYS, BUILD_PULL_NEVER };
@@ -37,12 +38,20 @@ struct build_ssh {
     const char *socket; /* of an agent */
 };
 
+struct build_context {
+    const char *name;  /* of an image or stage; "name::platform" for one platform */
+    const char *value; /* directory, URL, repository, docker-image://REF, oci-layout://DIR */
+};
+
 struct build_options {
     struct store *store; /* build_check, build_outline and build_targets go without: NULL */
     struct registries *registries;
     struct progress *progress; /* may be NULL */
 
-    const char *context;    /* directory; NULL: an empty context */
+    const char *context;                  /* directory; NULL: an empty context, or `fetched` */
+    const struct source *fetched;         /* the context as a tree that was fetched, or NULL */
+    const struct build_context *contexts; /* --build-context */
+    size_t context_count;
     const char *dockerfile; /* text, with its size in bytes */
     size_t dockerfile_size;
     const char *dockerfile_name; /* for messages: "Dockerfile" */

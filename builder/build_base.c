@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 #include "builder/image.h"
 #include "builder/key.h"
 #include "fs/base/log.h"
@@ -197,14 +197,30 @@ static int look_up(struct build *b, const struct reference *ref, const char *nam
     return 0;
 }
 
+void build_loaded_state(struct build *b, const struct image *image, const char *name,
+                        const struct platform *platform, struct stage_state *out)
+{
+    auto_str struct str platform_text = {0};
+    char digest[DIGEST_TEXT_SIZE];
+
+    platform_format(platform, &platform_text);
+    key_base(&image->manifest, str_text(&platform_text), &out->key);
+    digest_format(&image->manifest, digest);
+    out->base = str_format("%.*s@%s", (int)strcspn(name, "@"), name, digest);
+    out->time_ns = b->has_epoch ? b->now_ns : config_time(image->config);
+    out->config = config_copy(image->config);
+    out->layers = mem_dup(image->layers, image->layer_count * sizeof(*image->layers));
+    out->layer_count = image->layer_count;
+    out->layer_capacity = image->layer_count;
+    out->base_layer_count = image->layer_count;
+}
+
 int build_image_state(struct build *b, const char *text, const struct platform *platform,
                       struct stage_state *out, struct error *err)
 {
     auto_reference struct reference ref = {0};
     auto_image struct image image = {0};
     auto_str struct str name = {0};
-    auto_str struct str platform_text = {0};
-    char digest[DIGEST_TEXT_SIZE];
     int r = registries_resolve(b->options->registries, text, &ref, err);
 
     if (r < 0)
@@ -214,19 +230,9 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     r = b->mode == BUILD_MODE_BUILD ? get_image(b, &ref, str_text(&name), platform, &image, err)
                                     : look_up(b, &ref, str_text(&name), platform, &image, out, err);
     end_pull(b, str_text(&name));
-    if (r < 0)
-        return r;
-    platform_format(platform, &platform_text);
-    key_base(&image.manifest, str_text(&platform_text), &out->key);
-    digest_format(&image.manifest, digest);
-    out->base = str_format("%.*s@%s", (int)strcspn(str_text(&name), "@"), str_text(&name), digest);
-    out->time_ns = b->has_epoch ? b->now_ns : config_time(image.config);
-    out->config = config_copy(image.config);
-    out->layers = mem_dup(image.layers, image.layer_count * sizeof(*image.layers));
-    out->layer_count = image.layer_count;
-    out->layer_capacity = image.layer_count;
-    out->base_layer_count = image.layer_count;
-    return 0;
+    if (r == 0)
+        build_loaded_state(b, &image, str_text(&name), platform, out);
+    return r;
 }
 
 /* What a trigger copies from or mounts; the plan saw only the Dockerfile. */
@@ -294,7 +300,9 @@ static int image_base(struct build_stage *s, struct error *err)
 {
     struct progress *progress = s->build->options->progress;
     auto_free char *text = str_format("FROM %s", s->base_name);
-    int r = build_image_state(s->build, s->base_name, &s->platform, &s->state, err);
+    int r = s->base_context != NULL
+                ? context_state(s, s->base_context, &s->state, err)
+                : build_image_state(s->build, s->base_name, &s->platform, &s->state, err);
     const char *near;
 
     if (r == -ENOENT) {
@@ -307,7 +315,7 @@ static int image_base(struct build_stage *s, struct error *err)
                                  err);
     check_platform(s);
     progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
-    if (s->build->mode == BUILD_MODE_PREDICT)
+    if (s->build->mode == BUILD_MODE_PREDICT && s->state.base != NULL)
         note_base(s);
     return 0;
 }
@@ -338,7 +346,7 @@ int build_base(struct build_stage *s, struct error *err)
         stage_state_copy(&s->state, &base->state);
         variables_copy(&s->args, &base->args);
         strv_copy(&s->arg_names, &base->arg_names);
-    } else if (strcmp(s->base_name, "scratch") == 0) {
+    } else if (s->base_context == NULL && strcmp(s->base_name, "scratch") == 0) {
         scratch_state(s);
     } else {
         r = image_base(s, err);

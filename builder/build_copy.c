@@ -13,71 +13,6 @@
 
 #include "fs/base/banned.h"
 
-/* ---- the context ---- */
-
-static int read_ignore(struct build *b, struct tree *tree, struct error *err)
-{
-    const struct build_options *o = b->options;
-    auto_str struct str text = {0};
-    const char *name = o->ignore_name;
-    int r = -ENOENT;
-
-    if (o->ignore_text != NULL)
-        return ignore_parse(o->ignore_text, strlen(o->ignore_text), name, &b->ignore, err);
-    if (name != NULL)
-        r = tree_read(tree, name, LIMIT_DOCKERFILE_SIZE, &text, err);
-    if (r == -ENOENT || r == -ENOTDIR) {
-        name = ".dockerignore";
-        r = tree_read(tree, name, LIMIT_DOCKERFILE_SIZE, &text, err);
-    }
-    if (r == -ENOENT) {
-        error_clear(err);
-        return 0;
-    }
-    return r < 0 ? r : ignore_parse(str_text(&text), text.size, name, &b->ignore, err);
-}
-
-static int open_context(struct build *b, struct error *err)
-{
-    const struct build_options *o = b->options;
-    auto_tree struct tree *tree = NULL;
-    auto_str struct str remembered = {0};
-    int r;
-
-    if (o->context == NULL) {
-        b->context = tree_new_empty();
-        return 0;
-    }
-    b->context_key = realpath(o->context, NULL);
-    if (b->context_key == NULL)
-        return error_errno(err, "cannot open the build context '%s'", o->context);
-    r = store_context_load(o->store, b->context_key, &remembered, err);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    b->statcache = statcache_new(str_text(&remembered), remembered.size);
-    r = tree_open_host(o->context, b->statcache, &tree, err);
-    if (r == 0)
-        r = read_ignore(b, tree, err);
-    if (r < 0)
-        return r;
-    tree_set_stop(tree, b->stop);
-    b->context = STEAL(&tree);
-    return 0;
-}
-
-int build_context(struct build *b, struct error *err)
-{
-    int r = 0;
-
-    pthread_mutex_lock(&b->context_lock);
-    if (!b->context_loaded) {
-        r = open_context(b, err);
-        b->context_loaded = r == 0;
-    }
-    pthread_mutex_unlock(&b->context_lock);
-    return r;
-}
-
 /* ---- one COPY ---- */
 
 #define PREDICTED 2 /* a step that was looked up only: the state has gone on */
@@ -168,18 +103,18 @@ static int select_part(struct copying *c, struct copy_part *part, struct error *
 
     if (!part->is_fetched && c->copy->from.text == NULL) {
         pthread_mutex_lock(&b->lock);
-        check_copy_ignored(&b->checks, c->in, b->ignore);
+        check_copy_ignored(&b->checks, c->in, build_context_ignore(b));
         pthread_mutex_unlock(&b->lock);
     }
     for (size_t i = part->first; i < part->first + part->count; i++) {
         const struct selection_request request = {
             .pattern = part->is_fetched ? part->path : c->copy->sources.items[i].text,
-            .ignore = part->ignore,
+            .ignore = part->tree.ignore,
             .exclude = c->exclude,
             .deep = c->options.with_parents,
             .literal = part->is_fetched,
         };
-        int r = selections_add(&part->sources, part->tree, &request, err);
+        int r = selections_add(&part->sources, part->tree.tree, &request, err);
 
         if (r < 0) {
             (void)error_wrap(err, "failed to compute cache key"); /* the code stays */
@@ -189,7 +124,7 @@ static int select_part(struct copying *c, struct copy_part *part, struct error *
     /* A tree that was fetched has a root without a time: a directory made of it is made now. */
     if (part->is_fetched && part->sources.count == 1 && part->sources.items[0].is_dir)
         part->sources.items[0].items[0].node.meta.mtime_ns = b->now_ns;
-    return selections_digest(&part->sources, part->tree, threads, err);
+    return selections_digest(&part->sources, part->tree.tree, threads, err);
 }
 
 static int select_sources(struct copying *c, struct error *err)
@@ -239,7 +174,7 @@ static void key_of_flags(struct copying *c, struct key *key)
 static bool has_quick_key(const struct copying *c)
 {
     for (size_t i = 0; i < c->part_count; i++)
-        if (!c->parts[i].has_key)
+        if (!c->parts[i].tree.has_key)
             return false;
     return c->part_count > 0;
 }
@@ -254,7 +189,7 @@ static void quick_key(struct copying *c, struct digest *out)
     for (size_t i = 0; i < c->part_count; i++) {
         const struct copy_part *part = &c->parts[i];
 
-        key_digest(&key, part->is_fetched ? "fetched" : "from", &part->key);
+        key_digest(&key, part->is_fetched ? "fetched" : "from", &part->tree.key);
         for (size_t k = part->first; !part->is_fetched && k < part->first + part->count; k++)
             key_text(&key, "source", c->copy->sources.items[k].text);
     }
@@ -282,7 +217,7 @@ static int content_key(struct copying *c, struct key *key, struct digest *out, s
         struct copy_part *part = &c->parts[i];
         struct digest content;
 
-        r = selections_key(&part->sources, part->tree, &how, &content, err);
+        r = selections_key(&part->sources, part->tree.tree, &how, &content, err);
         if (r < 0)
             return r;
         key_digest(key, "content", &content);
@@ -306,8 +241,8 @@ static int write_sources(struct copying *c, struct view *v, struct copied_files 
 
         options.unpack = part->unpack;
         options.keep_owner = part->keep_owner;
-        r = copy_apply(v, c->stage->build->options->store, part->tree, &part->sources, &options,
-                       files, err);
+        r = copy_apply(v, c->stage->build->options->store, part->tree.tree, &part->sources,
+                       &options, files, err);
     }
     for (size_t i = 0; r == 0 && i < c->copy->content_count; i++)
         r = copy_text(v, c->copy->contents[i].name, c->copy->contents[i].data,
@@ -378,7 +313,7 @@ static int list_inputs(struct copying *c, struct key *key, struct error *err)
     key_note(key, "base", c->stage->state.base);
     str_add(&key->inputs, EXPLAIN_LISTING);
     for (size_t i = 0; r == 0 && i < c->part_count; i++)
-        r = listing_add(&c->parts[i].sources, c->parts[i].tree, &how, &key->inputs, err);
+        r = listing_add(&c->parts[i].sources, c->parts[i].tree.tree, &how, &key->inputs, err);
     return r;
 }
 
@@ -423,7 +358,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
         if (r != 0)
             return r < 0 ? r : 0;
         for (size_t i = 0; i < c->part_count; i++)
-            if (c->parts[i].tree == NULL) {
+            if (c->parts[i].tree.tree == NULL) {
                 build_step_unknown(c->stage, c->text, "what it copies from is not made yet");
                 return PREDICTED;
             }

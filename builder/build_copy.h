@@ -1,7 +1,7 @@
 /* build_copy.h - what build_copy.c and build_copy_from.c share: one COPY or ADD on its way. */
 #pragma once
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 #include "builder/copy.h"
 #include "builder/selection.h"
 
@@ -9,15 +9,11 @@
 struct copy_part {
     size_t first; /* of the instruction's sources */
     size_t count;
-    bool is_fetched;   /* a URL or a repository: the one source is not a path */
-    const char *path;  /* then: what of the tree is copied; borrowed */
-    struct tree *tree; /* borrowed when it is a context */
-    struct tree *owned_tree;
-    struct ignore *ignore; /* of a context, borrowed; or NULL */
-    struct source source;  /* of what was fetched */
-    bool has_key;          /* what the tree holds has a name, found without reading it */
-    struct digest key;
-    int64_t time_ns; /* a time that counts as content (FEATURES 1.9, "HTTP", "Git"); 0: none */
+    bool is_fetched;  /* a URL or a repository: the one source is not a path */
+    const char *path; /* then: what of the tree is copied; borrowed */
+    struct build_tree tree;
+    struct source source; /* of what was fetched */
+    int64_t time_ns;      /* a time that counts as content (FEATURES 1.9, "HTTP", "Git"); 0: none */
     bool unpack;
     bool keep_owner;
     struct selections sources;

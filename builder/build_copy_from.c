@@ -6,7 +6,6 @@
 #include "builder/build_copy.h"
 #include "builder/git_address.h"
 #include "builder/source.h"
-#include "fs/view.h"
 
 #include "fs/base/banned.h"
 
@@ -19,7 +18,7 @@ void copy_parts_release(struct copying *c)
 {
     for (size_t i = 0; i < c->part_count; i++) {
         selections_release(&c->parts[i].sources);
-        tree_close(c->parts[i].owned_tree);
+        build_tree_release(&c->parts[i].tree);
         source_release(&c->parts[i].source);
     }
     free(c->parts);
@@ -80,57 +79,6 @@ int copy_parts_plan(struct copying *c, struct error *err)
 }
 
 /* ---- the trees ---- */
-
-static int take_layers(struct copying *c, struct copy_part *part, const int64_t *layers,
-                       size_t count, const char *label, struct error *err)
-{
-    struct build *b = c->stage->build;
-    const struct view_options options = {.label = label, .read_only = true};
-    struct view *v;
-    int r = view_open(b->options->store, layers, count, &options, &v, err);
-
-    if (r < 0)
-        return r;
-    part->owned_tree = tree_take_view(v, label);
-    part->tree = part->owned_tree;
-    tree_set_stop(part->tree, b->stop);
-    return 0;
-}
-
-/* A stage's file system, or that of an image. */
-static int open_from(struct copying *c, struct copy_part *part, struct error *err)
-{
-    struct build *b = c->stage->build;
-    const char *from = c->copy->from.text;
-    int position = build_stage_find(b, from, c->stage->position);
-    auto_stage_state struct stage_state image = {0};
-    const struct stage_state *state = &image;
-    int r = 0;
-
-    if (position >= 0)
-        state = &b->stages[position].state;
-    else
-        r = build_image_state(b, from, &c->stage->platform, &image, err);
-    if (r < 0)
-        return r;
-    part->key = state->key;
-    part->has_key = true;
-    if (state->is_stale)
-        return 0; /* predicting: there is nothing to open */
-    return take_layers(c, part, state->layers, state->layer_count, from, err);
-}
-
-static int open_context(struct copying *c, struct copy_part *part, struct error *err)
-{
-    struct build *b = c->stage->build;
-    int r = build_context(b, err);
-
-    if (r < 0)
-        return r;
-    part->tree = b->context;
-    part->ignore = b->ignore;
-    return 0;
-}
 
 static int fetch_url(struct copying *c, struct copy_part *part, struct fetch *fetch,
                      const struct word *word, struct error *err)
@@ -206,14 +154,14 @@ static int open_fetched(struct copying *c, struct copy_part *part, struct error 
 
     if (r < 0)
         return r;
-    part->key = part->source.key;
-    part->has_key = true;
-    return take_layers(c, part, &part->source.layer, part->source.layer != 0, c->text, err);
+    part->tree.key = part->source.key;
+    part->tree.has_key = true;
+    return build_tree_layers(b, &part->source.layer, part->source.layer != 0, c->text, &part->tree,
+                             err);
 }
 
 int copy_part_open(struct copying *c, struct copy_part *part, struct error *err)
 {
-    if (part->is_fetched)
-        return open_fetched(c, part, err);
-    return c->copy->from.text != NULL ? open_from(c, part, err) : open_context(c, part, err);
+    return part->is_fetched ? open_fetched(c, part, err)
+                            : build_tree_open(c->stage, c->copy->from.text, &part->tree, err);
 }

@@ -6,6 +6,7 @@
 
 #include "builder/build_internal.h"
 #include "builder/key.h"
+#include "builder/source.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 
@@ -43,12 +44,15 @@ int build_epoch(struct build *b, struct error *err)
     bool is_given = value != NULL && value[0] != '\0';
     uint64_t seconds = 0;
 
-    /* A local context has no time of its own: the files' depend on who checked them out. */
-    if (is_given && strcmp(value, "context") == 0)
-        is_given = false;
-    if (is_given && !text_to_u64(value, EPOCH_MAX_S, &seconds))
+    /* A local context has no time of its own: the files' depend on who checked them out. One that
+     * was fetched has its commit's or its Last-Modified. */
+    if (is_given && strcmp(value, "context") == 0) {
+        is_given = b->options->fetched != NULL && b->options->fetched->mtime_ns > 0;
+        seconds = is_given ? (uint64_t)(b->options->fetched->mtime_ns / NS_PER_S) : 0;
+    } else if (is_given && !text_to_u64(value, EPOCH_MAX_S, &seconds)) {
         return error_set(err, EINVAL, NAME " is neither a number of seconds nor 'context': '%s'",
                          value);
+    }
     settle(b, is_given, seconds);
     if (b->options->rewrite_timestamp && !is_given)
         return error_set(err, EINVAL, "rewriting timestamps needs " NAME);

@@ -53,8 +53,10 @@ struct build_stage {
     size_t *needs;    /* positions of stages that must be done first */
     size_t need_count;
     size_t need_capacity;
-    char *base_name; /* FROM, expanded */
-    int base_stage;  /* position, or -1 */
+    char *base_name;              /* FROM, expanded */
+    int base_stage;               /* position, or -1 */
+    struct context *base_context; /* or NULL */
+    bool is_context; /* a named context has its name: base_context is all there is of it */
 
     enum stage_status status; /* guarded by build->lock */
 
@@ -87,11 +89,8 @@ struct build {
     int64_t epoch_s;
     char *epoch_text; /* as ARG gives it; NULL: unset */
 
-    struct statcache *statcache;
-    char *context_key;
-    struct ignore *ignore;
-    struct tree *context;
-    bool context_loaded;
+    struct context *contexts; /* the build context, then the named ones (build_context.h) */
+    size_t context_count;
     struct checks checks;
     atomic_size_t cached_count;
     atomic_size_t ran_count;
@@ -99,7 +98,6 @@ struct build {
     atomic_bool *stop; /* the options' or own_stop; true: every stage ends */
     int stop_fd;       /* readable once a stage failed */
 
-    pthread_mutex_t context_lock; /* guards context, ignore and context_loaded; before lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* guarded by lock: */
@@ -155,6 +153,10 @@ int build_clamp_all(struct build *b, struct stage_state *state, struct error *er
 
 /* build_base.c: FROM. Gives state, config and triggers. */
 int build_base(struct build_stage *s, struct error *err);
+struct image;
+/* The state that a loaded image is; `name` for people. */
+void build_loaded_state(struct build *b, const struct image *image, const char *name,
+                        const struct platform *platform, struct stage_state *out);
 int build_image_state(struct build *b, const char *name, const struct platform *platform,
                       struct stage_state *out, struct error *err);
 
@@ -176,7 +178,6 @@ bool build_is_unknown(const struct build_stage *s, const struct instruction *in)
 int build_copy(struct build_stage *s, const struct instruction *in, struct error *err);
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err);
 int build_step_run(struct build_stage *s, const struct instruction *in, struct error *err);
-int build_context(struct build *b, struct error *err);
 /* build_healthcheck.c. */
 int build_healthcheck(struct build_stage *s, const struct instruction *in, struct error *err);
 

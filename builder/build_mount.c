@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/build_context.h"
 #include "builder/build_mount.h"
 #include "builder/copy.h"
 #include "builder/selection.h"
@@ -36,67 +37,81 @@ static char *target_of(const struct build_stage *s, const struct run_mount *spec
 
 static int check(const struct step_mount *m, struct error *err)
 {
-    const struct run_mount *spec = m->spec;
-
     if (m->target != NULL && strcmp(m->target, "/") == 0)
         return error_set(err, EINVAL, "invalid mount target \"/\"");
-    if (spec->type == RUN_MOUNT_CACHE && spec->from != NULL)
-        return error_set(err, ENOTSUP, "RUN --mount=type=cache,from= is not supported");
     return 0;
 }
 
 /* ---- keys ---- */
 
-static int context_selection(struct build *b, const struct run_mount *spec, struct selections *out,
-                             struct error *err)
+static bool is_tree(const struct build_stage *s, const char *from)
 {
-    int r = build_context(b, err);
+    const struct context *c;
+
+    if (from == NULL)
+        return true;
+    if (build_stage_find(s->build, from, s->position) >= 0)
+        return false;
+    c = context_find(s->build, from, &s->platform);
+    return c != NULL && c->kind != CONTEXT_IMAGE && c->kind != CONTEXT_LAYOUT;
+}
+
+/* What a mount shows of a context. */
+static int tree_selection(struct build_stage *s, const struct run_mount *spec,
+                          struct build_tree *tree, struct selections *out, struct error *err)
+{
+    int r = build_tree_open(s, spec->from, tree, err);
 
     if (r == 0) {
         const struct selection_request request = {
             .pattern = spec->source == NULL ? "." : spec->source,
-            .ignore = b->ignore,
+            .ignore = tree->ignore,
             .literal = true,
         };
 
-        r = selections_add(out, b->context, &request, err);
+        r = selections_add(out, tree->tree, &request, err);
     }
-    return r < 0 ? r : selections_digest(out, b->context, 2, err);
+    return r < 0 ? r : selections_digest(out, tree->tree, 2, err);
 }
 
 static int from_state(struct build_stage *s, const char *from, struct stage_state *owned,
                       const struct stage_state **out, struct error *err)
 {
     int position = build_stage_find(s->build, from, s->position);
+    struct context *c;
 
     if (position >= 0) {
         *out = &s->build->stages[position].state;
         return 0;
     }
     *out = owned;
-    return build_image_state(s->build, from, &s->platform, owned, err);
+    c = context_find(s->build, from, &s->platform);
+    return c != NULL ? context_state(s, c, owned, err)
+                     : build_image_state(s->build, from, &s->platform, owned, err);
 }
 
-static int bind_key(struct step_mounts *m, const struct run_mount *spec, struct key *key,
-                    struct error *err)
+/* Digests what a mount begins with: a stage or image by its name, a context by its content. */
+static int source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
+                      struct error *err)
 {
     auto_stage_state struct stage_state owned = {0};
     auto_selections struct selections selections = {0};
+    auto_build_tree struct build_tree tree = {0};
     const struct selection_key how = {0};
     const struct stage_state *state;
     struct digest content;
     int r;
 
     key_text(key, "mount-source", spec->source);
-    if (spec->from != NULL) {
-        r = from_state(m->stage, spec->from, &owned, &state, err);
+    if (!is_tree(s, spec->from)) {
+        r = from_state(s, spec->from, &owned, &state, err);
         if (r == 0)
             key_digest(key, "mount-from", &state->key);
         return r;
     }
-    r = context_selection(m->stage->build, spec, &selections, err);
+    r = tree_selection(s, spec, &tree, &selections, err);
     if (r == 0)
-        r = selections_key(&selections, m->stage->build->context, &how, &content, err);
+        r = selections_key(&selections, tree.tree, &how, &content, err);
     if (r == 0)
         key_digest(key, "mount-content", &content);
     return r;
@@ -180,7 +195,7 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
         key_text(key, "mount-target", item->target);
         key_number(key, "mount-read-only", item->spec->is_read_only);
         if (item->spec->type == RUN_MOUNT_BIND)
-            r = bind_key(m, item->spec, key, err);
+            r = source_key(m->stage, item->spec, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
             r = secret_key(m, item, key, err);
         else if (item->spec->type == RUN_MOUNT_SSH)
@@ -191,20 +206,21 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
 
 /* ---- opening ---- */
 
-/* Part of the context, written into a view of its own: the host's directory itself is never shown
- * to a step. Bytes the store has are shared, others written once. */
+/* Part of a context, written into a view of its own: the host's directory itself is never shown to
+ * a step. Bytes the store has are shared, others written once. */
 static int open_context_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     struct build *b = m->stage->build;
     auto_selections struct selections selections = {0};
+    auto_build_tree struct build_tree tree = {0};
     const struct view_options options = {.label = "a bind mount", .allow_devices = true};
     const struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
-    int r = context_selection(b, item->spec, &selections, err);
+    int r = tree_selection(m->stage, item->spec, &tree, &selections, err);
 
     if (r == 0)
         r = view_open(b->options->store, NULL, 0, &options, &item->view, err);
     if (r == 0)
-        r = copy_apply(item->view, b->options->store, b->context, &selections, &copy, NULL, err);
+        r = copy_apply(item->view, b->options->store, tree.tree, &selections, &copy, NULL, err);
     item->source = mem_strdup("/content");
     item->is_file = selections.count > 0 && !selections.items[0].is_dir;
     return r;
@@ -234,7 +250,7 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
 
     if (item->spec == &m->script_mount)
         return open_script(m, item, err);
-    if (item->spec->from == NULL)
+    if (is_tree(m->stage, item->spec->from))
         return open_context_bind(m, item, err);
     r = from_state(m->stage, item->spec->from, &owned, &state, err);
     if (r == 0)
@@ -250,15 +266,21 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
     return 0;
 }
 
-static void cache_id(struct step_mounts *m, const struct step_mount *item, struct digest *out)
+/* As in peers, a cache that begins with something is another one for each such beginning. */
+static int cache_id(struct step_mounts *m, const struct step_mount *item, struct digest *out,
+                    struct error *err)
 {
     const char *namespace = build_arg(m->stage->build, "BUILDKIT_CACHE_MOUNT_NS");
     auto_key struct key key = {0};
+    int r = 0;
 
     key_init(&key, "cache-mount");
     key_text(&key, "namespace", namespace);
     key_text(&key, "id", item->spec->id != NULL ? item->spec->id : item->target);
+    if (item->spec->from != NULL)
+        r = source_key(m->stage, item->spec, &key, err);
     key_final(&key, out);
+    return r;
 }
 
 #define LOCK_POLL_MS 50 /* a file lock gives no event to wait for together with others */
@@ -303,9 +325,9 @@ static int lock_caches(struct step_mounts *m, struct error *err)
     size_t count = 0;
     int r = 0;
 
-    for (size_t i = 0; i < m->count; i++)
+    for (size_t i = 0; r == 0 && i < m->count; i++)
         if (m->items[i].spec->type == RUN_MOUNT_CACHE) {
-            cache_id(m, &m->items[i], &m->items[i].cache_id);
+            r = cache_id(m, &m->items[i], &m->items[i].cache_id, err);
             order[count++] = &m->items[i];
         }
     if (count > 1)
@@ -319,20 +341,60 @@ static int lock_caches(struct step_mounts *m, struct error *err)
     return r;
 }
 
+/* What `from` has at `source` becomes the content of an empty cache. */
+static int seed_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    struct build *b = m->stage->build;
+    auto_selections struct selections selections = {0};
+    auto_build_tree struct build_tree tree = {0};
+    const struct copy_options copy = {
+        .destination = "/content", .keep_owner = true, .now_ns = b->now_ns};
+    int r = tree_selection(m->stage, item->spec, &tree, &selections, err);
+
+    if (r == 0 && !selections.items[0].is_dir)
+        r = error_set(err, ENOTDIR, "a cache mount begins with a directory, and \"%s\" is none",
+                      item->spec->source);
+    return r < 0 ? r
+                 : copy_apply(item->view, b->options->store, tree.tree, &selections, &copy, NULL,
+                              err);
+}
+
+/* The directory of the cache that is mounted, made with the mount's owner and mode. */
+static int make_cache_dir(struct step_mounts *m, const struct step_mount *item, struct error *err)
+{
+    const struct run_mount *spec = item->spec;
+    struct union_setattr set = {.set = UNION_SET_MODE, .mode = spec->mode};
+    const struct union_cred owner = {.uid = spec->uid, .gid = spec->gid};
+    struct view *view = item->same != NULL ? item->same->view : item->view;
+    struct union_attr attr;
+    int r = view_resolve(view, item->source, true, &attr);
+
+    if (r == 0)
+        return S_ISDIR(attr.mode)
+                   ? 0
+                   : error_set(err, ENOTDIR, "\"%s\" of the cache mount is not a directory",
+                               spec->source);
+    if (r == -ENOENT)
+        r = view_make_dirs(view, item->source, 0755, owner, m->stage->build->now_ns, &attr);
+    if (r == 0)
+        r = union_setattr(view, attr.ino, &set, &attr);
+    return r < 0 ? error_set(err, -r, "cannot make a cache mount: %s", strerror(-r)) : 0;
+}
+
 static int open_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     struct store *store = m->stage->build->options->store;
     auto_cache_mount_row struct cache_mount_row row = {0};
     const struct view_options options = {.label = "a cache mount", .allow_devices = true};
     const struct run_mount *spec = item->spec;
-    struct union_setattr set = {
-        .set = UNION_SET_MODE, .mode = spec->mode, .uid = spec->uid, .gid = spec->gid};
-    struct union_attr attr;
+    /* Without `from`, `source` is a directory of the cache itself. */
+    auto_free char *below =
+        path_join("/", spec->from != NULL || spec->source == NULL ? "" : spec->source);
     int r;
 
-    item->source = mem_strdup("/content");
+    item->source = str_format("/content%s", strcmp(below, "/") == 0 ? "" : below);
     if (item->same != NULL)
-        return 0;
+        return make_cache_dir(m, item, err);
     if (!item->is_temporary) {
         r = store_cache_mount_get(store, &item->cache_id, &row, err);
         if (r < 0 && r != -ENOENT)
@@ -340,14 +402,9 @@ static int open_cache(struct step_mounts *m, struct step_mount *item, struct err
         error_clear(err);
     }
     r = view_open(store, row.layers, row.layer_count, &options, &item->view, err);
-    if (r < 0 || row.layer_count > 0)
-        return r;
-    r = view_make_dirs(item->view, "/content", 0755,
-                       (struct union_cred){.uid = spec->uid, .gid = spec->gid},
-                       m->stage->build->now_ns, &attr);
-    if (r == 0)
-        r = union_setattr(item->view, attr.ino, &set, &attr);
-    return r < 0 ? error_set(err, -r, "cannot make a cache mount: %s", strerror(-r)) : 0;
+    if (r == 0 && row.layer_count == 0 && spec->from != NULL)
+        r = seed_cache(m, item, err);
+    return r < 0 ? r : make_cache_dir(m, item, err);
 }
 
 static void add_tree(struct step_mounts *m, struct step_mount *item)

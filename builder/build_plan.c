@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 
 #include "fs/base/banned.h"
 
@@ -91,6 +91,24 @@ static void add_need(struct build_stage *s, size_t position)
     s->needs[s->need_count++] = position;
 }
 
+/* A stage that a named context has the name of is that context, whatever the Dockerfile says. */
+static bool plan_context(struct build_stage *s)
+{
+    const char *name = s->source->from->from.name.text;
+
+    if (name == NULL)
+        return false;
+    s->base_context = context_find(s->build, name, &s->build->platform);
+    if (s->base_context == NULL)
+        return false;
+    platform_copy(&s->platform, &s->build->platform);
+    s->base_name = mem_strdup(name);
+    s->base_stage = -1;
+    s->is_context = true;
+    s->step_count = 1;
+    return true;
+}
+
 static int plan_from(struct build_stage *s, struct error *err)
 {
     struct build *b = s->build;
@@ -118,6 +136,8 @@ static int plan_from(struct build_stage *s, struct error *err)
     s->base_stage = build_stage_find(b, s->base_name, s->position);
     if (s->base_stage >= 0)
         add_need(s, (size_t)s->base_stage);
+    else
+        s->base_context = context_find(b, s->base_name, &s->platform);
     return 0;
 }
 
@@ -134,6 +154,8 @@ static int plan_ref(struct build_stage *s, const struct instruction *in,
         add_need(s, (size_t)position);
         return 0;
     }
+    if (context_find(b, ref->name, &s->platform) != NULL)
+        return 0;
     if (later == (int)s->position)
         error_set(err, EINVAL, "circular dependency detected on stage: %s", ref->name);
     else if (later > 0)
@@ -239,9 +261,12 @@ int build_plan(struct build *b, struct error *err)
         name_stage(s);
         if (i > b->target)
             continue; /* nothing before it can need it */
+        if (plan_context(s))
+            continue;
         r = plan_from(s, err);
         /* As in peers' lines, FROM is a step where an image is used. */
-        if (r == 0 && s->base_stage < 0 && strcmp(s->base_name, "scratch") != 0)
+        if (r == 0 && s->base_stage < 0 &&
+            (s->base_context != NULL || strcmp(s->base_name, "scratch") != 0))
             s->step_count++;
         if (r == 0)
             r = plan_body(s, err);

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 
 #include "fs/base/banned.h"
 
@@ -199,7 +199,7 @@ static int read_step(struct build_stage *s, const struct instruction *in, struct
     if (r < 0)
         return r;
     pthread_mutex_lock(&b->lock);
-    check_copy_ignored(&b->checks, in, b->ignore);
+    check_copy_ignored(&b->checks, in, build_context_ignore(b));
     pthread_mutex_unlock(&b->lock);
     return 0;
 }
@@ -252,7 +252,7 @@ int build_stage_run(struct build_stage *s, struct error *err)
     for (size_t i = 0; r == 0 && i < s->triggers.count; i++)
         r = run_instruction(s, s->triggers.items[i], err);
     s->runs_triggers = false;
-    for (size_t i = 0; r == 0 && i < s->source->body.count; i++)
+    for (size_t i = 0; r == 0 && !s->is_context && i < s->source->body.count; i++)
         r = run_instruction(s, s->source->body.items[i], err);
     return r;
 }

@@ -149,9 +149,18 @@ static int read_rest(struct reader *from, struct error *err)
     return (int)got;
 }
 
+static void archive_key(const struct digest *content, struct digest *out)
+{
+    auto_key struct key key = {0};
+
+    key_init(&key, "source-archive");
+    key_digest(&key, "content", content);
+    key_final(&key, out);
+}
+
 /* The same bytes give the same tree: a second copy of it is thrown away. */
-int source_archive(struct fetch *f, struct reader *from, const char *what, struct source *out,
-                   struct error *err)
+int source_archive(struct fetch *f, struct reader *from, const char *what,
+                   const struct digest *content, struct source *out, struct error *err)
 {
     auto_hasher struct hasher *hasher = hasher_new();
     struct hashing_reader reader = {
@@ -160,21 +169,29 @@ int source_archive(struct fetch *f, struct reader *from, const char *what, struc
     const struct copy_options all = {.destination = "/", .set_owner = true, .now_ns = f->now_ns};
     auto_source_record struct source_record known = {0};
     auto_view struct view *view = NULL;
-    auto_key struct key key = {0};
     auto_free char *description = str_format("context from %s", what);
-    struct digest content;
-    int r = view_open(f->store, NULL, 0, &options, &view, err);
+    int r = 0;
 
+    if (content != NULL) {
+        out->content = *content;
+        archive_key(content, &out->key);
+        r = source_find(f, &out->key, &known, err);
+    }
+    if (known.is_found) {
+        out->was_cached = true;
+        out->layer = known.layer;
+        return 0;
+    }
+    if (r == 0)
+        r = view_open(f->store, NULL, 0, &options, &view, err);
     if (r == 0)
         r = extract_archive(view, &reader.base, what, &all, err);
     if (r == 0)
         r = read_rest(&reader.base, err);
     if (r < 0)
         return r;
-    hasher_final(hasher, &content);
-    key_init(&key, "source-archive");
-    key_digest(&key, "content", &content);
-    key_final(&key, &out->key);
+    hasher_final(hasher, &out->content);
+    archive_key(&out->content, &out->key);
     r = source_find(f, &out->key, &known, err);
     if (r < 0)
         return r;

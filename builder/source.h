@@ -20,6 +20,7 @@
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/str.h"
 #include "fs/base/stream.h"
 
 struct build_secret;
@@ -43,12 +44,13 @@ struct fetch {
 };
 
 struct source {
-    int64_t layer;     /* the tree; 0: an empty one */
-    struct digest key; /* of what it holds, as far as it decides a build's result */
-    char *name;        /* of the one file in it; NULL: it is a tree */
-    int64_t mtime_ns;  /* the file's, the commit's; 0: unknown */
-    char *commit;      /* hex, of a repository; else NULL */
-    bool was_cached;   /* nothing had to be fetched */
+    int64_t layer;         /* the tree; 0: an empty one */
+    struct digest key;     /* of what it holds, as far as it decides a build's result */
+    char *name;            /* of the one file in it; NULL: it is a tree */
+    int64_t mtime_ns;      /* the file's, the archive's, the commit's; 0: unknown */
+    char *commit;          /* hex, of a repository; else NULL */
+    struct digest content; /* of the file's bytes, or of the archive's */
+    bool was_cached;       /* nothing had to be fetched */
 };
 void source_release(struct source *s);
 DEFINE_CLEANUP_VALUE(source_release, struct source)
@@ -64,6 +66,7 @@ struct http_source {
     const char *name;              /* of the file in the tree; NULL: source_file_name */
     const struct digest *checksum; /* or NULL */
     uint64_t size_max;             /* 0: LIMIT_DOWNLOAD_SIZE */
+    uint64_t text_size_max;        /* of what does not begin as an archive; 0: no such cap */
 };
 /* A tree with one file, mode 0600, 0:0, its time that of Last-Modified, else 0. A secret
  * HTTP_AUTH_TOKEN_<host> or HTTP_AUTH_HEADER_<host> is sent to that host alone, over TLS or to this
@@ -83,6 +86,18 @@ int source_http(struct fetch *f, const struct http_source *from, struct source *
 int source_git(struct fetch *f, const struct git_address *from, struct source *out,
                struct error *err);
 
-/* The tree in a tar, packed or not, everything 0:0. `what` names it in messages. */
-int source_archive(struct fetch *f, struct reader *from, const char *what, struct source *out,
+/* The tree in a tar, packed or not, everything 0:0. `what` names it in messages. With `content`, the
+ * digest of the archive, nothing is read when its tree is known. */
+int source_archive(struct fetch *f, struct reader *from, const char *what,
+                   const struct digest *content, struct source *out, struct error *err);
+
+/* A build context by its address: the tree of a repository or of an archive behind a URL. What is
+ * neither is one file, named by out->name: a Dockerfile, whose context is empty. */
+int source_context(struct fetch *f, const char *address, bool keep_git_dir, struct source *out,
                    struct error *err);
+/* The same of standard input; a file's bytes go to `text`. -EFBIG above LIMIT_DOCKERFILE_SIZE. */
+int source_stream(struct fetch *f, struct reader *from, struct source *out, struct str *text,
+                  struct error *err);
+/* Bytes of a file in the tree, links followed inside it; at most LIMIT_DOCKERFILE_SIZE. -ENOENT. */
+int source_read_file(struct fetch *f, const struct source *s, const char *path, struct str *out,
+                     struct error *err);

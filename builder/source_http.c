@@ -9,6 +9,7 @@
 #include "builder/key.h"
 #include "builder/source.h"
 #include "builder/source_internal.h"
+#include "fs/archive.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
@@ -77,7 +78,8 @@ struct download {
     struct view *view;
     uint64_t ino;
     uint64_t offset;
-    uint64_t total; /* 0: unknown */
+    uint64_t total;  /* 0: unknown */
+    bool is_archive; /* looked at once it is larger than a text may be */
     struct hasher *hasher;
     struct digest content;
     char *etag; /* of the answer */
@@ -100,6 +102,25 @@ static void download_release(struct download *d)
 }
 DEFINE_CLEANUP_VALUE(download_release, struct download)
 
+#define HEAD_SIZE (1u << 20) /* enough to see what any packed archive begins with */
+
+/* An endless text is cut off at the size a text may have. */
+static int check_archive(struct download *d, struct error *err)
+{
+    auto_free char *head = mem_alloc(HEAD_SIZE);
+    ssize_t size = union_read(d->view, d->ino, 0, head, HEAD_SIZE);
+    auto_reader struct reader *reader = NULL;
+
+    if (size < 0)
+        return error_set(err, (int)-size, "cannot read '%s' again: %s", str_text(&d->shown),
+                         strerror((int)-size));
+    reader = memory_reader_new(head, (size_t)size);
+    d->is_archive = archive_sniff_reader(reader);
+    return d->is_archive ? 0
+                         : error_set(err, EFBIG, "it is no archive, and larger than %llu bytes",
+                                     (unsigned long long)d->from->text_size_max);
+}
+
 static int sink_write(struct writer *w, const void *buf, size_t size, struct error *err)
 {
     struct download *d = ((struct file_sink *)(void *)w)->download;
@@ -112,7 +133,9 @@ static int sink_write(struct writer *w, const void *buf, size_t size, struct err
                          strerror((int)-put));
     hasher_update(d->hasher, buf, size);
     d->offset += size;
-    return 0;
+    return d->from->text_size_max != 0 && d->offset > d->from->text_size_max && !d->is_archive
+               ? check_archive(d, err)
+               : 0;
 }
 
 /* An empty file in an empty tree; what an earlier attempt wrote is dropped. */
@@ -382,6 +405,7 @@ static void fill(struct download *d, const struct digest *content, struct source
     key_number(&key, "mtime", (uint64_t)d->mtime_ns);
     key_final(&key, &out->key);
     out->name = STEAL(&d->name);
+    out->content = *content;
     out->mtime_ns = d->mtime_ns;
 }
 

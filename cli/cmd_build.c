@@ -9,6 +9,7 @@
 
 #include "builder/build.h"
 #include "cli/build_call.h"
+#include "cli/build_input.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/registry_flags.h"
@@ -35,6 +36,7 @@ struct build_flags {
     struct registry_flags registry;
     struct strv secrets;
     struct strv ssh;
+    struct strv contexts;
     const char *file;
     const char *target;
     const char *platform;
@@ -80,6 +82,10 @@ static const struct option options[] = {
      LIST(build_args),
      .argument = "NAME[=VALUE]",
      .help = "set a build-time variable"},
+    {.name = "build-context",
+     LIST(contexts),
+     .argument = "NAME=VALUE",
+     .help = "another context: a directory, docker-image://REF, oci-layout://DIR, git or a URL"},
     {.name = "call",
      TEXT(call),
      .argument = "METHOD[,format=json]",
@@ -95,8 +101,8 @@ static const struct option options[] = {
     {.name = "file",
      .letter = 'f',
      TEXT(file),
-     .argument = "PATH",
-     .help = "the Dockerfile (default PATH/Dockerfile, - for standard input)"},
+     .argument = "PATH|URL|-",
+     .help = "the Dockerfile (default Dockerfile of the context, - for standard input)"},
     {.name = "format",
      TEXT(format),
      .argument = "oci|docker",
@@ -196,96 +202,6 @@ static const struct option options[] = {
      .argument = "N",
      .ignored = "set limits on img itself (systemd-run, ulimit)"},
 };
-
-/* Text of a file or of standard input. */
-static int read_whole(const char *path, struct str *out, struct error *err)
-{
-    char buffer[65536];
-    auto_close int fd = -1;
-    int from = STDIN_FILENO;
-
-    if (strcmp(path, "-") != 0) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return error_errno(err, "failed to read dockerfile: open %s", path);
-        from = fd;
-    }
-    for (;;) {
-        ssize_t got = read(from, buffer, sizeof(buffer));
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_errno(err, "cannot read '%s'", path);
-        if (got == 0)
-            return 0;
-        str_add_bytes(out, buffer, (size_t)got);
-        if (out->size > LIMIT_DOCKERFILE_SIZE)
-            return error_set(err, EFBIG, "'%s' is larger than %u MiB", path,
-                             LIMIT_DOCKERFILE_SIZE >> 20);
-    }
-}
-
-struct definition {
-    struct str text;
-    char *path; /* of the Dockerfile, NULL for standard input */
-    struct str ignore_text;
-    bool has_ignore;
-    char *ignore_name;
-};
-
-static void definition_release(struct definition *d)
-{
-    str_release(&d->text);
-    str_release(&d->ignore_text);
-    free(d->path);
-    free(d->ignore_name);
-}
-DEFINE_CLEANUP_VALUE(definition_release, struct definition)
-
-static bool exists(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0;
-}
-
-/* A file "<Dockerfile>.dockerignore" beside the Dockerfile wins over the context's own. */
-static int find_ignore(struct definition *d, struct error *err)
-{
-    auto_free char *beside = str_format("%s.dockerignore", d->path);
-
-    if (!exists(beside))
-        return 0;
-    d->has_ignore = true;
-    d->ignore_name = mem_strdup(path_base(beside));
-    return io_read_file(AT_FDCWD, beside, LIMIT_DOCKERFILE_SIZE, &d->ignore_text, err);
-}
-
-static int load_definition(const struct build_flags *f, const char *context, struct definition *d,
-                           struct error *err)
-{
-    int r;
-
-    if (f->file != NULL && strcmp(f->file, "-") == 0) {
-        if (strcmp(context, "-") == 0)
-            return error_set(err, EINVAL, "can't use stdin for both build context and dockerfile");
-        return read_whole("-", &d->text, err);
-    }
-    if (strcmp(context, "-") == 0 && f->file == NULL)
-        return read_whole("-", &d->text, err);
-    d->path = f->file != NULL ? mem_strdup(f->file) : path_join(context, "Dockerfile");
-    if (f->file == NULL && !exists(d->path)) {
-        auto_free char *lower = path_join(context, "dockerfile");
-
-        if (exists(lower)) {
-            free(d->path);
-            d->path = mem_strdup(lower);
-        }
-    }
-    r = read_whole(d->path, &d->text, err);
-    return r < 0 ? r : find_ignore(d, err);
-}
 
 /* NAME alone takes the value from the environment; unset there means not given. */
 static void collect_args(const struct strv *given, struct strv *out)
@@ -553,16 +469,50 @@ static int announce(struct program *p, const struct build_flags *f,
     return 0;
 }
 
-static void set_definition(const struct definition *d, struct build_options *o)
+/* NAME=VALUE; what VALUE may be is the builder's business. */
+static int collect_contexts(const struct strv *given, struct strv *names, struct build_context *out,
+                            struct error *err)
 {
-    o->dockerfile = str_text(&d->text);
-    o->dockerfile_size = d->text.size;
-    o->dockerfile_name = d->path == NULL ? "Dockerfile" : path_base(d->path);
-    o->ignore_name = d->ignore_name;
-    o->ignore_text = d->has_ignore ? str_text(&d->ignore_text) : NULL;
+    for (size_t i = 0; i < given->count; i++) {
+        const char *equals = strchr(given->items[i], '=');
+
+        if (equals == NULL || equals == given->items[i] || equals[1] == '\0')
+            return error_set(err, EINVAL, "invalid build context '%s': NAME=VALUE is expected",
+                             given->items[i]);
+        strv_take(names, mem_strndup(given->items[i], (size_t)(equals - given->items[i])));
+        out[i] = (struct build_context){.name = names->items[i], .value = equals + 1};
+    }
+    return 0;
 }
 
-/* What was asked for instead of an image; 1 when nothing was. */
+static int load_input(const struct build_flags *f, const char *context, struct build_options *o,
+                      struct progress *progress, struct build_input *in, struct error *err)
+{
+    const char *keep = arg_value(o->build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    const struct build_input_options what = {
+        .context = context,
+        .file = f->file,
+        .keep_git_dir = keep != NULL && (strcmp(keep, "1") == 0 || strcmp(keep, "true") == 0),
+    };
+    struct fetch fetch = {
+        .store = o->store,
+        .http = registries_http(o->registries),
+        .progress = progress,
+        .secrets = o->secrets,
+        .secret_count = o->secret_count,
+        .ssh = o->ssh,
+        .ssh_count = o->ssh_count,
+        .agent = getenv("SSH_AUTH_SOCK"), /* the caller typed the address, no Dockerfile did */
+        .stop = o->stop,
+        .now_ns = io_now_ns(),
+    };
+    int r = build_input_load(&fetch, &what, in, err);
+
+    if (r == 0)
+        build_input_apply(in, o);
+    return r;
+}
+
 static int run_call(const struct build_flags *f, struct build_options *o, struct error *err)
 {
     auto_build_result struct build_result result = {0};
@@ -618,13 +568,22 @@ static void collect_garbage(struct store *store, const struct build_result *resu
         log_debug("left for the next collection: %s", ignored.text);
 }
 
+static int open_progress(const struct build_flags *f, struct progress **out, struct error *err)
+{
+    return progress_open(f->quiet ? "quiet" : f->no_console ? "plain" : f->progress, out, err);
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
     const struct build_flags *f = values;
     const char *context = operands->items[0];
     struct registries_options registries = {0};
-    __attribute__((cleanup(cleanup_definition_release))) struct definition d = {0};
+    auto_build_input struct build_input input = {0};
+    auto_free struct build_context *contexts =
+        mem_alloc((f->contexts.count + 1) * sizeof(*contexts));
+    auto_strv struct strv context_names = {0};
+    bool is_remote = build_input_is_remote(context, f->file);
     auto_platform struct platform platform = {0};
     auto_strv struct strv args = {0};
     auto_strv struct strv tags = {0};
@@ -655,7 +614,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
         o.platform = &platform;
     }
     if (r == 0)
-        r = load_definition(f, context, &d, err);
+        r = collect_contexts(&f->contexts, &context_names, contexts, err);
     if (r == 0)
         r = program_store(p, &o.store, err);
     if (r == 0)
@@ -663,8 +622,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r < 0)
         return r;
     o.registries = program_registries(p, &registries);
-    o.context = strcmp(context, "-") == 0 ? NULL : context;
-    set_definition(&d, &o);
+    o.contexts = contexts;
+    o.context_count = f->contexts.count;
     o.target = f->target;
     o.build_args = &args;
     o.labels = &f->labels;
@@ -679,10 +638,18 @@ static int run(struct program *p, const void *values, const struct strv *operand
     o.no_cache = f->no_cache;
     o.single_id = f->single_id;
     o.no_new_privileges = f->no_new_privileges;
+    if (is_remote)
+        r = open_progress(f, &progress, err);
+    if (r == 0)
+        r = load_input(f, context, &o, progress, &input, err);
+    if (r < 0)
+        return r;
+    if (f->check || f->call != NULL || f->dry_run)
+        progress_close(STEAL(&progress));
     r = run_call(f, &o, err);
     if (r <= 0)
         return r;
-    r = progress_open(f->quiet ? "quiet" : f->no_console ? "plain" : f->progress, &progress, err);
+    r = progress != NULL ? 0 : open_progress(f, &progress, err);
     if (r < 0)
         return r;
     o.progress = progress;
@@ -706,15 +673,12 @@ static int run(struct program *p, const void *values, const struct strv *operand
 
 const struct subcommand cmd_build = {
     .name = "build",
-    .operands = "PATH",
+    .operands = "PATH|URL|-",
     .operands_min = 1,
     .operands_max = 1,
     .summary =
-        "Build an image from a Dockerfile and the directory PATH (- reads a Dockerfile from standard input).",
-    .details =
-        "--check and --call end with status 1 when they find something. --dry-run reads the "
-        "context, mounts nothing and starts no process; with --explain it says why a step would "
-        "run.",
+        "Build an image from a Dockerfile and a context: a directory, a git repository, a URL "
+        "of an archive or Dockerfile, or either on standard input (-).",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct build_flags),

@@ -378,5 +378,226 @@ def test_a_missing_git_is_named():
     check_in("fetched by the program 'git', which is not here", result.err)
 
 
+# -- build contexts --
+
+def build_from(state, data, *words, **more):
+    """With `data` on standard input."""
+    path = os.path.join(directory("stdin"), str(len(os.listdir(directory("stdin")))))
+    write(path, data)
+    with open(path, "rb") as f:
+        return state.run("build", "--progress=plain", "-t", "a", *words, stdin=f, **more)
+
+
+def built_from(state, data, *words, **more):
+    result = build_from(state, data, *words, **more)
+    check(result.code == 0, f"build failed: {result}")
+    return result
+
+
+TREE = {"Dockerfile": b"FROM scratch\nCOPY . /\n", "d": None, "d/f": b"f", "link": "d/f"}
+
+
+def test_standard_input_is_a_dockerfile_or_an_archive_by_its_content():
+    state = State()
+    built_from(state, b"FROM scratch\nLABEL a=b\n", "-")
+    check_equal(Image(state, "a").config["config"]["Labels"], {"a": "b"})
+    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+        built_from(state, make_tar(TREE, mode), "-")
+        image = Image(state, "a")
+        check_equal(image.line("d/f"), "file 0640 0:0")
+        check_equal(image.entry("link").linkname, "d/f")
+    again = built_from(state, make_tar(TREE), "-")
+    check_in("CACHED", again.err)
+    other = {"x/Other": b"FROM scratch\nCOPY d/f /g\n", **TREE}
+    built_from(state, make_tar(other), "-f", "x/Other", "-")
+    check_equal(Image(state, "a").text("g"), "f")
+    lower = {"dockerfile": b"FROM scratch\nCOPY d /\n", "d/f": b"lower"}
+    built_from(state, make_tar(lower), "-")
+    check_equal(Image(state, "a").text("f"), "lower")
+
+
+def test_an_archive_cannot_reach_out_of_the_context():
+    """SECURITY R37, R53."""
+    state = State()
+    evil = {"Dockerfile": b"FROM scratch\nCOPY out /copied\nCOPY dir/passwd /p\n", "out": "/etc/hostname", "dir": "/etc"}
+    result = build_from(state, make_tar(evil), "-")
+    check_equal(result.code, 1)
+    check_in("not found", result.err)
+    result = build_from(state, make_tar({"Dockerfile": b"FROM scratch\n", "../../../../tmp/img-escaped": b"x"}), "-")
+    check_in("'standard input': entry '../../../../tmp/img-escaped': its path contains '..'", result.err)
+    check(not os.path.exists("/tmp/img-escaped"), "written outside")
+    result = build_from(state, make_tar({"Dockerfile": "/etc/passwd"}), "-")
+    check_in("the build context has no 'Dockerfile'", result.err)
+    result = build_from(state, make_tar(TREE, "w:gz")[:-20], "-")
+    check_equal(result.code, 1)
+    check_in("standard input", result.err)
+
+
+def test_two_dockerfiles_are_refused():
+    state = State()
+    result = build_from(state, b"FROM scratch\n", "-f", "-", "-")
+    check_in("can't use stdin for both build context and dockerfile", result.err)
+    result = build_from(state, b"FROM scratch\nLABEL a=b\n", "-f", "x", "-")
+    check_in("ambiguous Dockerfile source: both '-' and --file are one", result.err)
+    result = build_from(state, make_tar({"a": b"b"}), "-")
+    check_in("the build context has no 'Dockerfile'", result.err)
+
+
+def test_a_url_is_an_archive_or_a_dockerfile():
+    w = web()
+    w.pages["/ctx.tgz"] = make_tar(TREE, "w:gz")
+    w.pages["/Dockerfile"] = b"FROM scratch\nLABEL from=url\n"
+    state = State()
+    state.ok("build", "-t", "a", w.base + "/ctx.tgz")
+    check_equal(Image(state, "a").text("d/f"), "f")
+    again = state.ok("build", "--progress=plain", "-t", "a", w.base + "/ctx.tgz")
+    check_equal([status for _, status in w.log], [200, 304])
+    check_equal(again.err.count("CACHED"), 2)
+    state.ok("build", "-t", "a", w.base + "/Dockerfile")
+    check_equal(Image(state, "a").config["config"]["Labels"], {"from": "url"})
+    built_from(state, b"FROM scratch\nCOPY d/f /stdin\n", "-f", "-", w.base + "/ctx.tgz")
+    check_equal(Image(state, "a").text("stdin"), "f")
+    state.ok("build", "-t", "a", "-f", w.base + "/Dockerfile", make_context("FROM nothing\n", {}))
+    check_equal(Image(state, "a").config["config"]["Labels"], {"from": "url"})
+    w.pages["/endless"] = lambda r: endless(r)
+    for words in (["build", w.base + "/endless"], ["build", "-f", w.base + "/endless", make_context("", {})]):
+        result = state.run(*words)
+        check_equal(result.code, 1)
+        check_in(w.base + "/endless", result.err)
+
+
+def endless(request):
+    request.send_response(200)
+    request.end_headers()
+    try:
+        while True:
+            request.wfile.write(b"RUN x\n" * 10000)
+    except OSError:
+        request.close_connection = True
+
+
+def test_a_repository_is_a_context():
+    repos = repositories()
+    repos.make("context.git", {"Dockerfile": b"FROM scratch\nCOPY . /all/\n", "sub/Dockerfile": b"FROM scratch\nCOPY x /x\n",
+                               "sub/x": b"x", ".dockerignore": b"*\n"})
+    url = repos.base + "/context.git"
+    state = State()
+    state.ok("build", "-t", "a", url)
+    image = Image(state, "a")
+    check(image.has("all/sub/x") and not image.has("all/.git"), "an ignore file is not for repositories")
+    state.ok("build", "-t", "a", url + "#main:sub")
+    check_equal(Image(state, "a").text("x"), "x")
+    state.ok("build", "-t", "a", "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", url)
+    check(Image(state, "a").has("all/.git/HEAD"), "keep-git-dir")
+    state.ok("build", "-t", "a", "--build-arg", "SOURCE_DATE_EPOCH=context", url)
+    check_equal(Image(state, "a").config["created"], "2020-09-13T12:26:40Z")
+    result = state.fails("build", url + "#nope")
+    check_in("does not contain the ref 'nope'", result.err)
+
+
+def test_the_dockerfile_may_lie_anywhere_and_its_own_ignore_file_wins():
+    state = State()
+    where = make_context("FROM nothing\n", {"a": "a", "b": "b", ".dockerignore": "a\n", "sub/D": "FROM scratch\nCOPY . /\n"})
+    outside = directory("outside")
+    write(os.path.join(outside, "D"), "FROM scratch\nCOPY . /\n")
+    state.ok("build", "-t", "a", "-f", os.path.join(outside, "D"), where)
+    check(not Image(state, "a").has("a") and Image(state, "a").has("b"), "the context's ignore file")
+    write(os.path.join(outside, "D.dockerignore"), "b\n")
+    state.ok("build", "-t", "a", "-f", os.path.join(outside, "D"), where)
+    check(Image(state, "a").has("a") and not Image(state, "a").has("b"), "the Dockerfile's ignore file")
+    state.ok("build", "-t", "a", "-f", "sub/D", where)
+    check(Image(state, "a").has("b"), "relative to the context")
+
+
+# -- named contexts --
+
+def test_a_named_context_is_a_directory_with_its_own_ignore_file():
+    state = State()
+    named = directory("named")
+    write(os.path.join(named, "in"), "in")
+    write(os.path.join(named, "out"), "out")
+    write(os.path.join(named, ".dockerignore"), "out\n")
+    result = state.built(f"FROM {busybox()} AS b\nRUN --mount=from=src,target=/m ls /m > /list && cat /m/in > /mounted\n"
+                         "FROM src\nCOPY --from=src . /copied/\nCOPY --from=b /list /mounted /\n",
+                         "--build-context", "src=" + named, "-t", "a")
+    image = Image(state, "a")
+    check_equal(image.text("in"), "in")
+    check_equal(image.text("copied/in"), "in")
+    check_equal(image.text("mounted"), "in")
+    check(not image.has("out") and not image.has("copied/out") and "out" not in image.text("list"), "the ignore file")
+    check_in("CACHED", state.built("FROM src\nCOPY --from=src . /copied/\n", "--build-context", "src=" + named).err)
+    for pair, sentence in (("src", "NAME=VALUE is expected"), ("src=/nonexistent", "build context 'src': cannot open")):
+        result = state.build("FROM src\n", "--build-context", pair)
+        check_equal(result.code, 1)
+        check_in(sentence, result.err)
+
+
+def test_a_named_context_stands_for_an_image_and_replaces_a_stage():
+    """docker build, "--build-context"."""
+    state = State()
+    layout = make_layout(directory("named-layout"), [make_tar({"from-layout": b"l"})], {"Env": ["A=layout"]})
+    tree = directory("named-tree")
+    write(os.path.join(tree, "from-tree"), "t")
+    text = "FROM alpine:latest AS base\nFROM base\nCOPY --from=stage / /s/\n"
+    state.built("FROM nowhere AS stage\n" + text, "--build-context", "alpine=oci-layout://" + layout,
+                "--build-context", "stage=" + tree, "-t", "a")
+    image = Image(state, "a")
+    check_equal(image.text("from-layout"), "l")
+    check_equal(image.text("s/from-tree"), "t")
+    check_equal(image.env()["A"], "layout")
+    state.built(f"FROM base\nRUN touch /ran\n", "--build-context", f"base=docker-image://{busybox()}", "-t", "b")
+    check(Image(state, "b").has("ran") and Image(state, "b").has("bin/sh"), "docker-image://")
+
+
+def test_a_layout_is_read_by_tag_and_digest_and_checked():
+    state = State()
+    layout = make_layout(directory("checked-layout"), [make_tar({"f": b"1"})])
+    with open(os.path.join(layout, "index.json")) as f:
+        digest = json.load(f)["manifests"][0]["digest"]
+    for suffix in ("", ":latest", "@" + digest):
+        state.built("FROM x\n", "--build-context", f"x=oci-layout://{layout}{suffix}", "-t", "a")
+        check_equal(Image(state, "a").text("f"), "1")
+    result = state.build("FROM x\n", "--build-context", f"x=oci-layout://{layout}:none")
+    check_in("has no image named none", result.err)
+    broken = os.path.join(directory("broken"), "layout")
+    shutil.copytree(layout, broken)
+    with open(os.path.join(broken, "blobs", digest.replace(":", "/")), "ab") as f:
+        f.write(b" ")
+    result = State().build("FROM x\n", "--build-context", f"x=oci-layout://{broken}")
+    check_equal(result.code, 1)
+    check_in("is damaged: its bytes have another digest", result.err)
+
+
+def test_a_named_context_may_be_fetched():
+    w = web()
+    repos = repositories()
+    repos.make("named.git", {"d/g": b"git"})
+    w.pages["/named.tgz"] = make_tar({"t": b"tar"}, "w:gz")
+    state = State()
+    state.built("FROM scratch\nCOPY --from=one / /\nCOPY --from=two / /\n", "--build-context", f"one={repos.base}/named.git#:d",
+                "--build-context", f"two={w.base}/named.tgz", "-t", "a")
+    check_equal(Image(state, "a").text("g") + Image(state, "a").text("t"), "gittar")
+
+
+# -- cache mounts that begin with something --
+
+def test_a_cache_mount_is_seeded_once_and_source_is_a_directory_of_it():
+    """Dockerfile reference, "RUN --mount=type=cache": from, source."""
+    state = State()
+    text = (f"FROM {busybox()} AS seed\nRUN mkdir -p /s/d && echo seed > /s/d/f\nFROM {busybox()}\n"
+            "RUN --mount=type=cache,target=/c,from=seed,source=/s/d,id=x cat /c/f > /a; ls /c | wc -l > /n; echo more > /c/g # %d\n"
+            "RUN --mount=type=cache,target=/plain,id=y,source=sub touch /plain/in-sub\n"
+            "RUN --mount=type=cache,target=/plain,id=y ls /plain > /plain-list # %d\n")
+    state.built(text % (1, 1), "-t", "a")
+    image = Image(state, "a")
+    check_equal(image.text("a"), "seed\n")
+    check_equal(image.text("n").strip(), "1")
+    check_equal(image.text("plain-list"), "sub\n")
+    state.built(text % (2, 2), "-t", "a")
+    check_equal(Image(state, "a").text("n").strip(), "2")
+    result = state.build(f"FROM {busybox()}\nRUN --mount=type=cache,target=/c,from=none:1,source=/x true\n", "--pull=never")
+    check_equal(result.code, 1)
+
+
 if __name__ == "__main__":
     main(globals())
