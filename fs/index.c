@@ -280,6 +280,7 @@ int index_get(const struct index *x, uint32_t inode, struct index_inode *out)
             return -EIO;
         break;
     case ENTRY_SYMLINK:
+        i.meta.mode = 0777; /* symlink(7): whatever a tar says of it */
         i.meta.size_bytes = le64toh(d->size);
         break;
     case ENTRY_CHAR:
