@@ -24,6 +24,10 @@ const struct battery_case *battery_lower_cases(void);
 /* Makes, in the current directory, the tree which battery_lower_cases start from. */
 void battery_make_lower(void);
 
+/* Compares what a case printed on ours and on tmpfs line by line, so that one difference does not hide
+ * the next; says on stderr what differs and is not among the reviewed differences, and counts it. */
+size_t battery_compare(const char *name, const char *ours, const char *theirs, bool is_writeback);
+
 /* Prints "expression: value" or "expression: ERRNO"; returns the value. */
 long battery_report(const char *expression, long value);
 #define TRY(expression) battery_report(#expression, (long)(expression))

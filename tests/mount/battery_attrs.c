@@ -1,10 +1,12 @@
 /* battery_attrs.c - modes, owners, times, and what another user may not do. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -312,6 +314,53 @@ static void case_set_user_id(void)
     as_user(USER, run_id);
 }
 
+/* statx(2) says what stat(2) says, and of everything basic. */
+static void case_statx(void)
+{
+    struct timespec times[2] = {{5, 6}, {7, 8}};
+    struct statx x;
+    struct stat st;
+
+    make_file("f", "content");
+    TRY(utimensat(AT_FDCWD, "f", times, 0));
+    TRY(link("f", "g"));
+    TRY(lstat("f", &st));
+    TRY(statx(AT_FDCWD, "f", AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &x));
+    battery_say("basic: %d", (x.stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS);
+    battery_say("%o %u %u:%u %llu bytes", x.stx_mode, x.stx_nlink, x.stx_uid, x.stx_gid,
+                (unsigned long long)x.stx_size);
+    battery_say("times %lld.%u %lld.%u", (long long)x.stx_atime.tv_sec, x.stx_atime.tv_nsec,
+                (long long)x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec);
+    battery_say("same: %d %d %d", x.stx_ino == st.st_ino, x.stx_ctime.tv_sec == st.st_ctim.tv_sec,
+                x.stx_blocks == (uint64_t)st.st_blocks);
+    TRY(statx(AT_FDCWD, "missing", 0, STATX_BASIC_STATS, &x));
+    TRY(statx(AT_FDCWD, "f", AT_STATX_FORCE_SYNC, STATX_SIZE, &x));
+    TRY(statx(AT_FDCWD, ".", 0, STATX_TYPE, &x));
+    battery_say("%d", S_ISDIR(x.stx_mode));
+}
+
+/* The space that is told is there, and gets less by what is written. */
+static void case_statvfs(void)
+{
+    static char bytes[4 << 20];
+    struct statvfs before;
+    struct statvfs after;
+    int fd;
+
+    TRY(statvfs(".", &before));
+    battery_say("names of %lu, blocks: %d, free: %d, files: %d", before.f_namemax,
+                before.f_blocks > 0 && before.f_frsize > 0,
+                before.f_bavail <= before.f_bfree && before.f_bfree <= before.f_blocks,
+                before.f_ffree <= before.f_files);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)i;
+    fd = TRY_FD(open("f", O_CREAT | O_WRONLY, 0600));
+    TRY(write(fd, bytes, sizeof(bytes)));
+    TRY(fsync(fd));
+    TRY(fstatvfs(fd, &after));
+    battery_say("the same size: %d", after.f_blocks == before.f_blocks);
+}
+
 const struct battery_case *battery_attr_cases(void)
 {
     static const struct battery_case cases[] = {
@@ -322,6 +371,8 @@ const struct battery_case *battery_attr_cases(void)
         {"bits that are killed", case_killed_bits},
         {"permissions", case_permissions},
         {"set user id", case_set_user_id},
+        {"statx", case_statx},
+        {"statvfs", case_statvfs},
         {NULL, NULL},
     };
 

@@ -131,6 +131,25 @@ static void case_allocating(void)
     TRY(size_of("f"));
 }
 
+/* tmpfs has no such mode; where there is one, it makes zeros of what was there. */
+static void case_zeroing(void)
+{
+    char bytes[16] = {0};
+    char zeros[4] = {0};
+    int fd;
+
+    make_file("f", "0123456789");
+    fd = TRY_FD(open("f", O_RDWR));
+    TRY(fallocate(fd, FALLOC_FL_ZERO_RANGE, 2, 4));
+    TRY(pwrite(fd, zeros, 4, 2));
+    say_content("f");
+    TRY(fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 8, 100));
+    TRY(pwrite(fd, zeros, 2, 8));
+    say_content("f");
+    TRY(fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, 10));
+    TRY(pread(fd, bytes, sizeof(bytes), 0));
+}
+
 static void case_mapping(void)
 {
     char bytes[8] = {0};
@@ -379,6 +398,7 @@ const struct battery_case *battery_data_cases(void)
         {"truncating", case_truncating},
         {"holes", case_holes},
         {"allocating", case_allocating},
+        {"zeroing", case_zeroing},
         {"mapping", case_mapping},
         {"mapping beyond the end", case_mapping_beyond_the_end},
         {"a mapped unlinked file", case_a_mapped_unlinked_file},

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tests/mount/battery.h"
@@ -32,6 +33,36 @@ static void case_long_names(void)
     make_file("a", "");
     TRY(rename("a", name));
     TRY(link("a", name));
+}
+
+/* Any byte but "/" and NUL, the longest name there is. */
+static void case_every_byte(void)
+{
+    char name[256];
+    char back[256];
+    size_t size = 0;
+    struct dirent *entry;
+    bool is_listed = false;
+    DIR *dir;
+
+    for (int byte = 1; byte < 256; byte++)
+        if (byte != '/')
+            name[size++] = (char)byte;
+    name[size++] = 'x'; /* 255 bytes */
+    name[size] = '\0';
+    make_file(name, "content");
+    dir = opendir(".");
+    while ((entry = readdir(dir)))
+        is_listed = is_listed || strcmp(entry->d_name, name) == 0;
+    (void)closedir(dir);
+    battery_say("%zu bytes, listed: %d", size, is_listed);
+    TRY(size_of(name));
+    TRY(symlink(name, "link"));
+    TRY(readlink("link", back, sizeof(back)));
+    TRY(rename(name, "plain"));
+    TRY(link("plain", name));
+    TRY(unlink(name));
+    TRY(size_of(name));
 }
 
 static void case_odd_names(void)
@@ -241,6 +272,13 @@ static void case_rename_flags(void)
     TRY(renameat2(AT_FDCWD, "b", AT_FDCWD, "c", 64));
 }
 
+/* Overlays use it; a step that could would forge what only a removal may leave (SECURITY R27). */
+static void case_rename_whiteout(void)
+{
+    make_file("w", "w");
+    TRY(renameat2(AT_FDCWD, "w", AT_FDCWD, "moved", RENAME_WHITEOUT));
+}
+
 static void case_symlinks(void)
 {
     char target[4200];
@@ -276,6 +314,7 @@ static void case_special_files(void)
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "sock"};
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char bytes[16] = {0};
 
     TRY(mknod("p", S_IFIFO | 0640, 0));
     say_mode("p");
@@ -294,6 +333,11 @@ static void case_special_files(void)
     TRY(bind(client, (struct sockaddr *)&address, sizeof(address)));
     TRY(listen(server, 1));
     TRY(connect(client, (struct sockaddr *)&address, sizeof(address)));
+    TRY(write(client, "hello", 5));
+    TRY(read(TRY_FD(accept4(server, NULL, NULL, SOCK_CLOEXEC)), bytes, sizeof(bytes)));
+    battery_say("'%s'", bytes);
+    TRY(rename("sock", "moved"));
+    TRY(rename("moved", "sock"));
     TRY(unlink("sock"));
     TRY(mkdir("d", 0755));
     TRY(truncate("p", 0));
@@ -403,6 +447,26 @@ static void case_anonymous_files(void)
     TRY_FD(open("missing", O_TMPFILE | O_RDWR, 0600));
 }
 
+/* linkat(2), AT_EMPTY_PATH; what it was in the meantime is kept. */
+static void case_anonymous_file_with_all(void)
+{
+    struct stat st;
+    char value[8] = {0};
+    int fd = TRY_FD(open(".", O_TMPFILE | O_RDWR, 0600));
+
+    TRY(pwrite(fd, "far", 3, 100000));
+    TRY(fsetxattr(fd, "user.a", "kept", 4, 0));
+    TRY(fchmod(fd, 04711));
+    TRY(ftruncate(fd, 100002));
+    TRY(linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH));
+    TRY(lstat("named", &st));
+    battery_say("%o, %ld bytes, %ld links", st.st_mode, (long)st.st_size, (long)st.st_nlink);
+    TRY(getxattr("named", "user.a", value, sizeof(value)));
+    TRY(linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH));
+    TRY(unlink("named"));
+    TRY(linkat(fd, "", AT_FDCWD, "again", AT_EMPTY_PATH)); /* what had a name and lost it is gone */
+}
+
 static void case_unlinked_files(void)
 {
     struct stat st;
@@ -431,6 +495,7 @@ const struct battery_case *battery_name_cases(void)
     static const struct battery_case cases[] = {
         {"long names", case_long_names},
         {"odd names", case_odd_names},
+        {"every byte", case_every_byte},
         {"flags of open", case_open_flags},
         {"umask", case_umask},
         {"directories", case_directories},
@@ -438,12 +503,14 @@ const struct battery_case *battery_name_cases(void)
         {"rename of files", case_rename_files},
         {"rename of directories", case_rename_directories},
         {"flags of rename", case_rename_flags},
+        {"rename with a whiteout", case_rename_whiteout},
         {"symlinks", case_symlinks},
         {"special files", case_special_files},
         {"listing", case_listing},
         {"listing while removing", case_listing_while_removing},
         {"a removed directory", case_removed_directory},
         {"anonymous files", case_anonymous_files},
+        {"an anonymous file with all", case_anonymous_file_with_all},
         {"unlinked files", case_unlinked_files},
         {NULL, NULL},
     };

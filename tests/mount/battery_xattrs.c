@@ -151,6 +151,25 @@ static void case_capabilities(void)
     TRY(removexattr("a", CAPABILITY));
 }
 
+/* capabilities(7), "File capability versioning": of version 3, for the root of a namespace. */
+static void case_capabilities_of_a_namespace(void)
+{
+    struct vfs_ns_cap_data data = {
+        .magic_etc = htole32(VFS_CAP_REVISION_3 | VFS_CAP_FLAGS_EFFECTIVE),
+        .rootid = htole32(0),
+    };
+
+    data.data[0].permitted = htole32(1u << CAP_NET_BIND_SERVICE);
+    make_file("a", "program");
+    TRY(setxattr("a", CAPABILITY, &data, sizeof(data), 0));
+    say_capability("a");
+    data.rootid = htole32(USER);
+    TRY(setxattr("a", CAPABILITY, &data, sizeof(data), 0));
+    TRY(getxattr("a", CAPABILITY, &data, sizeof(data)));
+    TRY(truncate("a", 3));
+    say_capability("a");
+}
+
 struct list {
     struct posix_acl_xattr_header header;
     struct posix_acl_xattr_entry entries[8];
@@ -283,6 +302,7 @@ const struct battery_case *battery_xattr_cases(void)
         {"extended attributes", case_attributes},
         {"extended attributes of others", case_attributes_of_others},
         {"file capabilities", case_capabilities},
+        {"file capabilities of a namespace", case_capabilities_of_a_namespace},
         {"access control lists", case_lists},
         {"default access control lists", case_default_lists},
         {NULL, NULL},

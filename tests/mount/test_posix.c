@@ -1,7 +1,7 @@
 /* test_posix.c - the mounted view answers as tmpfs does (SECURITY R30), on the real kernel.
  *
- * Every case of the battery runs on both, in the same namespaces. Where the answers may differ, the
- * line is in `reviewed`, with the reason.
+ * Every case of the battery runs on both, in the same namespaces. Where the answers may differ is
+ * written down in battery_compare.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,20 +12,6 @@
 #include "fs/base/str.h"
 #include "tests/mount/battery.h"
 #include "tests/mount/rig.h"
-
-static const struct {
-    const char *name;
-    const char *line;  /* how ours begins */
-    bool is_writeback; /* only with the write-back cache */
-    const char *reason;
-} reviewed[] = {
-    {"bits that are killed", "w: 102767", false,
-     "linux/fuse.h, FUSE_HANDLE_KILLPRIV_V2: sgid is only killed if the file may be executed by its "
-     "group; the groups of the writer are not in the request"},
-    {"holes", "lseek(fd, ", true, "then the kernel takes all of a file for data, see op_lseek"},
-    {"times that move", "  moves: f", true,
-     "the kernel keeps the times then, and does not move them for a truncate to the same size"},
-};
 
 typedef const struct battery_case *battery_table(void);
 
@@ -60,36 +46,6 @@ static int make_lower(const void *argument)
     return 0;
 }
 
-static bool is_reviewed(const char *name, const char *line, bool is_writeback)
-{
-    for (size_t i = 0; i < sizeof(reviewed) / sizeof(reviewed[0]); i++)
-        if (strcmp(reviewed[i].name, name) == 0 && text_starts(line, reviewed[i].line) &&
-            (is_writeback || !reviewed[i].is_writeback))
-            return true;
-    return false;
-}
-
-/* Line by line, so that one difference does not hide the next. */
-static size_t compare(const char *name, const char *ours, const char *theirs, bool is_writeback)
-{
-    size_t difference_count = 0;
-
-    while (*ours || *theirs) {
-        size_t our_length = strcspn(ours, "\n");
-        size_t their_length = strcspn(theirs, "\n");
-
-        if ((our_length != their_length || memcmp(ours, theirs, our_length) != 0) &&
-            !is_reviewed(name, ours, is_writeback)) {
-            fprintf(stderr, "%s:\n  ours  %.*s\n  tmpfs %.*s\n", name, (int)our_length, ours,
-                    (int)their_length, theirs);
-            difference_count++;
-        }
-        ours += our_length + (ours[our_length] == '\n');
-        theirs += their_length + (theirs[their_length] == '\n');
-    }
-    return difference_count;
-}
-
 static char *tmpfs_directory(struct rig *r)
 {
     char *directory = str_format("%s/tmpfs", test_dir());
@@ -115,7 +71,7 @@ static void run_both(struct rig *r, const char *reference, battery_table *table,
         (void)snprintf(order.directory, sizeof(order.directory), "%s", reference);
         check_int(mountns_run(r->ns, run_case, &order, sizeof(order), &theirs), 0);
         difference_count +=
-            compare(table()[i].name, str_text(&ours), str_text(&theirs), is_writeback);
+            battery_compare(table()[i].name, str_text(&ours), str_text(&theirs), is_writeback);
     }
     check_int(view_fault(r->view, &test_err), 0);
     check_int(difference_count, 0);
