@@ -99,14 +99,27 @@ static int open_subdir(struct store *store, int parent_fd, const char *name, con
     return 0;
 }
 
-static int open_dirs(struct store *store, struct error *err)
+/* A directory in a directory: the root is made durable with the database, this one by nobody else. */
+static int open_blobs(struct store *store, struct error *err)
 {
     auto_close int blobs_fd = -1;
-    int root_fd = store->dirs[STORE_ROOT];
-    int r = open_subdir(store, root_fd, "blobs", "blobs", &blobs_fd, err);
+    bool is_new;
+    int r = open_subdir(store, store->dirs[STORE_ROOT], "blobs", "blobs", &blobs_fd, err);
 
-    if (r == 0)
-        r = open_subdir(store, blobs_fd, "sha256", "blobs/sha256", &store->dirs[STORE_BLOBS], err);
+    if (r < 0)
+        return r;
+    is_new = faccessat(blobs_fd, "sha256", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    r = open_subdir(store, blobs_fd, "sha256", "blobs/sha256", &store->dirs[STORE_BLOBS], err);
+    if (r == 0 && is_new && fsync(blobs_fd) < 0)
+        return error_errno(err, "cannot make '%s/blobs' durable", store->path);
+    return r;
+}
+
+static int open_dirs(struct store *store, struct error *err)
+{
+    int root_fd = store->dirs[STORE_ROOT];
+    int r = open_blobs(store, err);
+
     if (r == 0)
         r = open_subdir(store, root_fd, "packs", "packs", &store->dirs[STORE_PACKS], err);
     if (r == 0)
