@@ -285,30 +285,42 @@ static void say(struct build *b, uint32_t vertex, const char *what, const struct
     progress_status(b->options->progress, vertex, line, 0, 0, true);
 }
 
-static int export_image(struct build *b, struct build_result *out, struct error *err)
+static int make_image(struct build *b, struct build_result *out, struct error *err)
 {
     struct stage_state *state = &b->stages[b->target].state;
     const struct image_options options = {
         .annotations = b->options->annotations,
         .docker_types = b->options->docker_types,
     };
-    uint32_t vertex = progress_begin(b->options->progress, "exporting to image");
-    int r;
+    int r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
 
-    progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
     set_labels(b, state->config);
     config_set_created(state->config, state->time_ns);
-    r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
     if (r == 0 && b->options->rewrite_timestamp)
         r = build_clamp_all(b, state, err);
     if (r == 0)
         r = image_make(b->options->store, state->config, state->layers, state->layer_count,
                        &options, &out->image, err);
-    if (r == 0 && !b->options->no_image)
+    if (r < 0)
+        return r;
+    out->manifest = out->image.manifest;
+    out->config = out->image.config_digest;
+    return 0;
+}
+
+static int export_image(struct build *b, struct build_result *out, struct error *err)
+{
+    uint32_t vertex;
+    int r;
+
+    if (b->options->no_image)
+        return make_image(b, out, err);
+    vertex = progress_begin(b->options->progress, "exporting to image");
+    progress_status(b->options->progress, vertex, "exporting layers", 0, 0, false);
+    r = make_image(b, out, err);
+    if (r == 0)
         r = image_store(b->options->store, &out->image, err);
     if (r == 0) {
-        out->manifest = out->image.manifest;
-        out->config = out->image.config_digest;
         progress_status(b->options->progress, vertex, "exporting layers", 0, 0, true);
         say(b, vertex, "exporting manifest", &out->manifest);
         say(b, vertex, "exporting config", &out->config);

@@ -1,5 +1,6 @@
 /* export.c - from layers of the store to blobs and the manifest that names them. */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "builder/export.h"
@@ -7,6 +8,40 @@
 #include "fs/store.h"
 
 #include "fs/base/banned.h"
+
+#define GZIP_LEVEL_MAX 9u
+#define ZSTD_LEVEL_MAX 22u
+
+int export_format_parse(const char *text, enum codec_format *out, struct error *err)
+{
+    static const enum codec_format formats[] = {CODEC_NONE, CODEC_GZIP, CODEC_ZSTD};
+
+    *out = CODEC_DETECT;
+    for (size_t i = 0; text != NULL && i < sizeof(formats) / sizeof(formats[0]); i++)
+        if (strcmp(text, codec_name(formats[i])) == 0)
+            *out = formats[i];
+    if (text != NULL && *out == CODEC_DETECT)
+        return error_set(err, EINVAL, "unknown compression '%s': gzip, zstd or uncompressed", text);
+    return 0;
+}
+
+int export_level_parse(const char *text, enum codec_format format, int *out, struct error *err)
+{
+    uint64_t max = format == CODEC_ZSTD ? ZSTD_LEVEL_MAX : GZIP_LEVEL_MAX;
+    uint64_t level;
+
+    *out = -1;
+    if (text == NULL)
+        return 0;
+    if (format == CODEC_NONE)
+        return error_set(err, EINVAL, "what is not compressed has no compression level");
+    if (!text_to_u64(text, max, &level))
+        return error_set(err, EINVAL, "invalid compression level '%s': %s has 0 to %u", text,
+                         format == CODEC_ZSTD ? "zstd" : "gzip", (unsigned)max);
+    if (format != CODEC_ZSTD || level > 0) /* zstd calls its default level 0 */
+        *out = (int)level;
+    return 0;
+}
 
 static int describe_tar(struct store *store, int64_t layer, struct layer_blob *out,
                         struct error *err)

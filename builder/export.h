@@ -36,3 +36,7 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
 void export_manifest(const struct image *image, uint64_t config_size,
                      const struct export_layer *layers, const struct export_options *options,
                      struct str *out, const char **media_type);
+/* "gzip", "zstd" or "uncompressed"; NULL: CODEC_DETECT, which is gzip where nothing was compressed
+ * yet. NULL for a level: -1, the default. -EINVAL. */
+int export_format_parse(const char *text, enum codec_format *out, struct error *err);
+int export_level_parse(const char *text, enum codec_format format, int *out, struct error *err);

@@ -21,6 +21,7 @@
 
 struct unpack {
     struct view *view;
+    struct unpack_options options;
     char *buffer;
     struct unpack_result *result;
     struct table links; /* inode of a file with several names, as text -> place in paths + 1 */
@@ -60,10 +61,12 @@ static bool add_child(void *context, const char *name, size_t name_size, uint64_
     return true;
 }
 
-static int set_times(int dir_fd, const char *name, const struct union_attr *attr)
+static int set_times(const struct unpack *u, int dir_fd, const char *name,
+                     const struct union_attr *attr)
 {
-    int64_t ns = attr->mtime_ns % NS_PER_S;
-    const struct timespec mtime = {.tv_sec = attr->mtime_ns / NS_PER_S - (ns < 0),
+    int64_t mtime_ns = u->options.set_time ? u->options.mtime_ns : attr->mtime_ns;
+    int64_t ns = mtime_ns % NS_PER_S;
+    const struct timespec mtime = {.tv_sec = mtime_ns / NS_PER_S - (ns < 0),
                                    .tv_nsec = ns < 0 ? ns + NS_PER_S : ns};
     const struct timespec times[2] = {mtime, mtime};
 
@@ -135,11 +138,72 @@ static int write_leaf(struct unpack *u, int dir_fd, const struct child *c, const
         u->result->skipped_count++;
         return 0;
     }
-    return r < 0 ? r : set_times(dir_fd, c->name, &c->attr);
+    return r < 0 ? r : set_times(u, dir_fd, c->name, &c->attr);
 }
 
 static int write_dir(struct unpack *u, int dir_fd, const struct union_attr *attr, const char *path,
                      unsigned depth, struct error *err);
+
+/* What has the name goes, unless it is a directory where there shall be one. */
+static int clear_name(struct unpack *u, int dir_fd, const struct child *c)
+{
+    struct stat st;
+
+    if (!u->options.merge)
+        return 0;
+    if (fstatat(dir_fd, c->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (S_ISDIR(st.st_mode) && S_ISDIR(c->attr.mode))
+        return 0;
+    return io_remove_tree(dir_fd, c->name);
+}
+
+/* Opened without following a link: nobody swaps one in between. */
+static int open_child_dir(struct unpack *u, int dir_fd, const struct child *c)
+{
+    int fd;
+
+    if (mkdirat(dir_fd, c->name, 0700) < 0 && (errno != EEXIST || !u->options.merge))
+        return -errno;
+    fd = openat(dir_fd, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && u->options.merge && /* an earlier one of ours, mode 0 */
+        fchmodat(dir_fd, c->name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
+        fd = openat(dir_fd, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (u->options.merge)
+        (void)fchmod(fd, 0700); /* where it matters, writing into it says why */
+    return fd;
+}
+
+static int delete_others(int dir_fd, const struct children *list, const char *path,
+                         struct error *err)
+{
+    auto_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto_strv struct strv others = {0};
+    auto_table struct table wanted = {0};
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *d;
+
+    for (size_t i = 0; i < list->count; i++)
+        table_put(&wanted, list->items[i].name, &wanted);
+    if (dir == NULL)
+        return error_errno(err, "cannot read the directory '%s'", path);
+    (void)steal_fd(&fd); /* the stream has it */
+    while ((d = readdir(dir)) != NULL)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+            !table_has(&wanted, d->d_name))
+            strv_add(&others, d->d_name);
+    closedir(dir);
+    for (size_t i = 0; i < others.count; i++) {
+        int r = io_remove_tree(dir_fd, others.items[i]);
+
+        if (r < 0)
+            return error_set(err, -r, "cannot remove '%s/%s': %s", path, others.items[i],
+                             strerror(-r));
+    }
+    return 0;
+}
 
 static int write_child(struct unpack *u, int dir_fd, const struct child *c, const char *dir,
                        unsigned depth, struct error *err)
@@ -149,17 +213,19 @@ static int write_child(struct unpack *u, int dir_fd, const struct child *c, cons
     int r;
 
     u->result->entry_count++;
+    r = clear_name(u, dir_fd, c);
+    if (r < 0)
+        return error_set(err, -r, "cannot replace '%s': %s", path, strerror(-r));
     if (!S_ISDIR(c->attr.mode)) {
         r = write_leaf(u, dir_fd, c, path);
         return r < 0 ? error_set(err, -r, "cannot write '%s': %s", path, strerror(-r)) : 0;
     }
-    if (mkdirat(dir_fd, c->name, 0700) < 0)
-        return error_errno(err, "cannot make the directory '%s'", path);
-    fd = openat(dir_fd, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open_child_dir(u, dir_fd, c);
     if (fd < 0)
-        return error_errno(err, "cannot open the directory '%s'", path);
+        return error_set(err, -fd, "cannot make the directory '%s': %s", path, strerror(-fd));
     r = write_dir(u, fd, &c->attr, path, depth + 1, err);
-    if (r == 0 && (fchmod(fd, c->attr.mode & 0777) < 0 || set_times(dir_fd, c->name, &c->attr) < 0))
+    if (r == 0 &&
+        (fchmod(fd, c->attr.mode & 0777) < 0 || set_times(u, dir_fd, c->name, &c->attr) < 0))
         r = error_errno(err, "cannot set the mode of '%s'", path);
     return r;
 }
@@ -174,22 +240,25 @@ static int write_dir(struct unpack *u, int dir_fd, const struct union_attr *attr
         return error_set(err, -r, "cannot read '/%s' of the image: %s", path, strerror(-r));
     if (depth > LIMIT_PATH_DEPTH)
         return error_set(err, ELOOP, "'%.64s…' is nested too deeply", path);
+    if (u->options.delete_others)
+        r = delete_others(dir_fd, &list, path, err);
     for (size_t i = 0; r == 0 && i < list.count; i++)
         r = write_child(u, dir_fd, &list.items[i], path, depth, err);
     return r;
 }
 
-/* A new or empty directory: anything else could hold links that lead elsewhere. */
-static int open_empty(const char *directory, struct error *err)
+/* Made if need be; unless it is to be merged with, it is empty: whatever it holds was not meant. */
+static int open_directory(const char *directory, bool may_be_filled, struct error *err)
 {
     auto_close int fd = -1;
     auto_close int list_fd = -1;
     const struct dirent *d;
     DIR *dir;
     bool is_empty = true;
+    int r = io_make_dirs(directory, 0755, err);
 
-    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
-        return error_errno(err, "cannot make the directory '%s'", directory);
+    if (r < 0)
+        return r;
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     list_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     dir = list_fd < 0 ? NULL : fdopendir(list_fd);
@@ -199,19 +268,22 @@ static int open_empty(const char *directory, struct error *err)
     while ((d = readdir(dir)) != NULL)
         is_empty = is_empty && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0);
     closedir(dir);
-    if (!is_empty)
+    if (!is_empty && !may_be_filled)
         return error_set(err, ENOTEMPTY, "'%s' is not empty", directory);
     return steal_fd(&fd);
 }
 
-int unpack_view(struct view *v, const char *directory, struct unpack_result *out, struct error *err)
+int unpack_view(struct view *v, const char *directory, const struct unpack_options *options,
+                struct unpack_result *out, struct error *err)
 {
-    auto_close int fd = open_empty(directory, err);
+    auto_close int fd = open_directory(directory, options != NULL && options->merge, err);
     struct unpack u = {.view = v, .result = out, .root_fd = fd};
     struct union_attr root;
     int r;
 
     *out = (struct unpack_result){0};
+    if (options != NULL)
+        u.options = *options;
     if (fd < 0)
         return fd;
     r = union_getattr(v, UNION_ROOT, &root);

@@ -10,6 +10,7 @@
 #include "builder/build.h"
 #include "cli/build_call.h"
 #include "cli/build_input.h"
+#include "cli/build_output.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/registry_flags.h"
@@ -29,7 +30,7 @@ struct build_flags {
     struct strv tags;
     struct strv build_args;
     struct strv labels;
-    struct strv annotations;
+    struct output_flags output;
     struct strv no_cache_filter;
     struct strv add_hosts;
     struct strv allow;
@@ -44,8 +45,6 @@ struct build_flags {
     const char *pull;
     const char *network;
     const char *jobs;
-    const char *iidfile;
-    const char *metadata_file;
     const char *format;
     const char *epoch;
     const char *call;
@@ -55,7 +54,6 @@ struct build_flags {
     bool no_cache;
     bool no_console;
     bool quiet;
-    bool push;
     bool single_id;
     bool no_new_privileges;
     bool rewrite_timestamp;
@@ -75,9 +73,9 @@ static const struct option options[] = {
      .argument = "ENTITLEMENT",
      .help = "allow network.host or security.insecure"},
     {.name = "annotation",
-     LIST(annotations),
-     .argument = "KEY=VALUE",
-     .help = "add an annotation to the manifest"},
+     LIST(output.annotations),
+     .argument = "[TYPE:]KEY=VALUE",
+     .help = "add an annotation to the manifest, or to its manifest-descriptor"},
     {.name = "build-arg",
      LIST(build_args),
      .argument = "NAME[=VALUE]",
@@ -98,6 +96,7 @@ static const struct option options[] = {
     {.name = "explain",
      FIELD(explain),
      .help = "say for each step that is not cached which input changed"},
+    COMPRESSION_OPTIONS(struct build_flags, output.compression),
     {.name = "file",
      .letter = 'f',
      TEXT(file),
@@ -107,15 +106,21 @@ static const struct option options[] = {
      TEXT(format),
      .argument = "oci|docker",
      .help = "media types of the image (default oci)"},
-    {.name = "iidfile", TEXT(iidfile), .argument = "FILE", .help = "write the image id to FILE"},
+    {.name = "iidfile",
+     TEXT(output.iidfile),
+     .argument = "FILE",
+     .help = "write the image id to FILE"},
     {.name = "jobs",
      .letter = 'j',
      TEXT(jobs),
      .argument = "N",
      .help = "stages built at once (default one a CPU)"},
     {.name = "label", LIST(labels), .argument = "KEY=VALUE", .help = "set a label of the image"},
+    {.name = "load",
+     FIELD(output.load),
+     .help = "keep the image in the store, whatever --output says"},
     {.name = "metadata-file",
-     TEXT(metadata_file),
+     TEXT(output.metadata_file),
      .argument = "FILE",
      .help = "write digests of the result to FILE as JSON"},
     {.name = "network",
@@ -144,7 +149,12 @@ static const struct option options[] = {
      .argument = "POLICY",
      .fallback = "always",
      .help = "when to fetch base images: missing (default), always, never"},
-    {.name = "push", FIELD(push), .help = "push every tag after the build"},
+    {.name = "output",
+     .letter = 'o',
+     LIST(output.outputs),
+     .argument = "DIR|-|type=TYPE[,KEY=VALUE]",
+     .help = "where the result goes: local, tar, oci, docker, image or registry"},
+    {.name = "push", FIELD(output.push), .help = "push every tag after the build"},
     {.name = "quiet", .letter = 'q', FIELD(quiet), .help = "print the image id alone"},
     {.name = "rewrite-timestamp",
      FIELD(rewrite_timestamp),
@@ -422,51 +432,20 @@ static int collect_ssh(const struct strv *given, struct strv *ids, struct build_
     return 0;
 }
 
-static int write_files(const struct build_flags *f, const struct build_result *result,
-                       const struct strv *tags, struct error *err)
+static void announce(struct program *p, const struct build_flags *f,
+                     const struct build_result *result, const struct output_plan *plan)
 {
     char config[DIGEST_TEXT_SIZE];
-    char manifest[DIGEST_TEXT_SIZE];
-    auto_json struct json *document = json_new_object();
-    auto_free char *names = strv_join(tags, ",");
-    auto_str struct str text = {0};
-    int r = 0;
 
     digest_format(&result->config, config);
-    digest_format(&result->manifest, manifest);
-    if (f->iidfile != NULL)
-        r = io_write_file_atomic(AT_FDCWD, f->iidfile, config, strlen(config), 0644, err);
-    if (r < 0 || f->metadata_file == NULL)
-        return r;
-    json_put_text(document, "containerimage.config.digest", config);
-    json_put_text(document, "containerimage.digest", manifest);
-    if (tags->count > 0)
-        json_put_text(document, "image.name", names);
-    json_write_pretty(document, &text);
-    str_add_char(&text, '\n');
-    return io_write_file_atomic(AT_FDCWD, f->metadata_file, str_text(&text), text.size, 0644, err);
-}
-
-static int announce(struct program *p, const struct build_flags *f,
-                    const struct build_result *result, const struct strv *tags, struct error *err)
-{
-    char config[DIGEST_TEXT_SIZE];
-    int r = write_files(f, result, tags, err);
-
-    digest_format(&result->config, config);
-    if (r == 0 && f->push)
-        r = push_images(p, tags, f->progress, err);
-    if (r < 0)
-        return r;
     if (f->explain)
         print_explanation(result);
     if (!f->quiet)
         print_warnings(result, p->debug);
-    if (f->quiet || tags->count == 0)
+    if (!plan->uses_stdout && (f->quiet || (plan->stores_image && plan->names.count == 0)))
         printf("%s\n", config);
-    for (size_t i = 0; !f->quiet && i < tags->count; i++)
-        fprintf(stderr, "Successfully built %s\n", tags->items[i]);
-    return 0;
+    for (size_t i = 0; !f->quiet && i < plan->names.count; i++)
+        fprintf(stderr, "Successfully built %s\n", plan->names.items[i]);
 }
 
 /* NAME=VALUE; what VALUE may be is the builder's business. */
@@ -573,6 +552,17 @@ static int open_progress(const struct build_flags *f, struct progress **out, str
     return progress_open(f->quiet ? "quiet" : f->no_console ? "plain" : f->progress, out, err);
 }
 
+static int plan_outputs(const struct build_flags *f, const struct strv *tags,
+                        const struct platform *platform, struct output_plan *out, struct error *err)
+{
+    auto_platform struct platform host = {0};
+    auto_str struct str text = {0};
+
+    platform_host(&host);
+    platform_format(platform != NULL ? platform : &host, &text);
+    return output_plan_make(&f->output, tags, str_text(&text), out, err);
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
@@ -592,6 +582,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     auto_strv struct strv ssh_ids = {0};
     auto_build_result struct build_result result = {0};
     auto_progress struct progress *progress = NULL;
+    auto_output_plan struct output_plan plan = {0};
     struct build_options o = {.cancel_fd = -1, .stop = program_stop_flag()};
     int r = set_enums(f, &o, err);
 
@@ -616,19 +607,21 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r == 0)
         r = collect_contexts(&f->contexts, &context_names, contexts, err);
     if (r == 0)
+        r = plan_outputs(f, &tags, o.platform, &plan, err);
+    if (r == 0)
         r = program_store(p, &o.store, err);
     if (r == 0)
         r = program_cancel_fd(p, &o.cancel_fd, err);
     if (r < 0)
         return r;
+    output_plan_allow_insecure(&plan, &registries);
     o.registries = program_registries(p, &registries);
     o.contexts = contexts;
     o.context_count = f->contexts.count;
     o.target = f->target;
     o.build_args = &args;
     o.labels = &f->labels;
-    o.annotations = &f->annotations;
-    o.tags = &tags;
+    output_plan_apply(&plan, &o);
     o.no_cache_stages = &f->no_cache_filter;
     o.extra_hosts = &f->add_hosts;
     o.secrets = secrets.items;
@@ -656,6 +649,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     for (size_t i = 0; !f->quiet && i < tags.count; i++)
         fprintf(stderr, "Building %s\n", tags.items[i]);
     r = build_run(&o, &result, err);
+    if (r == 0)
+        r = output_plan_export(&plan, &o, &result, err);
     progress_close(STEAL(&progress));
     if (r == -ECANCELED)
         return r;
@@ -668,7 +663,10 @@ static int run(struct program *p, const void *values, const struct strv *operand
             print_warnings(&result, p->debug);
         return error_wrap(err, "failed to build");
     }
-    return announce(p, f, &result, &tags, err);
+    r = output_plan_finish(p, &plan, &f->output, f->quiet ? "quiet" : f->progress, &result, err);
+    if (r == 0)
+        announce(p, f, &result, &plan);
+    return r;
 }
 
 const struct subcommand cmd_build = {
@@ -679,6 +677,15 @@ const struct subcommand cmd_build = {
     .summary =
         "Build an image from a Dockerfile and a context: a directory, a git repository, a URL "
         "of an archive or Dockerfile, or either on standard input (-).",
+    .details =
+        "--check and --call end with status 1 when they find something. --dry-run reads the "
+        "context, mounts nothing and starts no process; with --explain it says why a step would "
+        "run. --output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
+        "the files, type=oci (dest, tar=false) and type=docker (dest) an archive, type=image and "
+        "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
+        "name, compression, compression-level, force-compression, oci-mediatypes, "
+        "rewrite-timestamp and annotation.KEY. DIR alone is type=local, - a tar on standard output. "
+        "Without an image among them none is stored.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct build_flags),

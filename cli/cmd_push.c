@@ -162,17 +162,15 @@ static int push_targets(struct program *p, struct targets *targets, const char *
 }
 
 int push_images(struct program *p, const struct strv *names, const char *progress_mode,
-                struct error *err)
+                const struct export_options *o, struct push_result *out, struct error *err)
 {
     __attribute__((cleanup(cleanup_targets_release))) struct targets targets = {0};
-    const struct export_options o = {.level = -1};
-    struct push_result result;
     struct store *store;
     int r = program_store(p, &store, err);
 
     for (size_t i = 0; r == 0 && i < names->count; i++)
         r = add_target(store, names->items[i], &targets, err);
-    return r < 0 ? r : push_targets(p, &targets, progress_mode, &o, &result, err);
+    return r < 0 ? r : push_targets(p, &targets, progress_mode, o, out, err);
 }
 
 /* The operands as targets; several of them may be of different registries. */

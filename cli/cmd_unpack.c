@@ -42,7 +42,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r == 0)
         r = view_open(store, image.layers, image.layer_count, &view_options, &view, err);
     if (r == 0)
-        r = unpack_view(view, directory, &result, err);
+        r = unpack_view(view, directory, NULL, &result, err);
     if (r < 0)
         return r;
     if (result.skipped_count > 0)

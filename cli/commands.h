@@ -32,5 +32,7 @@ extern const struct subcommand cmd_unpack;
 extern const struct subcommand cmd_version;
 
 /* cmd_push.c: pushes what the names (references of the store) point at to the registries in them. */
+struct export_options;
+struct push_result;
 int push_images(struct program *p, const struct strv *names, const char *progress_mode,
-                struct error *err);
+                const struct export_options *options, struct push_result *out, struct error *err);

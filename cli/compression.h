@@ -31,10 +31,5 @@ struct compression_flags {
         .help = "compress again layers that have another form"                                     \
     }
 
-/* "gzip", "zstd" or "uncompressed"; NULL: CODEC_DETECT, which is gzip where nothing was compressed
- * yet. NULL for a level: -1, the default. -EINVAL. */
-int compression_parse_format(const char *text, enum codec_format *out, struct error *err);
-int compression_parse_level(const char *text, enum codec_format format, int *out,
-                            struct error *err);
 int compression_parse(const struct compression_flags *f, struct export_options *out,
                       struct error *err);

@@ -1,0 +1,466 @@
+/* build_output.c - from flags to outputs, and each output done. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "builder/output_file.h"
+#include "builder/progress.h"
+#include "builder/save.h"
+#include "builder/transfer.h"
+#include "builder/tree_tar.h"
+#include "builder/unpack.h"
+#include "cli/build_output.h"
+#include "cli/commands.h"
+#include "fs/base/io.h"
+#include "fs/base/json.h"
+#include "fs/base/log.h"
+#include "fs/view.h"
+#include "registry/registries.h"
+
+#include "fs/base/banned.h"
+
+#define NS_PER_S 1000000000ll
+
+void output_plan_release(struct output_plan *plan)
+{
+    output_list_release(&plan->list);
+    output_annotations_release(&plan->annotations);
+    strv_release(&plan->names);
+    strv_release(&plan->insecure);
+    str_release(&plan->exported_digest);
+    str_release(&plan->pushed_digest);
+}
+
+/* ---- the plan ---- */
+
+static bool is_image(const struct output *o)
+{
+    return o->type == OUTPUT_IMAGE || (o->type == OUTPUT_DOCKER && o->dest == NULL);
+}
+
+/* As it came out of the build: nothing about it is asked for that others would not have. */
+static bool is_plain(const struct output *o)
+{
+    return is_image(o) && !o->has_compression && !o->has_types &&
+           o->annotations.manifest.count == 0;
+}
+
+static struct output *add_image(struct output_plan *plan)
+{
+    struct output *o = array_add(&plan->list);
+
+    o->type = OUTPUT_IMAGE;
+    o->export.level = -1;
+    return o;
+}
+
+/* --push and --load are short for an output of their own, unless one of that kind is there. */
+static void add_short_forms(const struct output_flags *f, struct output_plan *plan)
+{
+    struct output *image = NULL;
+
+    for (size_t i = 0; i < plan->list.count; i++)
+        if (is_image(&plan->list.items[i]))
+            image = &plan->list.items[i];
+    if (image == NULL && (plan->list.count == 0 || f->push || f->load))
+        image = add_image(plan);
+    if (image != NULL && f->push) {
+        image->type = OUTPUT_IMAGE;
+        image->push = true;
+    }
+}
+
+static int finish_output(const struct output_flags *f, const struct strv *tags, struct output *o,
+                         struct output_plan *plan, struct error *err)
+{
+    struct export_options common = {.level = -1};
+    int r = compression_parse(&f->compression, &common, err);
+    bool is_given =
+        f->compression.format != NULL || f->compression.level != NULL || f->compression.force;
+
+    if (r < 0)
+        return r;
+    if (is_given && !o->has_compression && o->type != OUTPUT_LOCAL && o->type != OUTPUT_TAR) {
+        common.types = o->export.types;
+        o->export = common;
+        o->has_compression = true;
+    }
+    for (size_t i = 0; i < tags->count; i++)
+        if (!strv_contains(&o->names, tags->items[i]))
+            strv_add(&o->names, tags->items[i]);
+    if (o->push && o->names.count == 0)
+        return error_set(err, EINVAL, "tag is needed when pushing to registry");
+    if (o->annotations.has_index || plan->annotations.has_index)
+        return error_set(err, EINVAL, "index annotations not supported for single platform export");
+    plan->rewrites_timestamps = plan->rewrites_timestamps || o->rewrite_timestamp;
+    if (o->dest == NULL || strcmp(o->dest, "-") != 0)
+        return 0;
+    if (plan->uses_stdout)
+        return error_set(err, EINVAL, "only one output can go to standard output");
+    plan->uses_stdout = true;
+    if (isatty(STDOUT_FILENO) == 1)
+        return error_set(err, EINVAL,
+                         "dest file is required for this output: refusing to write to console");
+    return 0;
+}
+
+int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
+                     struct output_plan *out, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < f->annotations.count; i++)
+        r = output_annotation_parse(f->annotations.items[i], platform, &out->annotations, err);
+    for (size_t i = 0; r == 0 && i < f->outputs.count; i++)
+        r = output_parse(f->outputs.items[i], platform, &out->list, err);
+    if (r == 0)
+        add_short_forms(f, out);
+    for (size_t i = 0; r == 0 && i < out->list.count; i++)
+        r = finish_output(f, tags, &out->list.items[i], out, err);
+    for (size_t i = 0; r == 0 && i < out->list.count; i++) {
+        struct output *o = &out->list.items[i];
+
+        if (!is_plain(o))
+            continue;
+        out->stores_image = true;
+        for (size_t k = 0; k < o->names.count; k++)
+            if (!strv_contains(&out->names, o->names.items[k]))
+                strv_add(&out->names, o->names.items[k]);
+    }
+    return r;
+}
+
+void output_plan_allow_insecure(struct output_plan *plan, struct registries_options *o)
+{
+    if (o->insecure != NULL)
+        strv_copy(&plan->insecure, o->insecure);
+    for (size_t i = 0; i < plan->list.count; i++)
+        for (size_t k = 0; plan->list.items[i].is_insecure && k < plan->list.items[i].names.count;
+             k++) {
+            const char *name = plan->list.items[i].names.items[k];
+
+            strv_take(&plan->insecure, mem_strndup(name, strcspn(name, "/")));
+        }
+    o->insecure = &plan->insecure;
+}
+
+void output_plan_apply(const struct output_plan *plan, struct build_options *o)
+{
+    o->annotations = &plan->annotations.manifest;
+    o->tags = &plan->names;
+    o->no_image = !plan->stores_image;
+    o->rewrite_timestamp = o->rewrite_timestamp || plan->rewrites_timestamps;
+}
+
+/* ---- one output ---- */
+
+struct job {
+    struct output_plan *plan;
+    const struct output *output;
+    const struct build_options *options;
+    const struct build_result *result;
+    uint32_t vertex;
+};
+
+static void join(struct strv *out, const struct strv *a, const struct strv *b)
+{
+    strv_copy(out, a);
+    for (size_t i = 0; i < b->count; i++)
+        strv_add(out, b->items[i]);
+}
+
+/* The image with what this output alone has: its annotations and media types. */
+static int make_variant(const struct job *j, struct image *out, struct error *err)
+{
+    const struct image *image = &j->result->image;
+    const struct output *o = j->output;
+    auto_config struct config *config = config_copy(image->config);
+    auto_strv struct strv annotations = {0};
+    const struct image_options options = {
+        .annotations = &annotations,
+        .docker_types = o->has_types ? o->export.types == EXPORT_DOCKER : j->options->docker_types,
+    };
+
+    join(&annotations, &j->plan->annotations.manifest, &o->annotations.manifest);
+    return image_make(j->options->store, config, image->layers, image->layer_count, &options, out,
+                      err);
+}
+
+/* The metadata file tells of the first image that left the build in a form of its own. */
+static void note_manifest(const struct job *j, const struct str *bytes, const char *media_type)
+{
+    struct output_plan *plan = j->plan;
+    struct digest digest;
+    char text[DIGEST_TEXT_SIZE];
+
+    if (plan->exported_digest.size > 0 || plan->stores_image)
+        return;
+    digest_of(str_text(bytes), bytes->size, &digest);
+    digest_format(&digest, text);
+    str_add(&plan->exported_digest, text);
+    plan->exported_size = bytes->size;
+    plan->exported_type = strcmp(media_type, MEDIA_DOCKER_MANIFEST) == 0
+                              ? MEDIA_DOCKER_MANIFEST
+                              : MEDIA_OCI_MANIFEST; /* theirs may end with an image */
+}
+
+static int export_directory(const struct job *j, struct view *view, struct error *err)
+{
+    const struct unpack_options options = {
+        .merge = true,
+        .delete_others = j->output->delete_others,
+        .set_time = j->result->has_epoch,
+        .mtime_ns = j->result->epoch_s * NS_PER_S,
+    };
+    struct unpack_result result;
+    auto_str struct str line = {0};
+    int r = unpack_view(view, j->output->dest, &options, &result, err);
+
+    if (r < 0)
+        return r;
+    if (result.skipped_count > 0)
+        log_warn("%llu device files and sockets were left out",
+                 (unsigned long long)result.skipped_count);
+    str_add(&line, "copying files ");
+    str_add_size_decimal(&line, result.size_bytes);
+    progress_status(j->options->progress, j->vertex, str_text(&line), 0, 0, true);
+    return 0;
+}
+
+static int export_tree(const struct job *j, struct error *err)
+{
+    const struct image *image = &j->result->image;
+    const struct view_options view_options = {.label = "the result", .read_only = true};
+    auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
+    auto_view struct view *view = NULL;
+    int64_t mtime_ns = j->result->has_epoch ? j->result->epoch_s * NS_PER_S : TREE_TIMES_OWN;
+    int r =
+        view_open(j->options->store, image->layers, image->layer_count, &view_options, &view, err);
+
+    if (r < 0)
+        return r;
+    if (j->output->type == OUTPUT_LOCAL)
+        return export_directory(j, view, err);
+    r = output_file_open(&file, j->output->dest, err);
+    if (r == 0)
+        r = tree_tar_write(STEAL(&view), mtime_ns, &file.writer, err);
+    return r < 0 ? r : output_file_finish(&file, err);
+}
+
+static int export_archive(const struct job *j, struct error *err)
+{
+    const struct output *o = j->output;
+    auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
+    auto_image struct image image = {0};
+    auto_str struct str manifest = {0};
+    const char *media_type;
+    auto_strv struct strv notes = {0};
+    struct save_options options = {
+        .export = o->export,
+        .compress_docker = o->export.format == CODEC_GZIP || o->export.format == CODEC_ZSTD,
+        .progress = j->options->progress,
+        .vertex = j->vertex,
+    };
+    const struct save_image saved = {
+        .image = &image, .names = &o->names, .entry_annotations = &notes};
+    int r = make_variant(j, &image, err);
+
+    if (!o->has_types)
+        options.export.types = EXPORT_OCI;
+    join(&notes, &j->plan->annotations.descriptor, &o->annotations.descriptor);
+    if (r == 0 && o->type == OUTPUT_OCI)
+        r = save_oci_manifest(j->options->store, &image, &options.export, &manifest, &media_type,
+                              err);
+    if (r == 0 && o->type == OUTPUT_OCI)
+        note_manifest(j, &manifest, media_type);
+    if (r == 0 && o->is_directory)
+        return save_oci_directory(j->options->store, &saved, 1, &options, o->dest, err);
+    if (r == 0)
+        r = output_file_open(&file, o->dest, err);
+    if (r < 0)
+        return r;
+    r = o->type == OUTPUT_OCI
+            ? save_oci(j->options->store, &saved, 1, &options, &file.writer, err)
+            : save_docker(j->options->store, &saved, 1, &options, &file.writer, err);
+    return r < 0 ? r : output_file_finish(&file, err);
+}
+
+/* An image of the store beside the plain one. */
+static int export_image(const struct job *j, struct error *err)
+{
+    struct store *store = j->options->store;
+    auto_image struct image image = {0};
+    auto_image struct image compressed = {0};
+    auto_str struct str manifest = {0};
+    const struct image *stored = &image;
+    const char *media_type;
+    int r = make_variant(j, &image, err);
+
+    if (r == 0 && j->output->has_compression) {
+        r = save_oci_manifest(store, &image, &j->output->export, &manifest, &media_type, err);
+        if (r == 0)
+            r = image_make_of(&manifest, media_type, &image.config_bytes, image.layers,
+                              image.layer_count, &compressed, err);
+        stored = &compressed;
+    }
+    if (r == 0)
+        r = image_store(store, stored, err);
+    if (r == 0)
+        note_manifest(j, &stored->bytes, stored->document.media_type);
+    for (size_t i = 0; r == 0 && i < j->output->names.count; i++)
+        r = image_tag(store, j->output->names.items[i], &stored->manifest, err);
+    return r;
+}
+
+/* BuildKit's words, which people look for in logs. */
+static const char *vertex_name(const struct output *o)
+{
+    switch (o->type) {
+    case OUTPUT_LOCAL:
+        return "exporting to client directory";
+    case OUTPUT_TAR:
+        return "exporting to client tarball";
+    case OUTPUT_OCI:
+        return "exporting to oci image format";
+    case OUTPUT_DOCKER:
+        return o->dest == NULL ? "exporting to image" : "exporting to docker image format";
+    case OUTPUT_IMAGE:
+    default:
+        return "exporting to image";
+    }
+}
+
+static int export_one(struct job *j, struct error *err)
+{
+    const struct output *o = j->output;
+    struct progress *progress = j->options->progress;
+    int r;
+
+    if (is_plain(o))
+        return 0; /* the build did it */
+    j->vertex = progress_begin(progress, vertex_name(o));
+    if (is_image(o))
+        r = export_image(j, err);
+    else if (o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR)
+        r = export_tree(j, err);
+    else
+        r = export_archive(j, err);
+    progress_end(progress, j->vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    return r;
+}
+
+int output_plan_export(struct output_plan *plan, const struct build_options *o,
+                       const struct build_result *result, struct error *err)
+{
+    struct job job = {.plan = plan, .options = o, .result = result};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < plan->list.count; i++) {
+        job.output = &plan->list.items[i];
+        r = export_one(&job, err);
+    }
+    return r;
+}
+
+/* ---- what is said of it ---- */
+
+/* BuildKit's keys. A push may have compressed layers, and so have another manifest. */
+static void add_image_keys(const struct output_plan *plan, const struct build_result *result,
+                           struct json *document)
+{
+    const struct image *image = &result->image;
+    bool is_exported = plan->exported_digest.size > 0;
+    struct json *descriptor = json_new_object();
+    struct json *where = json_new_object();
+    auto_platform struct platform platform = {0};
+    char config[DIGEST_TEXT_SIZE];
+    char manifest[DIGEST_TEXT_SIZE];
+    const char *digest = is_exported ? str_text(&plan->exported_digest) : manifest;
+
+    digest_format(&result->config, config);
+    digest_format(&result->manifest, manifest);
+    json_put_text(document, "containerimage.config.digest", config);
+    config_platform(image->config, &platform);
+    json_put_text(where, "architecture", platform.architecture);
+    json_put_text(where, "os", platform.os);
+    json_put_text(where, "variant", platform.variant);
+    json_put_text(descriptor, "mediaType",
+                  is_exported ? plan->exported_type : image->document.media_type);
+    json_put_text(descriptor, "digest", digest);
+    json_put_int(descriptor, "size",
+                 (int64_t)(is_exported ? plan->exported_size : image->bytes.size));
+    json_put(descriptor, "platform", where);
+    if (plan->pushed_digest.size == 0)
+        json_put(document, "containerimage.descriptor", descriptor);
+    else
+        json_unref(descriptor); /* the registry's is another, of which only this is known: */
+    json_put_text(document, "containerimage.digest",
+                  plan->pushed_digest.size > 0 ? str_text(&plan->pushed_digest) : digest);
+}
+
+static int write_metadata(const struct output_plan *plan, const char *path,
+                          const struct build_result *result, struct error *err)
+{
+    auto_json struct json *document = json_new_object();
+    auto_strv struct strv all = {0};
+    auto_free char *names = NULL;
+    auto_str struct str text = {0};
+    bool has_image = false;
+
+    for (size_t i = 0; i < plan->list.count; i++) {
+        const struct output *o = &plan->list.items[i];
+        bool is_tree = o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR;
+
+        has_image = has_image || !is_tree;
+        for (size_t k = 0; !is_tree && k < o->names.count; k++)
+            if (!strv_contains(&all, o->names.items[k]))
+                strv_add(&all, o->names.items[k]);
+    }
+    if (has_image)
+        add_image_keys(plan, result, document);
+    names = strv_join(&all, ",");
+    if (all.count > 0)
+        json_put_text(document, "image.name", names);
+    json_write_pretty(document, &text);
+    str_add_char(&text, '\n');
+    return io_write_file_atomic(AT_FDCWD, path, str_text(&text), text.size, 0644, err);
+}
+
+static int push_all(struct program *p, struct output_plan *plan, const char *progress_mode,
+                    struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < plan->list.count; i++) {
+        const struct output *o = &plan->list.items[i];
+        struct push_result result;
+        char digest[DIGEST_TEXT_SIZE];
+
+        if (!o->push)
+            continue;
+        r = push_images(p, &o->names, progress_mode, &o->export, &result, err);
+        if (r < 0)
+            return r;
+        digest_format(&result.manifest, digest);
+        str_truncate(&plan->pushed_digest, 0);
+        str_add(&plan->pushed_digest, digest);
+    }
+    return r;
+}
+
+int output_plan_finish(struct program *p, struct output_plan *plan, const struct output_flags *f,
+                       const char *progress_mode, const struct build_result *result,
+                       struct error *err)
+{
+    char config[DIGEST_TEXT_SIZE];
+    int r = push_all(p, plan, progress_mode, err);
+
+    digest_format(&result->config, config);
+    if (r == 0 && f->iidfile != NULL)
+        r = io_write_file_atomic(AT_FDCWD, f->iidfile, config, strlen(config), 0644, err);
+    if (r == 0 && f->metadata_file != NULL)
+        r = write_metadata(plan, f->metadata_file, result, err);
+    return r;
+}

@@ -1,0 +1,224 @@
+"""build --output: each type with its options, read by tarfile, skopeo and umoci; what is stored and
+what is not; destinations that try to lead elsewhere."""
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+
+from harness import (IMG, Image, Registry, Skip, State, check, check_equal, check_in, directory, main,
+                     make_context, write)
+
+FILE = "FROM scratch\nCOPY --chown=7:8 --chmod=4755 a /bin/a\nCOPY b /b\nLABEL l=1\n"
+FILES = {"a": "alpha\n", "b": "beta\n" * 10000}
+
+
+def tool(*words):
+    if shutil.which(words[0]) is None:
+        raise Skip(f"{words[0]} is not installed")
+    made = subprocess.run(words, capture_output=True)
+    check(made.returncode == 0, made.stderr.decode(errors="replace"))
+    return made.stdout
+
+
+def skopeo(*words):
+    return tool("skopeo", "--insecure-policy", *words)
+
+
+def names(state):
+    return [line.split()[0] for line in state.ok("ls").out.splitlines()[1:]]
+
+
+def build(state, *options, text=FILE, **env):
+    return state.built(text, *options, context=FILES, env=env)
+
+
+def piped(state, *options, text=FILE):
+    made = subprocess.run([IMG, "build", "--progress=plain", *options, make_context(text, FILES)], env=state.env,
+                          capture_output=True, stdin=subprocess.DEVNULL)
+    check(made.returncode == 0, made.stderr.decode(errors="replace"))
+    return made.stdout
+
+
+def where(name):
+    return os.path.join(directory("out"), name)
+
+
+def listing(data):
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {m.name: f"{m.type.decode()} {m.mode:o} {m.uid}:{m.gid} {m.size}" for m in tar.getmembers()}
+
+
+def test_a_directory_gets_the_files_and_the_store_no_image():
+    state = State()
+    out = where("local/new")
+    result = build(state, "-o", out)
+    check_in("exporting to client directory", result.err)
+    check_equal(sorted(os.listdir(out)), ["b", "bin"])
+    with open(os.path.join(out, "bin/a")) as f:
+        check_equal(f.read(), "alpha\n")
+    # SECURITY R38: no set-id bit becomes real.
+    check_equal(os.stat(os.path.join(out, "bin/a")).st_mode & 0o7777, 0o755)
+    check_equal(names(state), [])
+    check_equal(result.out, "")
+
+
+def test_a_directory_is_filled_without_following_what_is_in_it():
+    """SECURITY R59: links in the destination lead nowhere; what is not the image's stays, unless asked."""
+    out = where("filled")
+    canary = directory("canary")
+    write(os.path.join(canary, "secret"), "untouched")
+    write(os.path.join(out, "mine"), "kept")
+    os.symlink(canary, os.path.join(out, "bin"))
+    os.symlink(os.path.join(canary, "secret"), os.path.join(out, "b"))
+    state = State()
+    build(state, "-o", f"type=local,dest={out}")
+    check_equal(open(os.path.join(canary, "secret")).read(), "untouched")
+    check_equal(os.listdir(canary), ["secret"])
+    check_equal(open(os.path.join(out, "bin/a")).read(), "alpha\n")
+    check_equal(sorted(os.listdir(out)), ["b", "bin", "mine"])
+    write(os.path.join(out, "bin/old"), "x")
+    build(state, "-o", f"type=local,dest={out},mode=delete")
+    check_equal(sorted(os.listdir(out)), ["b", "bin"])
+    check_equal(os.listdir(os.path.join(out, "bin")), ["a"])
+
+
+def test_a_tar_says_what_the_directory_cannot():
+    state = State()
+    text = FILE + "FROM scratch\nCOPY --from=0 / /\nCOPY b /z/last\n"
+    data = piped(state, "-o", "-", text=text)
+    found = listing(data)
+    check_equal(found["bin/a"], "0 4755 7:8 6")
+    check_equal(list(found), sorted(found))
+    path = where("x.tar")
+    build(state, "-o", f"type=tar,dest={path}", text=text)
+    check_equal(open(path, "rb").read(), data)
+    check_equal(names(state), [])
+    build(state, "-o", f"type=tar,dest={path}", text=text, SOURCE_DATE_EPOCH="1700000000")
+    with tarfile.open(path) as tar:
+        check_equal({m.mtime for m in tar.getmembers()}, {1700000000})
+
+
+def test_hard_links_and_attributes_survive_in_a_tar():
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as t:
+        e = tarfile.TarInfo("one")
+        e.size, e.pax_headers = 3, {"SCHILY.xattr.user.note": "kept"}
+        t.addfile(e, io.BytesIO(b"abc"))
+        e = tarfile.TarInfo("two")
+        e.type, e.linkname = tarfile.LNKTYPE, "one"
+        t.addfile(e)
+    state = State()
+    context = make_context("FROM scratch\nADD t.tar /\n", {"t.tar": tar.getvalue()})
+    made = subprocess.run([IMG, "build", "-o", "-", context], env=state.env, capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(made.stdout)) as t:
+        check_equal([(m.name, m.type, m.linkname) for m in t.getmembers()],
+                    [("one", tarfile.REGTYPE, ""), ("two", tarfile.LNKTYPE, "one")])
+        check_equal(t.getmember("one").pax_headers["SCHILY.xattr.user.note"], "kept")
+
+
+def test_archives_are_written_and_nothing_is_stored():
+    state = State()
+    oci, docker, layout = where("o.tar"), where("d.tar"), where("layout")
+    build(state, "-t", "named:1", "-o", f"type=oci,dest={oci},compression=zstd",
+          "-o", f"type=docker,dest={docker}", "-o", f"type=oci,tar=false,dest={layout},name=example.org/x:2")
+    check_equal(names(state), [])
+    check_equal(json.loads(skopeo("inspect", f"oci-archive:{oci}"))["Labels"], {"l": "1"})
+    raw = json.loads(skopeo("inspect", "--raw", f"oci-archive:{oci}"))
+    check_equal({l["mediaType"].rpartition("+")[2] for l in raw["layers"]}, {"zstd"})
+    check_equal(json.loads(skopeo("inspect", f"docker-archive:{docker}:named:1"))["Labels"], {"l": "1"})
+    check_equal(sorted(tool("umoci", "list", "--layout", layout).decode().split()), ["1", "2"])
+    data = piped(state, "-t", "n:1", "-o", "type=docker,dest=-")
+    check_in("manifest.json", listing(data))
+    other = State()
+    check_equal(other.ok("load", "-i", oci).out, "Loaded image: named:1\n")
+    check_equal(Image(other, "named:1").line("bin/a"), "file 4755 7:8")
+
+
+def test_an_image_is_stored_beside_what_is_exported_when_asked_for():
+    state = State()
+    build(state, "-t", "both:1", "--load", "-o", where("both"))
+    check_equal(names(state), ["both:1"])
+    build(state, "-t", "t:1", "-o", "type=image,name=example.org/n:1")
+    check_equal(sorted(names(state)), ["both:1", "example.org/n:1", "t:1"])
+    build(state, "-o", "type=image,name=zstd:1,compression=zstd,force-compression=true,annotation.k=v,"
+          "oci-mediatypes=true", "--annotation", "manifest:all=yes")
+    manifest = json.loads(state.ok("inspect", "zstd:1").out)["manifest"]
+    check_equal(manifest["annotations"], {"all": "yes", "k": "v"})
+    check_equal({l["mediaType"].rpartition("+")[2] for l in manifest["layers"]}, {"zstd"})
+
+
+def test_annotations_go_where_their_type_says():
+    state = State()
+    path = where("annotated.tar")
+    build(state, "-o", f"type=oci,dest={path},annotation-manifest-descriptor.d=1,"
+          "annotation-manifest[linux/s390x].no=1,\"annotation.list=a,b\"",
+          "--annotation", "manifest,manifest-descriptor:both=2")
+    with tarfile.open(path) as tar:
+        entry = json.load(tar.extractfile("index.json"))["manifests"][0]
+        manifest = json.load(tar.extractfile("blobs/sha256/" + entry["digest"][7:]))
+    check_equal(entry["annotations"], {"both": "2", "d": "1"})
+    check_equal(manifest["annotations"], {"both": "2", "list": "a,b"})
+    check_in("index annotations not supported for single platform export",
+             state.build(FILE, "--annotation", "index:a=b", context=FILES).err)
+
+
+def test_push_sends_the_form_asked_for_and_the_metadata_names_it():
+    registry = Registry()
+    state = State()
+    meta, iid = where("meta.json"), where("iid")
+    ref = f"{registry.host}/out/app:1"
+    build(state, "-t", ref, "--push", "--compression=zstd", "--metadata-file", meta, "--iidfile", iid)
+    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{ref}")
+    document = json.load(open(meta))
+    check_equal(document["containerimage.digest"], "sha256:" + hashlib.sha256(raw).hexdigest())
+    check_equal(document["image.name"], ref)
+    check_equal(document["containerimage.config.digest"], open(iid).read())
+    check_equal(json.loads(raw)["config"]["digest"], open(iid).read())
+    check_equal({l["mediaType"].rpartition("+")[2] for l in json.loads(raw)["layers"]}, {"zstd"})
+    build(state, "-o", f"type=registry,name={registry.host}/out/app:2")
+    skopeo("inspect", "--tls-verify=false", f"docker://{registry.host}/out/app:2")
+    registry.stop()
+
+
+def test_metadata_of_an_archive_is_of_what_is_in_it():
+    state = State()
+    path, meta = where("m.tar"), where("m.json")
+    build(state, "-t", "m:1", "-o", f"type=oci,dest={path}", "--metadata-file", meta)
+    raw = skopeo("inspect", "--raw", f"oci-archive:{path}")
+    document = json.load(open(meta))
+    check_equal(document["containerimage.digest"], "sha256:" + hashlib.sha256(raw).hexdigest())
+    check_equal(document["containerimage.descriptor"]["size"], len(raw))
+    check_equal(document["containerimage.descriptor"]["mediaType"], json.loads(raw)["mediaType"])
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_built():
+    state = State()
+    for options, sentence in (
+            (["-o", "type=local"], "dest is required for local output"),
+            (["-o", "type=nothing"], "unknown output type 'nothing'"),
+            (["-o", "dest=x"], "type is required for output"),
+            (["-o", "type=oci,dest=x,compresion=zstd"], "did you mean 'compression'?"),
+            (["-o", "type=tar,dest=x,name=y"], "'name' means nothing to type=tar"),
+            (["-o", "type=oci,dest=x,compression=lzma"], "unknown compression 'lzma'"),
+            (["-o", "type=oci,dest=x,compression-level=99"], "invalid compression level '99'"),
+            (["-o", "type=oci,dest=x,tar=maybe"], "tar is true or false, not 'maybe'"),
+            (["-o", "type=local,dest=x,mode=move"], "mode is copy or delete"),
+            (["-o", "type=image,name=UPPER"], "UPPER"),
+            (["-o", "type=oci,dest=-", "-o", "-"], "only one output can go to standard output"),
+            (["-o", 'type=oci,"dest=x'], "a quote is not closed"),
+            (["-o", "type=registry"], "tag is needed when pushing to registry"),
+            (["--push"], "tag is needed when pushing to registry"),
+            (["--annotation", "novalue"], "expected key=value"),
+            (["-o", "type=tar,dest=" + where("no/such/directory/x.tar")], "No such file or directory")):
+        result = state.build("FROM scratch\nCOPY a /a\n", *options, context=FILES)
+        check_equal(result.code, 1)
+        check_in(sentence, result.err)
+    check(not os.path.exists("x"), "something was written")
+    check_equal(names(state), [])
+
+
+if __name__ == "__main__":
+    main(globals())
