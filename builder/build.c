@@ -298,6 +298,8 @@ static int make_image(struct build *b, struct build_result *out, struct error *e
     config_set_created(state->config, state->time_ns);
     if (r == 0 && b->options->rewrite_timestamp)
         r = build_clamp_all(b, state, err);
+    if (r == 0 && b->options->squash)
+        r = build_squash(b, state, err);
     if (r == 0)
         r = image_make(b->options->store, state->config, state->layers, state->layer_count,
                        &options, &out->image, err);

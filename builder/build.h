@@ -78,6 +78,7 @@ struct build_options {
     bool single_id;          /* one mapped id is enough (SECURITY P4) */
     bool no_new_privileges;
     bool docker_types;
+    bool squash;            /* the layers above the base become one */
     bool no_image;          /* store and name nothing: the result's `image` is for the caller */
     bool rewrite_timestamp; /* no file of a new layer is newer than SOURCE_DATE_EPOCH, a build
                              * argument */

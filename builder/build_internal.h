@@ -151,6 +151,9 @@ int build_clamp(struct build *b, int64_t layer, int64_t *out, struct error *err)
 /* The same for all that this Dockerfile made; the base's stay as they are. */
 int build_clamp_all(struct build *b, struct stage_state *state, struct error *err);
 
+/* build_squash.c: the layers above the base become one, made once and then found. */
+int build_squash(struct build *b, struct stage_state *state, struct error *err);
+
 /* build_base.c: FROM. Gives state, config and triggers. */
 int build_base(struct build_stage *s, struct error *err);
 struct image;

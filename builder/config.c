@@ -290,6 +290,22 @@ void config_clear_history(struct config *c)
     json_remove(c->root, "history");
 }
 
+void config_empty_history(struct config *c, size_t kept)
+{
+    const struct json *history = json_get_array(c->root, "history");
+
+    for (size_t i = 0; i < json_count(history); i++) {
+        struct json *entry = json_at(history, i);
+
+        if (!json_is_object(entry) || json_get_bool(entry, "empty_layer", false))
+            continue;
+        if (kept > 0)
+            kept--;
+        else
+            json_put_bool(entry, "empty_layer", true);
+    }
+}
+
 /* Bases made by other tools may say less than they hold, or more: then the first ones stand for
  * nothing. */
 static void pad_history(struct config *c, size_t layer_count)

@@ -62,6 +62,8 @@ struct config_history {
 };
 void config_add_history(struct config *c, const struct config_history *h);
 void config_clear_history(struct config *c);
+/* Entries beyond the first `kept` that stand for layers stand for none any more. */
+void config_empty_history(struct config *c, size_t kept);
 /* History and rootfs are the image's proof of what it holds: the non-empty entries must equal the
  * layers. Sets rootfs; a base whose history is short is padded, as other builders do. */
 void config_set_layers(struct config *c, const struct digest *diff_ids, size_t count);

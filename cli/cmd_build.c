@@ -57,6 +57,7 @@ struct build_flags {
     bool single_id;
     bool no_new_privileges;
     bool rewrite_timestamp;
+    bool squash;
 };
 
 #define FIELD(name) .offset = offsetof(struct build_flags, name)
@@ -170,6 +171,9 @@ static const struct option options[] = {
      TEXT(epoch),
      .argument = "SECONDS",
      .help = "time of the image, as --build-arg SOURCE_DATE_EPOCH (SOURCE_DATE_EPOCH)"},
+    {.name = "squash",
+     FIELD(squash),
+     .help = "make one layer of all that the build adds to its base"},
     {.name = "ssh",
      LIST(ssh),
      .argument = "ID[=SOCKET]",
@@ -315,6 +319,7 @@ static int set_numbers(const struct build_flags *f, struct build_options *o, str
     uint64_t number;
 
     o->rewrite_timestamp = f->rewrite_timestamp;
+    o->squash = f->squash;
     if (f->jobs != NULL) {
         if (!text_to_u64(f->jobs, 64, &number) || number == 0)
             return error_set(err, EINVAL, "--jobs takes a number from 1 to 64, not '%s'", f->jobs);

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 
-from harness import (IMG, Image, Registry, Skip, State, check, check_equal, check_in, directory, main,
+from harness import (IMG, Image, Registry, Skip, State, busybox, check, check_equal, check_in, directory, main,
                      make_context, write)
 
 FILE = "FROM scratch\nCOPY --chown=7:8 --chmod=4755 a /bin/a\nCOPY b /b\nLABEL l=1\n"
@@ -145,7 +145,9 @@ def test_an_image_is_stored_beside_what_is_exported_when_asked_for():
     check_equal(sorted(names(state)), ["both:1", "example.org/n:1", "t:1"])
     build(state, "-o", "type=image,name=zstd:1,compression=zstd,force-compression=true,annotation.k=v,"
           "oci-mediatypes=true", "--annotation", "manifest:all=yes")
-    manifest = json.loads(state.ok("inspect", "zstd:1").out)["manifest"]
+    path = where("stored.tar")
+    state.ok("save", "--format=oci", "-o", path, "zstd:1")
+    manifest = json.loads(skopeo("inspect", "--raw", f"oci-archive:{path}"))
     check_equal(manifest["annotations"], {"all": "yes", "k": "v"})
     check_equal({l["mediaType"].rpartition("+")[2] for l in manifest["layers"]}, {"zstd"})
 
@@ -192,6 +194,41 @@ def test_metadata_of_an_archive_is_of_what_is_in_it():
     check_equal(document["containerimage.digest"], "sha256:" + hashlib.sha256(raw).hexdigest())
     check_equal(document["containerimage.descriptor"]["size"], len(raw))
     check_equal(document["containerimage.descriptor"]["mediaType"], json.loads(raw)["mediaType"])
+
+
+SQUASHED = """FROM {base}
+RUN mkdir -p /d/sub && echo 1 > /d/sub/f && echo big > /gone && ln /gone /gone2 && ln -s f /d/sub/l
+RUN rm /gone && echo 2 >> /d/sub/f && rm -r /var && mkdir /var && echo new > /var/new
+RUN rm -r /d && echo file > /d && chmod 4755 /gone2 && chown 3:4 /home
+RUN rm /d && mkdir /d && echo 3 > /d/x && ln /d/x /d/y && rm /etc/group && mv /root /moved
+LABEL kept=yes
+"""
+
+
+def test_squash_makes_one_layer_of_the_same_tree():
+    state = State()
+    text = SQUASHED.format(base=busybox())
+    build(state, "-t", "plain:1", text=text)
+    build(state, "-t", "squashed:1", "--squash", text=text)
+    plain, squashed = Image(state, "plain:1"), Image(state, "squashed:1")
+
+    def tree(image):
+        return {p: (image.line(p).replace("hard", "file"), e.mtime, content if not e.isdir() else None)
+                for p, (e, content) in image.tree.items() if p}
+    check_equal(tree(squashed), tree(plain))
+    check_equal((len(plain.layers), len(squashed.layers)), (5, 2))
+    check_equal(squashed.config["rootfs"]["diff_ids"][0], plain.config["rootfs"]["diff_ids"][0])
+    check("gone" not in squashed.last_layer(), "what a step removed again is there")
+    check_in("etc/.wh.group", " ".join(squashed.last_layer()))
+    y = squashed.entry("d/y")
+    check(y.islnk() and y.linkname == "d/x", "the second name is a file of its own")
+    check_equal(sum(not h.get("empty_layer") for h in squashed.config["history"]), 2)
+    check_equal(squashed.config["config"]["Labels"], {"kept": "yes"})
+    again = build(state, "-q", "--squash", text=text).out
+    check_equal(again, build(state, "-q", "--squash", text=text).out)
+    # One layer, or none, is one already.
+    build(state, "-t", "one:1", "--squash", text="FROM scratch\nCOPY a /a\n")
+    check_equal(len(Image(state, "one:1").layers), 1)
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_built():
