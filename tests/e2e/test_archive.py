@@ -441,6 +441,34 @@ def test_memory_does_not_grow_with_the_archive():
         check(peak_mib(State(), ["import", "-", "big:2"], stdin=f) < 64, "import")
 
 
+# -- names --
+
+def test_names_are_given_and_taken_and_what_fails_keeps_nothing_else():
+    state = two_images()
+    listed = lambda: sorted(line.split()[0] for line in state.ok("ls").out.splitlines()[1:])
+    check_equal(state.ok("tag", "one:1", "a:1", "b:1").out,
+                "Successfully tagged one:1 as a:1\nSuccessfully tagged one:1 as b:1\n")
+    check_in("it cannot hold a digest", state.fails("tag", "one:1", "c:1", "d@sha256:" + "0" * 64).err)
+    check("c:1" not in listed(), "the first name was given although the second is wrong")
+    result = state.fails("untag", "nobody:1", "a:1", "nowhere:2")
+    check_equal(result.out, "Untagged a:1\n")
+    check_in("no such name: 'nobody:1'; no such name: 'nowhere:2'", result.err)
+    result = state.fails("rm", "nobody:1", "b:1", "nothing*")
+    check_equal(result.out, "Removing b:1...\nSuccessfully removed b:1\n")
+    check_in("no image matches 'nothing*'; no such image: 'nobody:1'", result.err)
+    state.ok("rm", "-f", "nobody:1", "nothing*")
+    state.ok("tag", "one:1", "keep:1", "keep:2", "example.org/keep:3")
+    check_equal(state.ok("rmi", "keep:*").out.count("Successfully removed"), 2)
+    check_equal(listed(), ["example.org/keep:3", "example.org/two:1", "one:1", "one:2"])
+    identity = image_id(state, "one:1")
+    state.ok("rm", identity[7:19])
+    check_equal(listed(), ["example.org/two:1"])
+    state.ok("rm", "--all")
+    check_equal(listed(), [])
+    state.ok("rm", "--all")
+    check_in("name an image, or --all", state.fails("rm").err)
+
+
 # -- import --
 
 def root_tar():
