@@ -9,8 +9,8 @@
 
 #define WHO_USER (S_IRWXU | S_ISUID)
 #define WHO_GROUP (S_IRWXG | S_ISGID)
-#define WHO_OTHER (S_IRWXO)
-#define WHO_ALL (WHO_USER | WHO_GROUP | WHO_OTHER | S_ISVTX)
+#define WHO_OTHER (S_IRWXO | S_ISVTX) /* as chmod(1) of GNU has it: "o+t" is "+t" */
+#define WHO_ALL (WHO_USER | WHO_GROUP | WHO_OTHER)
 
 static int refuse(const char *text, struct error *err)
 {

@@ -39,6 +39,14 @@ struct copier {
     const struct copy_options *options;
     struct copied_files *files;
     struct table linked; /* of the source being copied: its inode -> the file made of it */
+    struct {
+        struct parent_time {
+            uint64_t ino;
+            int64_t mtime_ns;
+        } * items;
+        size_t count;
+        size_t capacity;
+    } parents; /* directories made for --parents: their times are set last */
     struct open_dir stack[LIMIT_PATH_DEPTH + 2];
     size_t stack_count;
 };
@@ -374,6 +382,64 @@ static int unpack_leaf(struct copier *c, const struct selected *s, struct error 
     return r < 0 ? r : 1;
 }
 
+/* --parents: directories on the way that are not there yet are copies of the source's. */
+static int copy_parents(struct copier *c, const struct selection *s, struct error *err)
+{
+    for (size_t i = 0; i < s->parent_count; i++) {
+        const struct selected *parent = &s->parents[i];
+        auto_free char *path = path_join(c->options->destination, parent->relative);
+        struct union_attr attr;
+        int r = view_resolve(c->to, path, true, &attr);
+
+        if (r == 0)
+            continue;
+        if (r == -ENOENT)
+            r = copy_make_dirs(c->to, path, owner_of(c->options, &parent->node.meta),
+                               c->options->now_ns, &attr);
+        if (r == 0)
+            r = set_meta(c, attr.ino, &parent->node.meta);
+        if (r < 0)
+            return fail(c, path, r, err);
+        r = tree_copy_xattrs(c->from, &parent->node, c->to, attr.ino, err);
+        if (r < 0)
+            return r;
+        *array_add(&c->parents) =
+            (struct parent_time){.ino = attr.ino, .mtime_ns = parent->node.meta.mtime_ns};
+    }
+    return 0;
+}
+
+static int set_parent_times(struct copier *c, struct error *err)
+{
+    for (size_t i = c->parents.count; i > 0; i--) {
+        const struct parent_time *p = &c->parents.items[i - 1];
+        int r = copy_touch_dir(c->to, p->ino, p->mtime_ns);
+
+        if (r < 0)
+            return fail(c, c->options->destination, r, err);
+    }
+    return 0;
+}
+
+static int copy_selection(struct copier *c, const struct selection *s, struct error *err)
+{
+    auto_free char *target = NULL;
+    int r;
+
+    if (s->count == 0)
+        return 0;
+    r = s->is_dir ? 0 : unpack_leaf(c, &s->items[0], err);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    target = target_of(c, s->path, s->pivot, s->is_dir);
+    r = copy_parents(c, s, err);
+    if (r < 0)
+        return r;
+    r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
+    table_release(&c->linked);
+    return r;
+}
+
 int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
                const struct copy_options *options, struct copied_files *files, struct error *err)
 {
@@ -385,24 +451,11 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
     c->from = from;
     c->options = options;
     c->files = files;
-    for (size_t i = 0; r == 0 && i < sources->count; i++) {
-        const struct selection *s = &sources->items[i];
-        auto_free char *target = NULL;
-
-        if (s->count == 0)
-            continue;
-        r = s->is_dir ? 0 : unpack_leaf(c, &s->items[0], err);
-        if (r == 1)
-            r = 0;
-        else if (r < 0)
-            return r;
-        else
-            target = target_of(c, s->path, s->pivot, s->is_dir);
-        if (target == NULL)
-            continue;
-        r = s->is_dir ? copy_dir(c, s, target, err) : copy_leaf(c, &s->items[0], target, err);
-        table_release(&c->linked);
-    }
+    for (size_t i = 0; r == 0 && i < sources->count; i++)
+        r = copy_selection(c, &sources->items[i], err);
+    if (r == 0)
+        r = set_parent_times(c, err);
+    free(c->parents.items);
     return r;
 }
 

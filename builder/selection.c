@@ -15,6 +15,11 @@ static void selection_release(struct selection *s)
         tree_node_release(&s->items[i].node);
         free(s->items[i].relative);
     }
+    for (size_t i = 0; i < s->parent_count; i++) {
+        tree_node_release(&s->parents[i].node);
+        free(s->parents[i].relative);
+    }
+    free(s->parents);
     free(s->items);
     free(s->path);
     *s = (struct selection){0};
@@ -253,6 +258,41 @@ static int add_pattern(struct selections *s, struct tree *t,
     return r;
 }
 
+static struct selected *new_parent(struct selection *s)
+{
+    s->parents = array_grow(s->parents, s->parent_count, &s->parent_capacity, sizeof(*s->parents));
+    s->parents[s->parent_count] = (struct selected){0};
+    return &s->parents[s->parent_count++];
+}
+
+/* What the directories between the pivot and the source are like: they are copied as they are.
+ * `relative` is where they go below the destination. */
+static int add_parents(struct tree *t, struct selection *s, struct error *err)
+{
+    size_t skip = s->pivot;
+    const char *from = s->path;
+
+    for (; skip > 0 && *from != '\0'; skip--) {
+        from += strcspn(from, "/");
+        from += *from == '/';
+    }
+    for (const char *slash = strchr(from, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        auto_free char *path = mem_strndup(s->path, (size_t)(slash - s->path));
+        auto_free char *real = NULL;
+        struct selected *parent;
+        int r = tree_resolve(t, path, &real, err);
+
+        if (r < 0)
+            return r;
+        parent = new_parent(s);
+        parent->relative = mem_strndup(from, (size_t)(slash - from));
+        r = tree_stat(t, real, &parent->node, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int selections_add(struct selections *s, struct tree *t, const struct selection_request *request,
                    struct error *err)
 {
@@ -260,8 +300,10 @@ int selections_add(struct selections *s, struct tree *t, const struct selection_
     size_t pivot = request->deep ? pivot_of(request->pattern) : 0;
     int r = add_pattern(s, t, request, err);
 
-    for (size_t i = before; i < s->count; i++)
+    for (size_t i = before; r == 0 && i < s->count; i++) {
         s->items[i].pivot = pivot;
+        r = request->deep ? add_parents(t, &s->items[i], err) : 0;
+    }
     return r;
 }
 
@@ -410,6 +452,12 @@ int selections_key(struct selections *s, struct tree *t, const struct selection_
         add_field(&buffer, name, strlen(name));
         add_u64(&buffer, one->is_dir);
         add_u64(&buffer, how->with_paths ? one->pivot : 0);
+        for (size_t k = 0; k < one->parent_count; k++) {
+            int r = encode_entry(&one->parents[k], t, how, &buffer, err);
+
+            if (r < 0)
+                return r;
+        }
         add_u64(&buffer, one->count);
         for (size_t k = 0; k < one->count; k++) {
             int r = encode_entry(&one->items[k], t, how, &buffer, err);

@@ -25,6 +25,10 @@ struct selection {
     char *path;   /* of the source as matched, links not followed: for names and --parents */
     bool is_dir;  /* its contents are copied, not itself */
     size_t pivot; /* leading components of path that --parents leaves out: those before "/./" */
+    struct selected
+        *parents; /* --parents: directories above it, from the pivot on, outermost first */
+    size_t parent_count;
+    size_t parent_capacity;
     struct selected *items;
     size_t count;
     size_t capacity;

@@ -52,6 +52,16 @@ TEST(chmod, special_bits_belong_to_their_class)
     check_int(apply("u=rx", 04755, false), 0555);
 }
 
+/* What chmod(1) of GNU coreutils 9.1 does. */
+TEST(chmod, the_sticky_bit_belongs_to_the_others)
+{
+    check_int(apply("o+t", 0777, true), 01777);
+    check_int(apply("o+t", 0644, false), 01644);
+    check_int(apply("u+t", 0777, true), 0777);
+    check_int(apply("o-t", 01777, true), 0777);
+    check_int(apply("o=rx", 01777, true), 0775);
+}
+
 /* GNU chmod, "Directories and the Set-User-ID and Set-Group-ID Bits". */
 TEST(chmod, an_equals_keeps_the_set_id_bits_of_a_directory)
 {

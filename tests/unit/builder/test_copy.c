@@ -110,8 +110,34 @@ TEST(copy, parents_are_kept_from_the_pivot_on)
     put_context();
     check_ok(copy(&s, "d/g", (struct copy_options){.destination = "/a/", .with_parents = true}));
     check_ok(copy(&s, "d/./g", (struct copy_options){.destination = "/b/", .with_parents = true}));
-    check_text(scene_dump(&s), "a/ dir 0755\na/d/ dir 0755\na/d/g file 0755 \"G\"\n"
+    check_text(scene_dump(&s), "a/ dir 0755\na/d/ dir 0750\na/d/g file 0755 \"G\"\n"
                                "b/ dir 0755\nb/g file 0755 \"G\"\n");
+}
+
+/* As peers copy them: mode and time of the source's, owner and mode of the flags; one that is there
+ * stays as it is. */
+TEST(copy, parents_are_like_the_sources_unless_they_are_there)
+{
+    const struct timespec times[2] = {{.tv_sec = 7}, {.tv_sec = 7}};
+    struct chmod chmod;
+    auto_scene struct scene s = scene_new("there/d/ dir 0711\n");
+
+    put_context();
+    check_int(utimensat(test_dir_fd(), "ctx/d", times, 0), 0);
+    check_ok(copy(&s, "d/g", (struct copy_options){.destination = "/a", .with_parents = true}));
+    check_int(scene_attr(&s, "a/d").mtime_ns, 7000000000);
+    check_ok(copy(&s, "d/g", (struct copy_options){.destination = "/there", .with_parents = true}));
+    check_int(scene_attr(&s, "there/d").mode & 07777, 0711);
+    check_ok(chmod_parse("700", &chmod, &test_err));
+    check_ok(copy(&s, "d/g",
+                  (struct copy_options){.destination = "/o",
+                                        .with_parents = true,
+                                        .set_owner = true,
+                                        .uid = 5,
+                                        .gid = 6,
+                                        .chmod = &chmod}));
+    check_int(scene_attr(&s, "o/d").mode & 07777, 0700);
+    check_int(scene_attr(&s, "o/d").uid, 5);
 }
 
 TEST(copy, times_come_from_the_source_and_new_directories_have_the_builds)

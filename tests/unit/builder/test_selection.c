@@ -221,6 +221,20 @@ TEST(selection, with_parents_the_path_and_its_pivot_are_in_the_key)
     check_true(same(key_of("src//sub/c.txt", how), key_of("src/sub/c.txt", how)));
 }
 
+TEST(selection, with_parents_what_the_directories_on_the_way_are_like_is_in_the_key)
+{
+    const struct selection_key how = {.with_paths = true};
+    struct digest below;
+    struct digest before;
+
+    put_context();
+    before = key_of("src/sub/c.txt", how);
+    below = key_of("src/./sub/c.txt", how);
+    check_int(fchmodat(test_dir_fd(), "src", 0700, 0), 0);
+    check_false(same(before, key_of("src/sub/c.txt", how)));
+    check_true(same(below, key_of("src/./sub/c.txt", how)));
+}
+
 TEST(selection, the_same_content_elsewhere_has_the_same_key)
 {
     put_context();
