@@ -58,7 +58,10 @@ static int refuse_unsupported(const struct step *s, struct error *err)
     const struct run *run = &s->in->run;
 
     if (run->device_count > 0)
-        return error_set(err, ENOTSUP, "RUN --device is not supported");
+        return error_set(err, ENOTSUP,
+                         "RUN --device=%s is not supported: a step without privileges is given no "
+                         "device of the host",
+                         run->devices[0].name);
     return 0;
 }
 
