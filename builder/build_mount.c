@@ -206,30 +206,45 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
 
 /* ---- opening ---- */
 
-/* Part of a context, written into a view of its own: the host's directory itself is never shown to
- * a step. Bytes the store has are shared, others written once. */
+static int read_context(void *context, uint64_t number, uint64_t offset, void *buf, size_t size,
+                        struct error *err)
+{
+    const struct step_mount *item = context;
+
+    if (number >= item->references.count)
+        return error_set(err, EIO, "a bind mount has no file %ju", (uintmax_t)number);
+    return tree_read_at(item->tree_shown.tree, item->references.items[number], offset, buf, size,
+                        err);
+}
+
+/* Part of a context. The host's directory itself is never shown to a step: the view has the names
+ * and attributes that are in the key, the bytes are read beneath the context when the step asks. */
 static int open_context_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     struct build *b = m->stage->build;
-    auto_selections struct selections selections = {0};
-    auto_build_tree struct build_tree tree = {0};
-    const struct view_options options = {.label = "a bind mount", .allow_devices = true};
-    const struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
-    int r = tree_selection(m->stage, item->spec, &tree, &selections, err);
+    const struct view_options options = {.label = "a bind mount",
+                                         .allow_devices = true,
+                                         .squash = b->options->single_id,
+                                         .outside = {.read = read_context, .context = item}};
+    struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
+    int r = tree_selection(m->stage, item->spec, &item->tree_shown, &item->shown, err);
 
+    if (r == 0 && tree_is_host(item->tree_shown.tree))
+        copy.references = &item->references;
     if (r == 0)
         r = view_open(b->options->store, NULL, 0, &options, &item->view, err);
     if (r == 0)
-        r = copy_apply(item->view, b->options->store, tree.tree, &selections, &copy, NULL, err);
+        r = copy_apply(item->view, b->options->store, item->tree_shown.tree, &item->shown, &copy,
+                       NULL, err);
     item->source = mem_strdup("/content");
-    item->is_file = selections.count > 0 && !selections.items[0].is_dir;
+    item->is_file = item->shown.count > 0 && !item->shown.items[0].is_dir;
     return r;
 }
 
 static int open_script(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     const struct build *b = m->stage->build;
-    const struct view_options options = {.label = "a script"};
+    const struct view_options options = {.label = "a script", .squash = b->options->single_id};
     const struct chmod executable = {.is_octal = true, .octal = 0755};
     const struct copy_options copy = {
         .destination = "/", .chmod = &executable, .now_ns = b->now_ns};
@@ -243,7 +258,8 @@ static int open_script(struct step_mounts *m, struct step_mount *item, struct er
 static int open_bind(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     auto_stage_state struct stage_state owned = {0};
-    const struct view_options options = {.label = "a bind mount"};
+    const struct view_options options = {.label = "a bind mount",
+                                         .squash = m->stage->build->options->single_id};
     const struct stage_state *state;
     struct union_attr attr;
     int r;
@@ -385,7 +401,9 @@ static int open_cache(struct step_mounts *m, struct step_mount *item, struct err
 {
     struct store *store = m->stage->build->options->store;
     auto_cache_mount_row struct cache_mount_row row = {0};
-    const struct view_options options = {.label = "a cache mount", .allow_devices = true};
+    const struct view_options options = {.label = "a cache mount",
+                                         .allow_devices = true,
+                                         .squash = m->stage->build->options->single_id};
     const struct run_mount *spec = item->spec;
     /* Without `from`, `source` is a directory of the cache itself. */
     auto_free char *below =
@@ -647,6 +665,9 @@ void step_mounts_release(struct step_mounts *m)
         mount_stop(item->served);
         ssh_proxy_stop(item->proxy);
         view_close(item->view);
+        selections_release(&item->shown);
+        free(item->references.items);
+        build_tree_release(&item->tree_shown);
         free(item->target);
         free(item->source);
         if (item->lock_fd >= 0)

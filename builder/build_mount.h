@@ -7,7 +7,8 @@
  */
 #pragma once
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
+#include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/sandbox.h"
 
@@ -22,12 +23,15 @@ struct step_mount {
     size_t tree;                   /* its number in the sandbox, or 0 */
     const struct step_mount *same; /* an earlier mount of the same cache, whose tree this shows */
     struct mount *served;
-    bool is_file;           /* bind of a single file */
-    char *source;           /* path inside the view */
-    struct digest cache_id; /* cache */
-    int lock_fd;            /* cache; -1 */
-    bool is_temporary;      /* cache sharing=private while another step holds it */
-    const char *secret;     /* borrowed from the options */
+    struct build_tree tree_shown;      /* bind of a context */
+    struct selections shown;           /* what of it is in the view */
+    struct copy_references references; /* to files of `shown`, which the view reads */
+    bool is_file;                      /* bind of a single file */
+    char *source;                      /* path inside the view */
+    struct digest cache_id;            /* cache */
+    int lock_fd;                       /* cache; -1 */
+    bool is_temporary;                 /* cache sharing=private while another step holds it */
+    const char *secret;                /* borrowed from the options */
     size_t secret_size;
     const char *agent; /* ssh; borrowed from the options, NULL: not given */
     size_t spec_index; /* ssh: its place in the specs */

@@ -129,6 +129,21 @@ static int clear_way(struct copier *c, uint64_t parent, const char *name, const 
     return r < 0 ? fail(c, path, r, err) : 0;
 }
 
+/* The file's bytes become those of the host's file, to be read when somebody asks for them. */
+static int refer(struct copier *c, const struct tree_node *n, uint64_t ino, struct error *err)
+{
+    struct copy_references *references = c->options->references;
+    const struct extent whole = {.length = n->meta.size_bytes,
+                                 .pack = VIEW_OUTSIDE + references->count};
+    int r;
+
+    if (references->count == UINT32_MAX - 1)
+        return error_set(err, E2BIG, "there are too many files to mount");
+    *array_add(references) = n;
+    r = union_set_content(c->to, ino, n->meta.size_bytes, &whole, 1);
+    return r < 0 ? fail(c, n->path, r, err) : 0;
+}
+
 static int share_or_write(struct copier *c, const struct selected *s, uint64_t ino,
                           struct error *err)
 {
@@ -139,6 +154,8 @@ static int share_or_write(struct copier *c, const struct selected *s, uint64_t i
 
     if (n->meta.size_bytes == 0)
         return 0;
+    if (c->options->references != NULL)
+        return refer(c, n, ino, err);
     if (!tree_is_host(c->from))
         return tree_copy_content(c->from, n, c->to, ino, err);
     r = store_files_find(c->store, &row, 1, err);

@@ -19,6 +19,14 @@ struct store;
 struct tree;
 struct view;
 
+/* Files whose bytes stay where they are: number n of VIEW_OUTSIDE is items[n], borrowed from the
+ * selections, which must live as long as the view. */
+struct copy_references {
+    const struct tree_node **items;
+    size_t count;
+    size_t capacity;
+};
+
 struct copy_options {
     const char *destination; /* absolute, cleaned of variables; a trailing slash counts */
     bool several;            /* more than one source: the destination is a directory */
@@ -30,7 +38,8 @@ struct copy_options {
     int64_t now_ns;            /* time of directories made on the way */
     bool unpack;               /* a source file that is a tar, packed or not, is extracted (ADD) */
     bool fixed_times;          /* what is extracted gets now_ns, whatever the archive says */
-    bool keep_owner;           /* false: 0:0 unless set_owner (sources from the context) */
+    struct copy_references *references; /* or NULL: contents are copied */
+    bool keep_owner;                    /* false: 0:0 unless set_owner (sources from the context) */
 };
 
 /* New bytes that later builds may share, noted while copying. */

@@ -87,6 +87,14 @@ int tree_check_content(struct tree *t, const struct tree_node *n, const struct d
     return t->ops->check_content == NULL ? 0 : t->ops->check_content(t, n, content, err);
 }
 
+int tree_read_at(struct tree *t, const struct tree_node *n, uint64_t offset, void *buf, size_t size,
+                 struct error *err)
+{
+    if (t->ops->read_at == NULL)
+        return error_set(err, EINVAL, "'%s' in %s can only be read as a whole", n->path, t->label);
+    return t->ops->read_at(t, n, offset, buf, size, err);
+}
+
 int tree_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
                      struct error *err)
 {

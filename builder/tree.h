@@ -80,6 +80,10 @@ int tree_copy_content(struct tree *t, const struct tree_node *n, struct view *to
  * change within one tick of the file system's clock included: those its times do not show. */
 int tree_check_content(struct tree *t, const struct tree_node *n, const struct digest *content,
                        struct error *err);
+/* Exactly `size` bytes of a host tree's file, from any thread; -EAGAIN when it is not what n says any
+ * more, -EINVAL for other trees. */
+int tree_read_at(struct tree *t, const struct tree_node *n, uint64_t offset, void *buf, size_t size,
+                 struct error *err);
 /* The bytes of a file, as it was seen. The caller closes it, before the tree. */
 int tree_open_reader(struct tree *t, const struct tree_node *n, struct reader **out,
                      struct error *err);

@@ -13,6 +13,8 @@ struct tree_ops {
                         struct error *err);
     int (*check_content)(struct tree *t, const struct tree_node *n, const struct digest *content,
                          struct error *err); /* NULL: it cannot change */
+    int (*read_at)(struct tree *t, const struct tree_node *n, uint64_t offset, void *buf,
+                   size_t size, struct error *err); /* NULL: tree_read_at is -EINVAL */
     int (*open_reader)(struct tree *t, const struct tree_node *n, struct reader **out,
                        struct error *err);
     int (*each_xattr)(struct tree *t, const struct tree_node *n,

@@ -138,6 +138,11 @@ int source_read(struct view *v, uint32_t source, uint64_t offset, void *buf, siz
     struct error err = {0};
     int r;
 
+    if (source != SOURCE_SEGMENT && v->sources[source] >= VIEW_OUTSIDE) {
+        r = v->options.outside.read(v->options.outside.context, v->sources[source] - VIEW_OUTSIDE,
+                                    offset, buf, size, &err);
+        return r < 0 ? view_set_fault(v, EIO, "%s", err.text) : 0;
+    }
     if (source != SOURCE_SEGMENT) {
         r = pack_read(v->store, v->sources[source], offset, buf, size, &err);
         return r < 0 ? view_set_fault(v, EIO, "%s", err.text) : 0;

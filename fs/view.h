@@ -18,6 +18,18 @@
 struct store;
 struct view;
 
+/* Packs with an id from here on are not the store's but files of the caller's: what
+ * union_set_content gives a file from pack VIEW_OUTSIDE + n is read by view_options.outside. A view
+ * with such files serves, and keeps what is written over them, but cannot be sealed. */
+#define VIEW_OUTSIDE (UINT64_MAX << 32)
+struct view_outside {
+    /* Exactly `size` bytes of file `number` from `offset` on; -EIO with a sentence. Called on the
+     * thread that has the view. */
+    int (*read)(void *context, uint64_t number, uint64_t offset, void *buf, size_t size,
+                struct error *err);
+    void *context;
+};
+
 struct view_options {
     const char *label;  /* names the view in messages: "step 3", an image; copied */
     bool read_only;     /* every change is -EROFS */
@@ -25,7 +37,8 @@ struct view_options {
     bool squash;        /* attributes show every owner as squash_uid:squash_gid; truth is kept */
     uint32_t squash_uid;
     uint32_t squash_gid;
-    uint64_t segment_size_max; /* 0: as much as the disk holds; else -ENOSPC beyond it */
+    struct view_outside outside; /* all zero: none */
+    uint64_t segment_size_max;   /* 0: as much as the disk holds; else -ENOSPC beyond it */
 };
 
 /* `layers` are store layer ids, bottom first; count 0 is an empty root (0755, 0:0, mtime 0). */

@@ -321,8 +321,11 @@ int view_seal(struct view *v, const struct seal_options *options, struct view_se
     __attribute__((cleanup(cleanup_seal_release))) struct seal s = {
         .v = v, .options = options, .builder = index_builder_new()};
     int64_t layer = 0;
-    int r = view_changes(v, &s.changes, err);
+    int r;
 
+    if (v->options.outside.read != NULL)
+        return error_set(err, EINVAL, "'%s' shows files that are not in the store", v->label);
+    r = view_changes(v, &s.changes, err);
     if (r == 0)
         r = add_entries(&s, err);
     if (r == 0)

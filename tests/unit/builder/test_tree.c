@@ -135,6 +135,24 @@ TEST(tree, a_file_replaced_by_another_is_not_read)
     check_fails(tree_digest(t, &node, &digest, &test_err), EAGAIN);
 }
 
+/* Bytes that are served later than they were digested. */
+TEST(tree, a_part_is_read_of_what_was_seen_and_of_nothing_else)
+{
+    auto_tree struct tree *t = NULL;
+    auto_tree struct tree *empty = tree_new_empty();
+    auto_tree_node struct tree_node node = {0};
+    char bytes[4] = "";
+
+    put("f", "abcdef");
+    t = open_tree();
+    check_ok(tree_stat(t, "f", &node, &test_err));
+    check_ok(tree_read_at(t, &node, 2, bytes, 3, &test_err));
+    check_text(bytes, "cde");
+    check_fails(tree_read_at(empty, &node, 2, bytes, 3, &test_err), EINVAL);
+    put("f", "longer than it was");
+    check_fails(tree_read_at(t, &node, 2, bytes, 3, &test_err), EAGAIN);
+}
+
 TEST(tree, a_pipe_in_the_place_of_a_file_does_not_hang)
 {
     auto_tree struct tree *t = NULL;

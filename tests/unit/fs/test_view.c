@@ -333,3 +333,67 @@ TEST(view, damage_is_remembered_with_a_sentence)
     }
     check_true(faults > 0);
 }
+
+/* What a caller lends to a view: two files, the second of which cannot be read. */
+static int read_lent(void *context, uint64_t number, uint64_t offset, void *buf, size_t size,
+                     struct error *err)
+{
+    const char *text = context;
+
+    if (number != 0 || offset + size > strlen(text))
+        return error_set(err, EAGAIN, "'lent' changed");
+    memcpy(buf, text + offset, size);
+    return 0;
+}
+
+static void lend(struct scene *s, const char *path, uint64_t number, uint64_t size_bytes)
+{
+    const struct extent whole = {.length = size_bytes, .pack = VIEW_OUTSIDE + number};
+
+    check_ok(scene_make(s, path, ""));
+    check_ok(union_set_content(s->view, scene_ino(s, path), size_bytes, &whole, 1));
+}
+
+/* SECURITY R23: what is written over lent bytes stays in the view. */
+TEST(view, lent_files_are_read_where_they_are_and_written_elsewhere)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    char text[] = "outside";
+
+    s.options.outside = (struct view_outside){.read = read_lent, .context = text};
+    scene_open_view(&s);
+    lend(&s, "/f", 0, strlen(text));
+    check_int(view_segment_size_bytes(s.view), 0);
+    check_text(scene_read(&s, "/f"), "outside");
+    check_ok(scene_write(&s, "/f", 0, "in"));
+    check_text(scene_read(&s, "/f"), "intside");
+    check_text(text, "outside");
+    check_int(view_segment_size_bytes(s.view), 2);
+}
+
+TEST(view, a_lent_file_that_cannot_be_read_is_a_fault_with_its_sentence)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    char text[] = "x";
+
+    s.options.outside = (struct view_outside){.read = read_lent, .context = text};
+    scene_open_view(&s);
+    lend(&s, "/g", 1, 1);
+    check_true(scene_read(&s, "/g") == NULL);
+    check_fails(view_fault(s.view, &test_err), EIO);
+    check_text(test_err.text, "'lent' changed");
+}
+
+TEST(view, lent_files_are_in_no_layer)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    const struct seal_options options = {.mtime_max_ns = INT64_MAX};
+    struct view_sealed sealed;
+    char text[] = "x";
+
+    s.options.outside = (struct view_outside){.read = read_lent, .context = text};
+    scene_open_view(&s);
+    lend(&s, "/f", 0, 1);
+    check_fails(view_seal(s.view, &options, &sealed, &test_err), EINVAL);
+    check_true(strstr(test_err.text, "shows files that are not in the store") != NULL);
+}
