@@ -21,6 +21,7 @@
 #include "registry/platform.h"
 
 struct registries;
+struct sandbox_ulimit;
 struct source;
 struct store;
 
@@ -77,6 +78,9 @@ struct build_options {
     bool allow_insecure;     /* RUN --security=insecure */
     bool single_id;          /* one mapped id is enough (SECURITY P4) */
     bool no_new_privileges;
+    uint64_t shm_size_bytes;              /* /dev/shm of RUN; 0: 64 MiB */
+    const struct sandbox_ulimit *ulimits; /* of RUN, sandbox.h; in no key */
+    size_t ulimit_count;
     bool docker_types;
     bool squash;            /* the layers above the base become one */
     bool no_image;          /* store and name nothing: the result's `image` is for the caller */

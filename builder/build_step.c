@@ -368,6 +368,9 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
         .tree_count = s->mounts.tree_count,
         .mounts = s->mounts.specs,
         .mount_count = s->mounts.spec_count,
+        .ulimits = b->options->ulimits,
+        .ulimit_count = b->options->ulimit_count,
+        .shm_size = b->options->shm_size_bytes,
     };
     auto_sandbox struct sandbox *box = NULL;
     auto_mount struct mount *mount = NULL;

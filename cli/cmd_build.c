@@ -9,6 +9,7 @@
 
 #include "builder/build.h"
 #include "cli/build_call.h"
+#include "cli/build_compat.h"
 #include "cli/build_input.h"
 #include "cli/build_output.h"
 #include "cli/commands.h"
@@ -35,6 +36,7 @@ struct build_flags {
     struct strv add_hosts;
     struct strv allow;
     struct registry_flags registry;
+    struct build_compat compat;
     struct strv secrets;
     struct strv ssh;
     struct strv contexts;
@@ -192,29 +194,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      .argument = "USER:PASSWORD",
      .refused = "a build may need several registries; use img login or --authfile"},
-    {.name = "rm", .ignored = "nothing is ever left behind"},
-    {.name = "force-rm", .ignored = "nothing is ever left behind"},
-    {.name = "compress", .ignored = "the context is never sent anywhere"},
-    {.name = "layers", .ignored = "steps are always cached"},
-    {.name = "disable-content-trust", .ignored = "there is no content trust to disable"},
-    {.name = "builder", .kind = OPTION_TEXT, .argument = "NAME", .ignored = "there is one builder"},
-    {.name = "isolation",
-     .kind = OPTION_TEXT,
-     .argument = "MODE",
-     .ignored = "steps are always isolated"},
-    {.name = "userns",
-     .kind = OPTION_TEXT,
-     .argument = "MODE",
-     .ignored = "steps always run in their own user namespace"},
-    {.name = "memory",
-     .letter = 'm',
-     .kind = OPTION_TEXT,
-     .argument = "BYTES",
-     .ignored = "set limits on img itself (systemd-run, ulimit)"},
-    {.name = "cpu-quota",
-     .kind = OPTION_TEXT,
-     .argument = "N",
-     .ignored = "set limits on img itself (systemd-run, ulimit)"},
+    BUILD_COMPAT_OPTIONS(struct build_flags, compat),
 };
 
 /* NAME alone takes the value from the environment; unset there means not given. */
@@ -261,13 +241,14 @@ static int choose(const char *what, const char *value, const char *const *names,
 
 static int set_enums(const struct build_flags *f, struct build_options *o, struct error *err)
 {
-    static const char *const pulls[] = {"missing", "always", "never", "true", "false"};
+    static const char *const pulls[] = {"missing", "always",    "never", "true",
+                                        "false",   "ifmissing", "newer", "ifnewer"};
     static const char *const networks[] = {"default", "none", "host"};
     static const char *const formats[] = {"oci", "docker"};
     int pull = 0;
     int network = 0;
     int format = 0;
-    int r = choose("pull", f->pull, pulls, 5, &pull, err);
+    int r = choose("pull", f->pull, pulls, 8, &pull, err);
 
     if (r == 0)
         r = choose("network", f->network, networks, 3, &network, err);
@@ -275,9 +256,10 @@ static int set_enums(const struct build_flags *f, struct build_options *o, struc
         r = choose("format", f->format, formats, 2, &format, err);
     if (r < 0)
         return r;
-    o->pull = pull == 1 || pull == 3 ? BUILD_PULL_ALWAYS
-              : pull == 2            ? BUILD_PULL_NEVER
-                                     : BUILD_PULL_MISSING;
+    /* "always" asks for the digest alone when nothing is newer. */
+    o->pull = pull == 1 || pull == 3 || pull >= 6 ? BUILD_PULL_ALWAYS
+              : pull == 2                         ? BUILD_PULL_NEVER
+                                                  : BUILD_PULL_MISSING;
     o->network = network == 1   ? BUILD_NETWORK_NONE
                  : network == 2 ? BUILD_NETWORK_HOST
                                 : BUILD_NETWORK_DEFAULT;
@@ -318,7 +300,7 @@ static int set_numbers(const struct build_flags *f, struct build_options *o, str
 {
     uint64_t number;
 
-    o->rewrite_timestamp = f->rewrite_timestamp;
+    o->rewrite_timestamp |= f->rewrite_timestamp;
     o->squash = f->squash;
     if (f->jobs != NULL) {
         if (!text_to_u64(f->jobs, 64, &number) || number == 0)
@@ -568,114 +550,173 @@ static int plan_outputs(const struct build_flags *f, const struct strv *tags,
     return output_plan_make(&f->output, tags, str_text(&text), out, err);
 }
 
+/* ---- the command ---- */
+
+/* All that the options come to; what build_options points at. */
+struct request {
+    struct registries_options registries;
+    struct build_compat_result compat;
+    struct build_context *contexts;
+    struct strv context_names;
+    struct platform platform;
+    struct strv args;
+    struct strv tags;
+    struct secrets secrets;
+    struct build_ssh *ssh;
+    struct strv ssh_ids;
+    struct output_plan plan;
+    struct build_input input;
+};
+
+static void request_release(struct request *q)
+{
+    build_input_release(&q->input);
+    output_plan_release(&q->plan);
+    strv_release(&q->ssh_ids);
+    free(q->ssh);
+    secrets_release(&q->secrets);
+    strv_release(&q->tags);
+    strv_release(&q->args);
+    platform_release(&q->platform);
+    strv_release(&q->context_names);
+    free(q->contexts);
+    build_compat_release(&q->compat);
+}
+DEFINE_CLEANUP_VALUE(request_release, struct request)
+
+static int collect_platform(const struct build_flags *f, struct request *q, struct build_options *o,
+                            struct error *err)
+{
+    const char *text = q->compat.platform != NULL ? q->compat.platform : f->platform;
+    int r = text == NULL ? 0 : platform_parse(text, &q->platform, err);
+
+    if (r == 0 && text != NULL)
+        o->platform = &q->platform;
+    return r;
+}
+
+static int collect(const struct build_flags *f, struct request *q, struct build_options *o,
+                   struct error *err)
+{
+    int r = set_enums(f, o, err);
+
+    q->contexts = mem_alloc((f->contexts.count + 1) * sizeof(*q->contexts));
+    q->ssh = mem_alloc((f->ssh.count + 1) * sizeof(*q->ssh));
+    if (r == 0)
+        r = build_compat_apply(&f->compat, f->platform, f->pull, &q->args, o, &q->compat, err);
+    collect_args(&f->build_args, &q->args);
+    add_epoch(f, &q->args);
+    if (r == 0)
+        r = registry_flags_apply(&f->registry, &q->registries, err);
+    if (r == 0 && !text_equal(f->compat.http_proxy, "false"))
+        r = proxy_args_add(&q->args, err);
+    if (r == 0)
+        r = set_numbers(f, o, err);
+    if (r == 0)
+        r = collect_tags(&f->tags, &q->tags, err);
+    if (r == 0)
+        r = collect_secrets(&f->secrets, &q->secrets, err);
+    if (r == 0)
+        r = collect_ssh(&f->ssh, &q->ssh_ids, q->ssh, err);
+    if (r == 0)
+        r = collect_platform(f, q, o, err);
+    if (r == 0)
+        r = collect_contexts(&f->contexts, &q->context_names, q->contexts, err);
+    return r < 0 ? r : plan_outputs(f, &q->tags, o->platform, &q->plan, err);
+}
+
+static void set_options(const struct build_flags *f, const struct request *q,
+                        struct build_options *o)
+{
+    o->contexts = q->contexts;
+    o->context_count = f->contexts.count;
+    o->target = f->target;
+    o->build_args = &q->args;
+    o->labels = &f->labels;
+    output_plan_apply(&q->plan, o);
+    o->no_cache_stages = &f->no_cache_filter;
+    o->extra_hosts = &f->add_hosts;
+    o->secrets = q->secrets.items;
+    o->secret_count = q->secrets.count;
+    o->ssh = q->ssh;
+    o->ssh_count = f->ssh.count;
+    o->no_cache = f->no_cache;
+    o->single_id = f->single_id;
+    o->no_new_privileges = f->no_new_privileges;
+}
+
+static int failed(struct program *p, const struct build_flags *f, const struct build_options *o,
+                  const struct build_result *result, struct error *err)
+{
+    hint_failed(p, result, err);
+    collect_garbage(o->store, result);
+    if (f->explain)
+        print_explanation(result);
+    if (result->checks.config.is_error)
+        print_warnings(result, p->debug);
+    return error_wrap(err, "failed to build");
+}
+
+static int build(struct program *p, const struct build_flags *f, struct request *q,
+                 struct build_options *o, struct progress **progress, struct error *err)
+{
+    auto_build_result struct build_result result = {0};
+    int r = *progress != NULL ? 0 : open_progress(f, progress, err);
+
+    if (r < 0)
+        return r;
+    o->progress = *progress;
+    for (size_t i = 0; !f->quiet && i < q->tags.count; i++)
+        fprintf(stderr, "Building %s\n", q->tags.items[i]);
+    r = build_run(o, &result, err);
+    if (r == 0)
+        r = output_plan_export(&q->plan, o, &result, err);
+    progress_close(STEAL(progress));
+    if (r < 0)
+        return r == -ECANCELED ? r : failed(p, f, o, &result, err);
+    r = output_plan_finish(p, &q->plan, &f->output, f->quiet ? "quiet" : f->progress, &result, err);
+    if (r == 0)
+        r = build_compat_finish(&f->compat, &result.manifest, err);
+    if (r == 0)
+        announce(p, f, &result, &q->plan);
+    return r;
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
     const struct build_flags *f = values;
     const char *context = operands->items[0];
-    struct registries_options registries = {0};
-    auto_build_input struct build_input input = {0};
-    auto_free struct build_context *contexts =
-        mem_alloc((f->contexts.count + 1) * sizeof(*contexts));
-    auto_strv struct strv context_names = {0};
-    bool is_remote = build_input_is_remote(context, f->file);
-    auto_platform struct platform platform = {0};
-    auto_strv struct strv args = {0};
-    auto_strv struct strv tags = {0};
-    __attribute__((cleanup(cleanup_secrets_release))) struct secrets secrets = {0};
-    auto_free struct build_ssh *ssh = mem_alloc((f->ssh.count + 1) * sizeof(*ssh));
-    auto_strv struct strv ssh_ids = {0};
-    auto_build_result struct build_result result = {0};
+    __attribute__((cleanup(cleanup_request_release))) struct request q = {0};
     auto_progress struct progress *progress = NULL;
-    auto_output_plan struct output_plan plan = {0};
     struct build_options o = {.cancel_fd = -1, .stop = program_stop_flag()};
-    int r = set_enums(f, &o, err);
+    int r = collect(f, &q, &o, err);
 
-    collect_args(&f->build_args, &args);
-    add_epoch(f, &args);
-    if (r == 0)
-        r = registry_flags_apply(&f->registry, &registries, err);
-    if (r == 0)
-        r = proxy_args_add(&args, err);
-    if (r == 0)
-        r = set_numbers(f, &o, err);
-    if (r == 0)
-        r = collect_tags(&f->tags, &tags, err);
-    if (r == 0)
-        r = collect_secrets(&f->secrets, &secrets, err);
-    if (r == 0)
-        r = collect_ssh(&f->ssh, &ssh_ids, ssh, err);
-    if (r == 0 && f->platform != NULL) {
-        r = platform_parse(f->platform, &platform, err);
-        o.platform = &platform;
-    }
-    if (r == 0)
-        r = collect_contexts(&f->contexts, &context_names, contexts, err);
-    if (r == 0)
-        r = plan_outputs(f, &tags, o.platform, &plan, err);
     if (r == 0)
         r = program_store(p, &o.store, err);
     if (r == 0)
         r = program_cancel_fd(p, &o.cancel_fd, err);
     if (r < 0)
         return r;
-    output_plan_allow_insecure(&plan, &registries);
-    o.registries = program_registries(p, &registries);
-    o.contexts = contexts;
-    o.context_count = f->contexts.count;
-    o.target = f->target;
-    o.build_args = &args;
-    o.labels = &f->labels;
-    output_plan_apply(&plan, &o);
-    o.no_cache_stages = &f->no_cache_filter;
-    o.extra_hosts = &f->add_hosts;
-    o.secrets = secrets.items;
-    o.secret_count = secrets.count;
-    o.ssh = ssh;
-    o.ssh_count = f->ssh.count;
-    o.no_cache = f->no_cache;
-    o.single_id = f->single_id;
-    o.no_new_privileges = f->no_new_privileges;
-    if (is_remote)
+    output_plan_allow_insecure(&q.plan, &q.registries);
+    o.registries = program_registries(p, &q.registries);
+    set_options(f, &q, &o);
+    if (build_input_is_remote(context, f->file))
         r = open_progress(f, &progress, err);
     if (r == 0)
-        r = load_input(f, context, &o, progress, &input, err);
+        r = load_input(f, context, &o, progress, &q.input, err);
     if (r < 0)
         return r;
+    build_compat_ignore(&q.compat, &o);
     if (f->check || f->call != NULL || f->dry_run)
         progress_close(STEAL(&progress));
     r = run_call(f, &o, err);
-    if (r <= 0)
-        return r;
-    r = progress != NULL ? 0 : open_progress(f, &progress, err);
-    if (r < 0)
-        return r;
-    o.progress = progress;
-    for (size_t i = 0; !f->quiet && i < tags.count; i++)
-        fprintf(stderr, "Building %s\n", tags.items[i]);
-    r = build_run(&o, &result, err);
-    if (r == 0)
-        r = output_plan_export(&plan, &o, &result, err);
-    progress_close(STEAL(&progress));
-    if (r == -ECANCELED)
-        return r;
-    if (r < 0) {
-        hint_failed(p, &result, err);
-        collect_garbage(o.store, &result);
-        if (f->explain)
-            print_explanation(&result);
-        if (result.checks.config.is_error)
-            print_warnings(&result, p->debug);
-        return error_wrap(err, "failed to build");
-    }
-    r = output_plan_finish(p, &plan, &f->output, f->quiet ? "quiet" : f->progress, &result, err);
-    if (r == 0)
-        announce(p, f, &result, &plan);
-    return r;
+    return r <= 0 ? r : build(p, f, &q, &o, &progress, err);
 }
 
 const struct subcommand cmd_build = {
     .name = "build",
+    .aliases = "bud",
     .operands = "PATH|URL|-",
     .operands_min = 1,
     .operands_max = 1,
@@ -693,6 +734,7 @@ const struct subcommand cmd_build = {
         "Without an image among them none is stored.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
+    .foreign = build_foreign_options,
     .options_size = sizeof(struct build_flags),
     .run = run,
 };

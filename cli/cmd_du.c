@@ -112,6 +112,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
 
 const struct subcommand cmd_du = {
     .name = "du",
+    .aliases = "df",
     .operands = "",
     .summary = "Show what the store holds and how much of it could go.",
     .details =

@@ -367,7 +367,7 @@ static int run_help(struct program *p, const void *values, const struct strv *op
     if (operands->count == 1) {
         c = command_find(operands->items[0]);
         if (c == NULL)
-            return error_set(err, EINVAL, "unknown command '%s'", operands->items[0]);
+            return command_unknown(operands->items[0], err);
     }
     if (f->man)
         write_manual(&text);

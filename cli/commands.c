@@ -1,4 +1,7 @@
-/* commands.c - the table of commands. */
+/* commands.c - the table of commands, and finding one in it. */
+#include <errno.h>
+#include <string.h>
+
 #include "cli/commands.h"
 
 #include "fs/base/banned.h"
@@ -9,3 +12,87 @@ const struct subcommand *const commands[] = {
     &cmd_history, &cmd_inspect, &cmd_diff,   &cmd_logs,       &cmd_du,      &cmd_prune, &cmd_fsck,
     &cmd_login,   &cmd_logout,  &cmd_doctor, &cmd_completion, &cmd_version, &cmd_help,  NULL,
 };
+
+static bool names_match(const struct subcommand *c, const char *name)
+{
+    const char *alias = c->aliases;
+    size_t size = strlen(name);
+
+    if (strcmp(c->name, name) == 0)
+        return true;
+    while (alias != NULL && *alias != '\0') {
+        size_t length = strcspn(alias, " ");
+
+        if (length == size && strncmp(alias, name, size) == 0)
+            return true;
+        alias += length + strspn(alias + length, " ");
+    }
+    return false;
+}
+
+const struct subcommand *command_find(const char *name)
+{
+    for (size_t i = 0; commands[i] != NULL; i++)
+        if (names_match(commands[i], name))
+            return commands[i];
+    return NULL;
+}
+
+/* What people type by habit and what does it here. */
+static const struct {
+    const char *word;
+    const char *hint;
+} habits[] = {
+    {"attach", "nothing of img runs in the background"},
+    {"bake", "build each target with --target"},
+    {"commit", "write a Dockerfile: an image is made by img build alone"},
+    {"cp", "`img mount IMAGE DIR` shows the files, `img unpack` takes them out"},
+    {"create", "img runs no containers; `img shell IMAGE` looks inside one"},
+    {"exec", "`img shell IMAGE COMMAND` runs a command in an image"},
+    {"export", "`img unpack -o DIR IMAGE` takes the files out, `img save` the image"},
+    {"from", "write FROM into a Dockerfile"},
+    {"info", "`img doctor` tells of the host, `img du` of the store"},
+    {"kill", "nothing of img runs in the background"},
+    {"manifest", "`img inspect --type manifest IMAGE` shows it"},
+    {"ps", "img runs no containers: nothing is left when a build is over"},
+    {"run", "`img shell IMAGE COMMAND` runs a command in an image"},
+    {"search", "registries are searched with a browser"},
+    {"start", "img runs no containers"},
+    {"stop", "nothing of img runs in the background"},
+};
+
+int command_unknown(const char *name, struct error *err)
+{
+    auto_strv struct strv names = {0};
+    const char *near;
+
+    (void)error_set(err, EINVAL, "unknown command '%s'", name); /* the hint returns it */
+    for (size_t i = 0; i < sizeof(habits) / sizeof(habits[0]); i++)
+        if (strcmp(habits[i].word, name) == 0)
+            return error_hint(err, "%s", habits[i].hint);
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const char *alias = commands[i]->aliases;
+
+        strv_add(&names, commands[i]->name);
+        while (alias != NULL && *alias != '\0') {
+            size_t length = strcspn(alias, " ");
+
+            strv_take(&names, mem_strndup(alias, length));
+            alias += length + strspn(alias + length, " ");
+        }
+    }
+    near = text_suggest(name, (const char *const *)strv_argv(&names), names.count);
+    if (near != NULL)
+        return error_hint(err, "did you mean 'img %s'?", near);
+    return error_hint(err, "`img help` lists the commands");
+}
+
+bool command_is_group(const char *word, const char *next)
+{
+    static const char *const groups[] = {"builder", "buildx", "image", "system"};
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        if (strcmp(groups[i], word) == 0)
+            return next != NULL && command_find(next) != NULL;
+    return false;
+}

@@ -120,46 +120,6 @@ struct registries *program_registries(struct program *p, const struct registries
     return p->registries;
 }
 
-static bool names_match(const struct subcommand *c, const char *name)
-{
-    const char *alias = c->aliases;
-    size_t size = strlen(name);
-
-    if (strcmp(c->name, name) == 0)
-        return true;
-    while (alias != NULL && *alias != '\0') {
-        size_t length = strcspn(alias, " ");
-
-        if (length == size && strncmp(alias, name, size) == 0)
-            return true;
-        alias += length + strspn(alias + length, " ");
-    }
-    return false;
-}
-
-const struct subcommand *command_find(const char *name)
-{
-    for (size_t i = 0; commands[i] != NULL; i++)
-        if (names_match(commands[i], name))
-            return commands[i];
-    return NULL;
-}
-
-static int usage(const char *name, struct error *err)
-{
-    const char *names[64];
-    size_t count = 0;
-    const char *near;
-
-    for (size_t i = 0; commands[i] != NULL && count < COUNT(names); i++)
-        names[count++] = commands[i]->name;
-    near = text_suggest(name, names, count);
-    error_set(err, EINVAL, "unknown command '%s'", name);
-    if (near != NULL)
-        return error_hint(err, "did you mean 'img %s'?", near);
-    return error_hint(err, "`img help` lists the commands");
-}
-
 /* Bytes from images and files may be in a sentence: nothing in it moves a cursor. */
 static void print_error(const struct error *err)
 {
@@ -226,7 +186,7 @@ static int run_command(struct program *p, const struct subcommand *c, int argc, 
     auto_strv struct strv operands = {0};
     auto_str struct str help_text = {0};
     const struct option_set sets[] = {
-        {.options = c->options, .count = c->option_count, .values = values},
+        {.options = c->options, .count = c->option_count, .values = values, .foreign = c->foreign},
         {.options = global_options, .count = COUNT(global_options), .values = global},
     };
     bool help = false;
@@ -271,6 +231,8 @@ static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, st
     *is_usage = true;
     if (r < 0)
         return r;
+    if (used + 1 < argc && command_is_group(argv[used + 1], argv[used + 2]))
+        used++;
     if (global.version)
         c = command_find("version");
     else if (help || used + 1 >= argc)
@@ -278,7 +240,7 @@ static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, st
     else
         c = command_find(argv[used + 1]);
     if (c == NULL)
-        return usage(argv[used + 1], err);
+        return command_unknown(argv[used + 1], err);
     used += used + 1 < argc ? 1 : 0;
     return run_command(p, c, argc - 1 - used, argv + 1 + used, &global, is_usage, err);
 }

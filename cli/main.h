@@ -39,4 +39,9 @@ const struct option *global_option_table(size_t *count);
 
 /* All commands, in the order help lists them; NULL at the end. */
 extern const struct subcommand *const commands[];
-const struct subcommand *command_find(const char *name);
+const struct subcommand *command_find(const char *name); /* by name or alias, or NULL */
+/* -EINVAL with the nearest command, or with what does here what `name` does elsewhere. */
+int command_unknown(const char *name, struct error *err);
+/* A word of docker's in front of a command that adds nothing here: `image ls`, `builder prune`,
+ * `buildx build`, `system df`. `next` may be NULL. */
+bool command_is_group(const char *word, const char *next);

@@ -16,31 +16,43 @@ struct parse {
     int position;
 };
 
+static bool has_name(const struct option *o, const char *name, size_t size)
+{
+    return strlen(o->name) == size && strncmp(o->name, name, size) == 0;
+}
+
+/* By long name, or by letter when `name` is NULL. What is the command's own comes first. */
+static const struct option *find(const struct parse *p, const char *name, size_t size, char letter,
+                                 const struct option_set **set)
+{
+    for (size_t i = 0; i < p->set_count * 2; i++) {
+        const struct option_set *s = &p->sets[i % p->set_count];
+        const struct option *options = s->options;
+        size_t count = s->count;
+
+        if (i >= p->set_count && s->foreign == NULL)
+            continue;
+        if (i >= p->set_count)
+            options = s->foreign(&count);
+        for (size_t k = 0; k < count; k++)
+            if (name != NULL ? has_name(&options[k], name, size) : options[k].letter == letter) {
+                *set = s;
+                return &options[k];
+            }
+    }
+    return NULL;
+}
+
 static const struct option *find_long(const struct parse *p, const char *name, size_t size,
                                       const struct option_set **set)
 {
-    for (size_t i = 0; i < p->set_count; i++)
-        for (size_t k = 0; k < p->sets[i].count; k++) {
-            const struct option *o = &p->sets[i].options[k];
-
-            if (strlen(o->name) == size && strncmp(o->name, name, size) == 0) {
-                *set = &p->sets[i];
-                return o;
-            }
-        }
-    return NULL;
+    return find(p, name, size, 0, set);
 }
 
 static const struct option *find_letter(const struct parse *p, char letter,
                                         const struct option_set **set)
 {
-    for (size_t i = 0; i < p->set_count; i++)
-        for (size_t k = 0; k < p->sets[i].count; k++)
-            if (p->sets[i].options[k].letter == letter) {
-                *set = &p->sets[i];
-                return &p->sets[i].options[k];
-            }
-    return NULL;
+    return find(p, NULL, 0, letter, set);
 }
 
 static int unknown(const struct parse *p, const char *name, struct error *err)

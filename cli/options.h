@@ -53,6 +53,8 @@ struct subcommand {
     const char *details; /* paragraph under --help, or NULL */
     const struct option *options;
     size_t option_count;
+    /* Options of other programs, all of them ignored or refused, never shown; NULL: none. */
+    const struct option *(*foreign)(size_t *count);
     size_t options_size; /* of the struct the offsets point into */
     /* Fails with an empty error text when standard output has told why already. */
     int (*run)(struct program *p, const void *options, const struct strv *operands,
@@ -66,6 +68,7 @@ struct option_set {
     const struct option *options;
     size_t count;
     void *values;
+    const struct option *(*foreign)(size_t *count); /* or NULL */
 };
 int options_parse(const char *command, const struct option_set *sets, size_t set_count, int argc,
                   char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,

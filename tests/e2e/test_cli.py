@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from harness import IMG, Image, State, check, check_equal, check_in, main, write
+from harness import Image, State, busybox, check, check_equal, check_in, main, make_context, write
 
 
 def scratch(state, name, *lines, epoch=1700000000):
@@ -219,6 +219,98 @@ def test_prune_keeps_what_a_limit_allows_and_drops_the_oldest_first():
     left = sum(r["SizeBytes"] for r in rows(state.ok("du", "--format", "json").out))
     check(left <= 300000, f"{left} bytes are left")
     check_in("not a size", state.fails("prune", "--max-used-space", "lots").err)
+
+
+# -- words people bring along --
+
+def test_a_word_from_elsewhere_is_understood_or_answered():
+    state = State()
+    scratch(state, "a:1")
+    for words in (["images", "-q"], ["image", "ls", "-q"], ["list", "-q"]):
+        check_equal(state.ok(*words).out, state.ok("ls", "-q").out)
+    check_equal(state.ok("system", "df").out, state.ok("du").out)
+    check_in("Reclaimed:", state.ok("builder", "prune").out)
+    state.ok("buildx", "build", "-t", "b", make_context("FROM scratch\nCOPY Dockerfile /\n", {}))
+    state.ok("bud", "-t", "c", make_context("FROM scratch\nCOPY Dockerfile /\n", {}))
+    for word, hint in (("run", "img shell"), ("ps", "no containers"), ("pul", "did you mean 'img pull'?"),
+                       ("imags", "did you mean 'img images'?"), ("zzzzzz", "img help")):
+        result = state.fails(word, code=2)
+        check_in(f"unknown command '{word}'", result.err)
+        check_in(hint, result.err)
+    check_in("unknown command 'system'", state.fails("system", "prun", code=2).err)
+
+
+# The long options of the commands' references, read on 2026-11-20: docker build and docker buildx
+# build (docs.docker.com), podman build and buildah build (their manual pages), kaniko's README, and
+# the original img build. Those that only choose a machine to talk to are left out.
+DOCKER = """add-host allow annotation attest build-arg build-context builder cache-from cache-to call check
+    cgroup-parent compress cpu-period cpu-quota cpu-shares cpuset-cpus cpuset-mems disable-content-trust file
+    force-rm iidfile isolation label load memory memory-swap metadata-file network no-cache no-cache-filter output
+    platform progress provenance pull push quiet rm sbom secret security-opt shm-size squash ssh tag target ulimit"""
+BUILDAH = """add-history all-platforms arch authfile build-arg-file cache-ttl cap-add cap-drop cert-dir compat-volumes
+    cpp-flag creds cw decryption-key device disable-compression dns dns-option dns-search env format from group-add
+    hooks-dir identity-label ignorefile inherit-annotations inherit-labels ipc jobs layer-label layers log-rusage
+    logfile logsplit manifest no-hostname no-hosts no-pivot omit-history os os-feature os-version pid pull-always
+    pull-never retry retry-delay rewrite-timestamp runtime runtime-flag rusage-logfile sign-by signature-policy
+    skip-unused-stages source-date-epoch source-policy-file squash-all stdin timestamp tls-verify
+    transient-run-mounts unsetannotation unsetenv unsetlabel userns userns-gid-map userns-gid-map-group
+    userns-uid-map userns-uid-map-user uts variant volume http-proxy compression-format"""
+KANIKO = """cache cache-copy-layers cache-dir cache-repo cache-run-layers cache-ttl cleanup compressed-caching compression
+    compression-level context context-sub-path custom-platform destination digest-file dockerfile force git
+    ignore-path ignore-var-run image-fs-extract-retry image-name-tag-with-digest-file image-name-with-digest-file
+    insecure insecure-pull insecure-registry log-format log-timestamp no-push no-push-cache oci-layout-path
+    push-ignore-immutable-tag-errors push-retry registry-certificate registry-client-cert registry-map
+    registry-mirror reproducible single-snapshot skip-default-registry-fallback skip-push-permission-check
+    skip-tls-verify skip-tls-verify-pull skip-tls-verify-registry snapshot-mode snapshotMode tar-path tarPath
+    use-new-run verbosity whitelist-var-run"""
+IMG_0_5 = "build-arg cache-from cache-to file label no-cache no-console output platform secret ssh tag target"
+
+
+def test_no_option_of_another_builder_is_unknown():
+    """FEATURES 2.2: implemented, accepted with a warning, or refused with a sentence."""
+    state = State()
+    unknown = [word for word in sorted(set(" ".join((DOCKER, BUILDAH, KANIKO, IMG_0_5)).split()))
+               if "unknown option" in state.run("build", f"--{word}=zz", "/nonexistent").err]
+    check_equal(unknown, [])
+
+
+def test_what_has_no_effect_is_said_once_and_what_cannot_be_done_is_refused():
+    state = State()
+    context = make_context("FROM scratch\nCOPY Dockerfile /\n", {})
+    result = state.ok("build", "--rm", "--memory", "1g", context)
+    check_equal(result.err.count("has no effect"), 2)
+    check_in("option '--memory' has no effect: set limits on img itself", result.err)
+    for words, sentence in ((["--destination", "x"], "it is -t NAME --push"), (["-v", "/a:/b"], "--build-context"),
+                            (["--provenance=true"], "attestations are not made"),
+                            (["--timestamp", "x"], "'x'"), (["--ulimit", "nofile"], "NAME=SOFT[:HARD]"),
+                            (["--ulimit", "nofile=9:3"], "above the hard one"), (["--shm-size", "0"], "more than 0"),
+                            (["--arch", "arm64", "--platform", "linux/amd64"], "two answers"),
+                            (["--pull-always", "--pull-never"], "answers to one question"),
+                            (["--build-arg-file", "/nonexistent"], "No such file")):
+        result = state.run("build", *words, context)
+        check(result.code in (1, 2), f"{words}: {result}")
+        check_in(sentence, result.err)
+    state.ok("build", "--provenance=false", "--sbom=false", context)
+
+
+def test_options_of_other_builders_do_what_they_do_there():
+    """docker build --shm-size --ulimit; buildah build --build-arg-file --timestamp --arch; kaniko --digest-file."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nARG A\nARG B\nRUN echo shm=$(df -k /dev/shm | tail -1 | awk '{{print $2}}') "
+                           "nofile=$(ulimit -Sn):$(ulimit -Hn) A=$A B=$B\n", {"args": "# no\nA=1\n\n B=2\n"})
+    digest = state.path + ".digest"
+    result = state.ok("build", "--progress=plain", "--shm-size=8m", "--ulimit", "nofile=77:88", "--build-arg-file",
+                      os.path.join(context, "args"), "--build-arg", "B=3", "--timestamp=1", "--digest-file", digest,
+                      "-t", "a", context)
+    check_in("shm=8192 nofile=77:88 A=1 B=3", result.err)
+    with open(digest) as f:
+        check_equal(f.read(), state.ok("inspect", "-f", "{{.Digest}}", "a").out.strip())
+    check_equal(state.ok("inspect", "-f", "{{.Created}}", "a").out, "1970-01-01T00:00:01Z\n")
+    context = make_context("FROM scratch\nCOPY Dockerfile /\n", {})
+    write(os.path.join(context, "only"), "Dockerfile\n")
+    check_in("Dockerfile", state.fails("build", "--ignorefile", os.path.join(context, "only"), context).err)
+    state.ok("build", "--arch", "arm", "--variant", "v7", "-t", "b", context)
+    check_equal(state.ok("ls", "b", "--format", "{{.Platform}}").out, "linux/arm/v7\n")
 
 
 if __name__ == "__main__":

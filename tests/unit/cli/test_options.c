@@ -56,8 +56,10 @@ static int parse(struct line *l, const struct subcommand *c, const char *a, cons
 
     *l = (struct line){.command = c, .values = mem_alloc(c->options_size + 1)};
     l->global_values = mem_alloc(GLOBAL_SIZE);
-    sets[0] =
-        (struct option_set){.options = c->options, .count = c->option_count, .values = l->values};
+    sets[0] = (struct option_set){.options = c->options,
+                                  .count = c->option_count,
+                                  .values = l->values,
+                                  .foreign = c->foreign};
     sets[1].options = global_option_table(&sets[1].count);
     sets[1].values = l->global_values;
     for (size_t i = 0; i < 4 && given[i]; i++)
@@ -117,10 +119,16 @@ static void each_option(case_fn *fn)
 
     for (size_t i = 0; commands[i]; i++) {
         struct option_case c = {.command = commands[i]};
+        size_t own = c.command->option_count;
+        size_t foreign_count = 0;
+        const struct option *foreign =
+            c.command->foreign == NULL ? NULL : c.command->foreign(&foreign_count);
 
-        for (size_t k = 0; k < c.command->option_count + global_count; k++) {
-            c.is_global = k >= c.command->option_count;
-            c.option = c.is_global ? &global[k - c.command->option_count] : &c.command->options[k];
+        for (size_t k = 0; k < own + global_count + foreign_count; k++) {
+            c.is_global = k >= own && k < own + global_count;
+            c.option = k < own       ? &c.command->options[k]
+                       : c.is_global ? &global[k - own]
+                                     : &foreign[k - own - global_count];
             error_clear(&test_err);
             (void)error_set(&test_err, EINVAL, "img %s --%s", c.command->name, c.option->name);
             fn(&c);
@@ -159,10 +167,16 @@ static void check_alone(const struct option_case *c)
     size_t name_count = 0;
     size_t letter_count = 0;
 
-    for (size_t i = 0; i < c->command->option_count + global_count; i++) {
-        const struct option *o = i < c->command->option_count
-                                     ? &c->command->options[i]
-                                     : &global[i - c->command->option_count];
+    const struct option *foreign = NULL;
+    size_t foreign_count = 0;
+    size_t own = c->command->option_count;
+
+    if (c->command->foreign != NULL)
+        foreign = c->command->foreign(&foreign_count);
+    for (size_t i = 0; i < own + global_count + foreign_count; i++) {
+        const struct option *o = i < own                  ? &c->command->options[i]
+                                 : i < own + global_count ? &global[i - own]
+                                                          : &foreign[i - own - global_count];
 
         name_count += strcmp(o->name, c->option->name) == 0;
         letter_count += o->letter != 0 && o->letter == c->option->letter;
