@@ -62,5 +62,38 @@ def test_bash_completes_commands_and_options():
     check_equal(complete("img", "nothing", "--x"), [])
 
 
+def test_bash_completes_names_of_images_behind_an_alias_too():
+    state = State()
+    state.built("FROM scratch\nCOPY Dockerfile /\n", "-t", "reg.example/one", "-t", "two:2")
+    path = os.path.join(SCRATCH, "bash")
+    write(path, img("completion", "bash"))
+    ask = 'PATH="$2:$PATH"; source "$1"; COMP_WORDS=(img rmi t); COMP_CWORD=2; _img; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", ask, "bash", path, os.path.dirname(IMG)], capture_output=True, check=True,
+                          env=state.env)
+    check_equal(done.stdout.decode().split(), ["two:2"])
+
+
+def test_an_installation_has_program_manual_and_completions_in_their_places():
+    """FHS 4.11; bash-completion's, zsh's and fish's own rules for where they look."""
+    build = os.environ.get("IMG_BUILD_DIR", "")
+    if shutil.which("meson") is None or not os.access(os.path.join(build, "meson-logs"), os.W_OK):
+        raise Skip("the build directory is not ours to install from")
+    where = directory("installed")
+    subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "--destdir", where], cwd=build, check=True,
+                   capture_output=True)
+    prefix = json.loads(subprocess.run(["meson", "introspect", "--buildoptions"], cwd=build, check=True,
+                                       capture_output=True).stdout)
+    prefix = where + next(o["value"] for o in prefix if o["name"] == "prefix")
+    program = os.path.join(prefix, "bin/img")
+    check_equal(subprocess.run([program, "version"], capture_output=True, check=True).stdout.decode(), img("version"))
+    for path, text in (("share/man/man1/img.1", img("help", "--man")),
+                       ("share/bash-completion/completions/img", img("completion", "bash")),
+                       ("share/zsh/site-functions/_img", img("completion", "zsh")),
+                       ("share/fish/vendor_completions.d/img.fish", img("completion", "fish"))):
+        with open(os.path.join(prefix, path)) as f:
+            check(f.read() == text, f"{path} is not what the program prints")
+        check_equal(os.stat(os.path.join(prefix, path)).st_mode & 0o777, 0o644)
+
+
 if __name__ == "__main__":
     main(globals())
