@@ -101,7 +101,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
         if (is_long)
             usage_print_long(row);
         else
-            r = format_row(format, usage_json(row), err);
+            r = format_row(format, usage_json(row, format_is_narrow(format)), err);
     }
     if (r < 0)
         return r;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "builder/image.h"
 #include "cli/commands.h"
@@ -434,7 +433,7 @@ static int sort_rows(struct listing *l, const char *key, struct error *err)
 /* On a terminal the table has short digests, so that it fits; into a pipe goes all. */
 static struct lengths choose_lengths(const struct ls_flags *f, const struct format *format)
 {
-    bool is_short = !f->no_trunc && format_is_table(format) && isatty(STDOUT_FILENO) == 1;
+    bool is_short = !f->no_trunc && format_is_narrow(format);
 
     return (struct lengths){.id = f->no_trunc ? 0 : ID_LENGTH,
                             .digest = is_short ? DIGEST_LENGTH : DIGEST_TEXT_SIZE - 1};

@@ -130,7 +130,8 @@ static int show(const struct prune_flags *f, struct format *format, const struct
         if (f->verbose)
             usage_print_long(&report->removed.items[i]);
         else
-            r = format_row(format, usage_json(&report->removed.items[i]), err);
+            r = format_row(format, usage_json(&report->removed.items[i], format_is_narrow(format)),
+                           err);
     }
     if (r < 0 || !format_is_table(format))
         return r;

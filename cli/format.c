@@ -1,7 +1,9 @@
 /* format.c - rows to lines. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/format.h"
@@ -98,18 +100,40 @@ static void measure(const struct format *f, size_t *widths, size_t column_max)
     }
 }
 
-static void print_line(const char *line, const size_t *widths)
+static void lay_out(const char *line, const size_t *widths, struct str *out)
 {
     for (size_t column = 0;; column++) {
         size_t size = strcspn(line, "\t");
 
-        printf("%.*s", (int)size, line);
+        str_add_bytes(out, line, size);
         if (line[size] == '\0' || line[size + strspn(line + size, "\t")] == '\0')
-            break; /* no blanks at the end of a line */
-        printf("%*s", (int)(widths[column] - text_columns(line, size) + GAP), "");
+            return; /* no blanks at the end of a line */
+        str_addf(out, "%*s", (int)(widths[column] - text_columns(line, size) + GAP), "");
         line += size + 1;
     }
-    putchar('\n');
+}
+
+/* SIZE_MAX: lines may be as long as they are. */
+static size_t line_columns(const struct format *f)
+{
+    struct winsize size = {0};
+
+    if (!f->spec->cuts || !format_is_narrow(f) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ||
+        size.ws_col == 0)
+        return SIZE_MAX;
+    return size.ws_col;
+}
+
+static void print_line(const char *line, const size_t *widths, size_t columns)
+{
+    auto_str struct str text = {0};
+
+    lay_out(line, widths, &text);
+    if (text_columns(str_text(&text), text.size) > columns) {
+        str_truncate(&text, text_fit(str_text(&text), columns - 1));
+        str_add(&text, "…");
+    }
+    printf("%s\n", str_text(&text));
 }
 
 static size_t count_cells(const struct format *f)
@@ -130,10 +154,11 @@ void format_end(const struct format *f)
 {
     size_t column_max = count_cells(f);
     auto_free size_t *widths = mem_alloc(column_max * sizeof(*widths));
+    size_t columns = line_columns(f);
 
     measure(f, widths, column_max);
     for (size_t i = 0; i < f->lines.count; i++)
-        print_line(f->lines.items[i], widths);
+        print_line(f->lines.items[i], widths, columns);
 }
 
 void format_free(struct format *f)
@@ -148,6 +173,11 @@ void format_free(struct format *f)
 bool format_is_table(const struct format *f)
 {
     return f->is_table;
+}
+
+bool format_is_narrow(const struct format *f)
+{
+    return f->is_table && isatty(STDOUT_FILENO) == 1;
 }
 
 bool format_wants(const struct format *f, const char *field)

@@ -29,6 +29,7 @@ struct format_spec {
     const struct format_column *columns;
     size_t column_count;
     const char *table; /* template of the command's own table */
+    bool cuts;         /* its last column is prose: on a terminal lines end with it */
 };
 
 struct format;
@@ -44,7 +45,8 @@ void format_free(struct format *f);
 DEFINE_CLEANUP(format_free, struct format *)
 #define auto_format CLEANUP(format_free)
 
-bool format_is_table(const struct format *f); /* one made for people: totals may follow */
+bool format_is_table(const struct format *f);  /* one made for people: totals may follow */
+bool format_is_narrow(const struct format *f); /* a table on a terminal: digests are shortened */
 /* Whether rows need this field; JSON needs all. */
 bool format_wants(const struct format *f, const char *field);
 

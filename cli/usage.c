@@ -142,6 +142,7 @@ static const struct format_column columns[] = {
 const struct format_spec usage_spec = {
     .columns = columns,
     .column_count = sizeof(columns) / sizeof(columns[0]),
+    .cuts = true,
     .table = "{{.ID}}{{.Mark}}\\t{{.Reclaimable}}\\t{{.Size}}\\t"
              "{{.Description}}",
 };
@@ -159,13 +160,17 @@ static void put_times(struct json *row, const char *at, const char *since, int64
     json_put_text(row, since, str_text(&age));
 }
 
-struct json *usage_json(const struct usage_row *row)
+#define ID_LENGTH 19u /* "sha256:" and 12 digits; ids of other records are shorter */
+
+struct json *usage_json(const struct usage_row *row, bool is_narrow)
 {
     struct json *object = json_new_object();
+    auto_free char *id = mem_strndup(
+        row->id, is_narrow && strlen(row->id) > ID_LENGTH ? ID_LENGTH : strlen(row->id));
     auto_str struct str size = {0};
 
     str_add_size_binary(&size, row->size_bytes);
-    json_put_text(object, "ID", row->id);
+    json_put_text(object, "ID", id);
     json_put_text(object, "Parents", row->parent == NULL ? "" : row->parent);
     put_times(object, "CreatedAt", "CreatedSince", row->created_ns);
     json_put_bool(object, "Mutable", row->is_mutable);

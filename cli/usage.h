@@ -23,7 +23,7 @@ bool usage_matches(const struct usage_filters *f, const struct usage_row *row);
 bool usage_is_older(const struct usage_row *row, int64_t than_ns); /* last used before */
 
 extern const struct format_spec usage_spec;
-struct json *usage_json(const struct usage_row *row);
+struct json *usage_json(const struct usage_row *row, bool is_narrow); /* ids cut to 19 bytes */
 void usage_print_long(const struct usage_row *row); /* one field a line, then an empty line */
 /* "Total:" and such, the values below each other. */
 void usage_print_total(const char *label, uint64_t size_bytes);
