@@ -146,7 +146,10 @@ static bool is_ready(const struct build *b, const struct build_stage *s)
 /* With lock held: the next stage to run, up to `last`; NULL when there is none now. */
 static struct build_stage *next_stage(struct build *b, size_t last)
 {
-    for (size_t i = 0; !b->has_error && i <= last; i++)
+    while (b->first_open < b->stage_count &&
+           (!b->stages[b->first_open].is_needed || b->stages[b->first_open].status == STAGE_DONE))
+        b->first_open++;
+    for (size_t i = b->first_open; !b->has_error && i <= last; i++)
         if (is_ready(b, &b->stages[i]))
             return &b->stages[i];
     return NULL;

@@ -5,6 +5,7 @@
 #include "builder/build_context.h"
 #include "builder/image.h"
 #include "builder/key.h"
+#include "fs/base/limits.h"
 #include "fs/base/log.h"
 #include "fs/store.h"
 #include "registry/reference.h"
@@ -286,6 +287,18 @@ static void scratch_state(struct build_stage *s)
     s->state.time_ns = s->build->has_epoch ? s->build->now_ns : 0;
 }
 
+int build_suggest(const struct build_stage *s, const char *image, struct error *err)
+{
+    const char *near = dockerfile_suggest_base(s->build->df, s->position, image);
+    struct error was = *err;
+
+    if (near == NULL || (was.code != ENOENT && was.code != EACCES))
+        return -was.code;
+    (void)error_set(err, was.code, "%s (did you mean %s?)", was.text, near); /* returned below */
+    memcpy(err->hint, was.hint, sizeof(err->hint));
+    return -was.code;
+}
+
 static void note_base(struct build_stage *s)
 {
     auto_free char *text = str_format("FROM %s", s->state.base);
@@ -303,16 +316,12 @@ static int image_base(struct build_stage *s, struct error *err)
     int r = s->base_context != NULL
                 ? context_state(s, s->base_context, &s->state, err)
                 : build_image_state(s->build, s->base_name, &s->platform, &s->state, err);
-    const char *near;
 
-    if (r == -ENOENT) {
-        near = dockerfile_suggest_base(s->build->df, s->position, s->base_name);
-        if (near != NULL)
-            (void)error_hint(err, "did you mean '%s'?", near); /* the code stays */
-    }
-    if (r < 0)
+    if (r < 0) {
+        (void)build_suggest(s, s->base_name, err); /* the code stays */
         return dockerfile_locate(s->build->df, s->source->from, &s->source->from->from.image.at,
                                  err);
+    }
     check_platform(s);
     progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
     if (s->build->mode == BUILD_MODE_PREDICT && s->state.base != NULL)
@@ -336,16 +345,51 @@ static void load_env(struct build_stage *s)
     s->env.fallback = &s->args;
 }
 
+/* The other stage is done, and nobody will look at it again. */
+static void take_stage(struct build_stage *s, struct build_stage *base)
+{
+    s->state = base->state;
+    s->args = base->args;
+    s->arg_names = base->arg_names;
+    s->env = base->env;
+    s->env.fallback = &s->args;
+    base->state = (struct stage_state){0};
+    base->args = (struct variables){0};
+    base->arg_names = (struct strv){0};
+    base->env = (struct variables){0};
+}
+
+/* Many stages made FROM a large one: each costs what it has. */
+static int copy_stage(struct build_stage *s, const struct build_stage *base, struct error *err)
+{
+    struct build *b = s->build;
+    size_t entries = config_entry_count(base->state.config) + base->args.count;
+    bool is_too_much;
+
+    pthread_mutex_lock(&b->lock);
+    b->copied_entries += entries;
+    is_too_much = b->copied_entries > LIMIT_STAGE_ENTRIES;
+    pthread_mutex_unlock(&b->lock);
+    if (is_too_much)
+        return error_set(err, E2BIG,
+                         "the stages together have more than %u variables and lines of history",
+                         LIMIT_STAGE_ENTRIES);
+    stage_state_copy(&s->state, &base->state);
+    variables_copy(&s->args, &base->args);
+    strv_copy(&s->arg_names, &base->arg_names);
+    return 0;
+}
+
 int build_base(struct build_stage *s, struct error *err)
 {
     int r = 0;
 
+    if (s->base_stage >= 0 && s->build->stages[s->base_stage].gives_all) {
+        take_stage(s, &s->build->stages[s->base_stage]);
+        return parse_triggers(s, err);
+    }
     if (s->base_stage >= 0) {
-        const struct build_stage *base = &s->build->stages[s->base_stage];
-
-        stage_state_copy(&s->state, &base->state);
-        variables_copy(&s->args, &base->args);
-        strv_copy(&s->arg_names, &base->arg_names);
+        r = copy_stage(s, &s->build->stages[s->base_stage], err);
     } else if (s->base_context == NULL && strcmp(s->base_name, "scratch") == 0) {
         scratch_state(s);
     } else {

@@ -435,5 +435,5 @@ int build_tree_open(struct build_stage *s, const char *from, struct build_tree *
         return open_context_tree(s, c, out, err);
     r = c != NULL ? context_state(s, c, &state, err)
                   : build_image_state(b, from, &s->platform, &state, err);
-    return r < 0 ? r : open_state(s, &state, from, out, err);
+    return r < 0 ? build_suggest(s, from, err) : open_state(s, &state, from, out, err);
 }

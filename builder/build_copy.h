@@ -38,6 +38,10 @@ struct copying {
 /* Puts the caret under the word that is to blame. */
 int copy_fail_at(const struct copying *c, const struct word *word, struct error *err);
 
+/* Adds to the error of a source that is not there what is near. Returns -err->code. */
+int copy_hint_missing(const struct copying *c, const struct copy_part *part, const char *source,
+                      struct error *err);
+
 /* A source that is fetched: a URL or a repository. */
 bool copy_is_remote(const struct copying *c, const char *source);
 /* build_copy_from.c: divides the sources into parts, opens their trees, and checks that the flags

@@ -56,7 +56,9 @@ struct build_stage {
     char *base_name;              /* FROM, expanded */
     int base_stage;               /* position, or -1 */
     struct context *base_context; /* or NULL */
-    bool is_context; /* a named context has its name: base_context is all there is of it */
+    bool is_context;     /* a named context has its name: base_context is all there is of it */
+    bool is_referred_to; /* by a COPY or a mount */
+    bool gives_all; /* one stage is made FROM it, nothing else looks at it: it gives its state */
 
     enum stage_status status; /* guarded by build->lock */
 
@@ -83,6 +85,8 @@ struct build {
     struct build_stage *stages;
     size_t stage_count;
     size_t target;
+    size_t first_open;     /* guarded by lock: all stages before it are done, or needed by nobody */
+    size_t copied_entries; /* guarded by lock: of configurations, by stages made FROM others */
     int64_t now_ns;        /* one time for everything this build makes */
     bool is_epoch_settled; /* the next three are what they will be */
     bool has_epoch;        /* SOURCE_DATE_EPOCH */
@@ -160,6 +164,8 @@ struct image;
 /* The state that a loaded image is; `name` for people. */
 void build_loaded_state(struct build *b, const struct image *image, const char *name,
                         const struct platform *platform, struct stage_state *out);
+/* Puts a stage or a common image with nearly that name into an error that says there is none. */
+int build_suggest(const struct build_stage *s, const char *image, struct error *err);
 int build_image_state(struct build *b, const char *name, const struct platform *platform,
                       struct stage_state *out, struct error *err);
 

@@ -8,6 +8,7 @@
 #include "builder/build_context.h"
 #include "builder/build_mount.h"
 #include "builder/copy.h"
+#include "builder/listing.h"
 #include "builder/selection.h"
 #include "builder/ssh.h"
 #include "fs/mount.h"
@@ -114,6 +115,28 @@ static int source_key(struct build_stage *s, const struct run_mount *spec, struc
         r = selections_key(&selections, tree.tree, &how, &content, err);
     if (r == 0)
         key_digest(key, "mount-content", &content);
+    return r;
+}
+
+int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err)
+{
+    const struct selection_key how = {0};
+    bool has_begun = false;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < m->run->mounts.count; i++) {
+        const struct run_mount *spec = &m->run->mounts.items[i];
+        auto_build_tree struct build_tree tree = {0};
+        auto_selections struct selections selections = {0};
+
+        if (spec->type != RUN_MOUNT_BIND || spec->from != NULL)
+            continue;
+        str_add(&key->inputs, has_begun ? "" : EXPLAIN_LISTING);
+        has_begun = true;
+        r = tree_selection(m->stage, spec, &tree, &selections, err);
+        if (r == 0)
+            r = listing_add(&selections, tree.tree, &how, &key->inputs, err);
+    }
     return r;
 }
 

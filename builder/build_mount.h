@@ -55,6 +55,8 @@ struct step_mounts {
 /* Checks the mounts and adds to `key` what of them decides the result. */
 int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
                     struct key *key, struct error *err);
+/* For the explanation of a miss: adds the files of the context that are mounted to the inputs. */
+int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err);
 /* Opens views, takes locks, fills specs and env. Waits for a cache another build holds. */
 int step_mounts_open(struct step_mounts *m, struct error *err);
 /* Makes the mount points inside the trees other than the root. */

@@ -152,6 +152,7 @@ static int plan_ref(struct build_stage *s, const struct instruction *in,
 
     if (position >= 0) {
         add_need(s, (size_t)position);
+        b->stages[position].is_referred_to = true;
         return 0;
     }
     if (context_find(b, ref->name, &s->platform) != NULL)
@@ -219,6 +220,7 @@ static bool is_forced(const struct build_stage *s)
 void build_mark_needed(struct build *b, size_t position)
 {
     b->stages[position].is_needed = true;
+    b->first_open = 0;
     for (size_t i = position + 1; i > 0; i--) {
         const struct build_stage *s = &b->stages[i - 1];
 
@@ -232,6 +234,40 @@ static void mark_target(struct build *b)
     build_mark_needed(b, b->target);
     for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
         b->stages[i].is_exported = true;
+}
+
+static bool has_onbuild(const struct build_stage *s)
+{
+    for (size_t i = 0; i < s->source->body.count; i++)
+        if (s->source->body.items[i]->kind == INSTRUCTION_ONBUILD)
+            return true;
+    return false;
+}
+
+/* A long line of stages would else hold all that each of them was. What a trigger copies from is not
+ * known before its image is; so where there may be one, every stage stays. */
+static void mark_givers(struct build *b)
+{
+    auto_free unsigned *children = mem_alloc((b->stage_count + 1) * sizeof(*children));
+
+    for (size_t i = 0; i <= b->target; i++) {
+        const struct build_stage *s = &b->stages[i];
+        bool is_scratch = s->base_context == NULL && strcmp(s->base_name, "scratch") == 0;
+        bool has_image = i > 0 && s->base_stage < 0 && !is_scratch;
+
+        if (has_onbuild(s) || (s->is_needed && has_image))
+            return;
+    }
+    for (size_t i = 0; i <= b->target; i++) {
+        const struct build_stage *s = &b->stages[i];
+
+        if (!s->is_needed)
+            continue;
+        if (s->base_stage >= 0)
+            children[s->base_stage]++;
+    }
+    for (size_t i = 0; i < b->target; i++)
+        b->stages[i].gives_all = children[i] == 1 && !b->stages[i].is_referred_to;
 }
 
 static bool counts_as_step(enum instruction_kind kind)
@@ -271,7 +307,9 @@ int build_plan(struct build *b, struct error *err)
         if (r == 0)
             r = plan_body(s, err);
     }
-    if (r == 0)
-        mark_target(b);
-    return r;
+    if (r < 0)
+        return r;
+    mark_target(b);
+    mark_givers(b);
+    return 0;
 }

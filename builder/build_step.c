@@ -20,7 +20,6 @@
 
 #include "fs/base/banned.h"
 
-#define DEFAULT_HOSTNAME "buildkitsandbox"
 #define OUTPUT_BUFFER_SIZE (64u << 10)
 #define TAIL_SIZE 1000u /* of the log, shown with a failure; fits err->detail with the excerpt */
 
@@ -120,6 +119,20 @@ static bool env_has(const struct strv *env, const char *name)
     return false;
 }
 
+static const char *hostname(const struct build *b)
+{
+    const char *given = build_arg(b, "BUILDKIT_SANDBOX_HOSTNAME");
+
+    return given == NULL || given[0] == '\0' ? "buildkitsandbox" : given;
+}
+
+/* FEATURES 1.4: declared in a stage to be switched there, these two are no variables. */
+static bool is_for_the_builder(const char *name)
+{
+    return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 ||
+           strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
+}
+
 /* ENV of the image, then ARGs of the stage that it does not override. */
 static void make_env(struct step *s)
 {
@@ -130,7 +143,7 @@ static void make_env(struct step *s)
         const char *name = stage->arg_names.items[i];
         const char *value = variables_get(&stage->args, name);
 
-        if (value != NULL && !env_has(&s->env, name))
+        if (value != NULL && !is_for_the_builder(name) && !env_has(&s->env, name))
             strv_addf(&s->env, "%s=%s", name, value);
     }
 }
@@ -185,7 +198,7 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
     key_words(key, "env", &s->env);
     key_text(key, "cwd", config_working_dir(stage->state.config));
     key_text(key, "user", config_user(stage->state.config));
-    key_text(key, "hostname", DEFAULT_HOSTNAME);
+    key_text(key, "hostname", hostname(stage->build));
     key_text(key, "platform", str_text(&platform));
     key_number(key, "network", (uint64_t)s->network);
     key_number(key, "security", (uint64_t)s->security);
@@ -362,6 +375,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
         .gid = user->gid,
         .groups = groups,
         .group_count = user->group_count + 1,
+        .hostname = hostname(b),
         .network = s->network,
         .network_optional = true,
         .security = s->security,
@@ -386,7 +400,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     if (!env_has(&env, "HOME"))
         strv_addf(&env, "HOME=%s", user->home);
     spec.env = strv_argv(&env);
-    hosts_text(DEFAULT_HOSTNAME, b->options->extra_hosts, &hosts);
+    hosts_text(hostname(b), b->options->extra_hosts, &hosts);
     spec.hosts = str_text(&hosts);
     r = add_mountpoints(s, &spec, v, err);
     if (r == 0)
@@ -516,36 +530,47 @@ static void finish(struct step *s, const struct cache_hit *made, bool is_cached)
     step_history(stage, str_text(&s->history), made->layer == 0);
 }
 
+/* The key, and what the cache has under it: 1 a hit, 0 a miss whose inputs are in `entry`. */
+static int look_up(struct step *s, struct key *key, struct cache_entry *entry,
+                   struct cache_hit *made, struct error *err)
+{
+    int r = refuse_unsupported(s, err);
+
+    if (r == 0)
+        r = choose_modes(s, err);
+    if (r == 0)
+        r = make_key(s, key, &entry->key, err);
+    if (r == 0)
+        r = build_cache_find(s->stage, &entry->key, made, err);
+    if (r != 0)
+        return r;
+    key_note(key, "base", s->stage->state.base);
+    r = step_mounts_list(&s->mounts, key, err);
+    entry->description = str_text(&s->text);
+    entry->inputs = str_text(&key->inputs);
+    return r;
+}
+
 int build_step_run(struct build_stage *stage, const struct instruction *in, struct error *err)
 {
     __attribute__((cleanup(cleanup_step_release))) struct step s = {.stage = stage, .in = in};
     auto_key struct key key = {0};
     struct cache_entry entry = {0};
     struct cache_hit made;
-    enum progress_state state;
     int r;
+    bool is_cached;
 
     run_script_make(in, &s.script);
     make_argv(&s);
     make_env(&s);
     describe(&s);
     s.vertex = step_begin(stage, str_text(&s.text));
-    r = refuse_unsupported(&s, err);
-    if (r == 0)
-        r = choose_modes(&s, err);
-    if (r == 0)
-        r = make_key(&s, &key, &entry.key, err);
-    if (r == 0 && build_is_unknown(stage, in)) {
+    if (build_is_unknown(stage, in)) {
         build_step_unknown(stage, str_text(&s.text), "what it starts from is not known");
         return 0;
     }
-    if (r == 0) {
-        key_note(&key, "base", stage->state.base);
-        entry.description = str_text(&s.text);
-        entry.inputs = str_text(&key.inputs);
-        r = build_cache_find(stage, &entry.key, &made, err);
-    }
-    state = r == 1 ? PROGRESS_CACHED : PROGRESS_DONE;
+    r = look_up(&s, &key, &entry, &made, err);
+    is_cached = r == 1;
     if (r == 0 && build_step_missed(stage, str_text(&s.text), &entry))
         return 0;
     if (r == 0) {
@@ -555,10 +580,11 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     progress_end(stage->build->options->progress, s.vertex,
                  r == -ECANCELED ? PROGRESS_CANCELED
                  : r < 0         ? PROGRESS_ERROR
-                                 : state,
+                 : is_cached     ? PROGRESS_CACHED
+                                 : PROGRESS_DONE,
                  err->text);
     if (r < 0)
         return r;
-    finish(&s, &made, state == PROGRESS_CACHED);
+    finish(&s, &made, is_cached);
     return 0;
 }

@@ -209,6 +209,13 @@ static const struct json *diff_ids(const struct config *c)
     return json_get_array(json_get_object(c->root, "rootfs"), "diff_ids");
 }
 
+size_t config_entry_count(const struct config *c)
+{
+    return json_count(json_get_array(c->root, "history")) +
+           json_count(json_get_array(c->inner, "Env")) +
+           json_count(json_get_object(c->inner, "Labels"));
+}
+
 size_t config_layer_count(const struct config *c)
 {
     return json_count(diff_ids(c));

@@ -38,6 +38,7 @@ void config_env(const struct config *c, struct strv *out);            /* appends
 const char *config_env_get(const struct config *c, const char *name); /* NULL when unset */
 void config_shell(const struct config *c, struct strv *out);          /* default /bin/sh -c */
 void config_words(const struct config *c, const char *key, struct strv *out); /* "Cmd", "OnBuild" */
+size_t config_entry_count(const struct config *c); /* variables, labels and history: its size */
 size_t config_layer_count(const struct config *c);
 int config_layer_diff_id(const struct config *c, size_t position, struct digest *out,
                          struct error *err);

@@ -191,8 +191,12 @@ static int read_stage(struct outlining *o, const struct build_stage *s, struct e
     struct variables *vars = &o->vars[s->position];
     int r = read_from(o, s, err);
 
-    if (s->base_stage >= 0)
+    if (s->base_stage >= 0 && o->b->stages[s->base_stage].gives_all) {
+        *vars = o->vars[s->base_stage];
+        o->vars[s->base_stage] = (struct variables){0};
+    } else if (s->base_stage >= 0) {
         variables_copy(vars, &o->vars[s->base_stage]);
+    }
     for (size_t i = 0; r == 0 && i < s->source->body.count; i++)
         r = read_instruction(o, s->source->body.items[i], vars, err);
     return r;

@@ -108,6 +108,7 @@ int program_store(struct program *p, struct store **out, struct error *err)
             r = store_open(path, NULL, &p->store, err);
         if (r < 0)
             return r;
+        store_set_stop(p->store, &stop);
     }
     *out = p->store;
     return 0;

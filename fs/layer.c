@@ -158,6 +158,8 @@ static int read_tar(struct store *store, const struct layer_row *row, struct wri
     if (r < 0)
         return r;
     while ((n = reader_read(tar, buffer, COPY_SIZE, err)) > 0) {
+        if (store_is_stopped(store))
+            return error_set(err, ECANCELED, "canceled");
         total += (uint64_t)n;
         if (!row->has_diff_id) /* else the reader checks it */
             hasher_update(hasher, buffer, (size_t)n);

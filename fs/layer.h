@@ -63,7 +63,8 @@ int layer_tar_open(struct store *store, int64_t layer, struct reader **out, stru
 /* The whole tar to `to`, verified; for large ones faster than reading and writing it. -EIO when the
  * bytes are not those of the diff_id: `to` has them by then. */
 int layer_tar_write(struct store *store, int64_t layer, struct writer *to, struct error *err);
-/* Diff id and tar size, computed and remembered if they are not known yet. */
+/* Diff id and tar size, computed and remembered if they are not known yet. -ECANCELED: see
+ * store_set_stop. */
 int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uint64_t *tar_size,
                  struct error *err);
 struct layer_blob {

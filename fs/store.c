@@ -50,6 +50,16 @@ int store_default_path(char **path, struct error *err)
     return error_hint(err, "img --state DIR");
 }
 
+void store_set_stop(struct store *store, const atomic_bool *stop)
+{
+    store->stop = stop;
+}
+
+bool store_is_stopped(const struct store *store)
+{
+    return store->stop != NULL && atomic_load(store->stop);
+}
+
 const char *store_path(const struct store *store)
 {
     return store->path;

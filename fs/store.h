@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +55,11 @@ int store_open(const char *path, const struct store_options *options, struct sto
 void store_close(struct store *store); /* NULL is allowed; an open transaction is rolled back */
 DEFINE_CLEANUP(store_close, struct store *)
 #define auto_store CLEANUP(store_close)
+
+/* Once *stop (borrowed, outlives the store) is true, long reading of layers ends with -ECANCELED. Set
+ * before any thread uses the store. */
+void store_set_stop(struct store *store, const atomic_bool *stop);
+bool store_is_stopped(const struct store *store);
 
 const char *store_path(const struct store *store);
 int store_dir(const struct store *store, enum store_dir which); /* descriptor, borrowed */

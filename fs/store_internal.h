@@ -63,8 +63,9 @@ struct store {
     int gc_fd;      /* gc.lock, held shared */
     int lock_fd;    /* lock, held only while the database is made */
     bool named_temp;
-    char *damage;  /* why there is no database, when opened for a check; else NULL */
-    bool is_blank; /* with damage: nothing was ever put into it */
+    char *damage;            /* why there is no database, when opened for a check; else NULL */
+    bool is_blank;           /* with damage: nothing was ever put into it */
+    const atomic_bool *stop; /* borrowed; NULL: none */
 
     pthread_mutex_t lock; /* recursive; a transaction holds it */
     /* guarded by lock */

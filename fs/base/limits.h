@@ -26,6 +26,7 @@
 #define LIMIT_DOCKERFILE_SIZE (16u << 20)  /* generous; heredocs carry files */
 #define LIMIT_DOCKERFILE_LINE 65535u       /* FEATURES 1.1 */
 #define LIMIT_DOCKERFILE_STEPS 200000u     /* instructions; each costs some 600 bytes */
+#define LIMIT_STAGE_ENTRIES 1000000u       /* copied from stage to stage, 500 bytes each */
 #define LIMIT_INSTRUCTION_SIZE (1u << 20)  /* one joined line; the kernel takes 128 KiB a word */
 #define LIMIT_EXPANSION_SIZE (1u << 20)    /* R57 */
 #define LIMIT_IGNORE_SIZE (1u << 20)       /* an ignore file; a line each for 20,000 paths */

@@ -108,6 +108,26 @@ TEST(layer, clamping_what_is_old_enough_makes_nothing)
     check_int(clamped, layer);
 }
 
+/* ^C while an image is made: hashing ends between two buffers and nothing is remembered of it. */
+TEST(layer, a_stopped_store_digests_nothing)
+{
+    auto_scene struct scene s = scene_new(NULL);
+    int64_t layer = scene_store_layer(&s, "f file 0644 \"x\"\n");
+    atomic_bool stop = true;
+    struct layer_blob blob;
+    struct layer_row row;
+    struct digest diff_id;
+    uint64_t size;
+
+    store_set_stop(s.store, &stop);
+    check_fails(layer_digest(s.store, layer, &diff_id, &size, &test_err), ECANCELED);
+    check_fails(layer_compress(s.store, layer, CODEC_GZIP, -1, 1, &blob, &test_err), ECANCELED);
+    check_ok(store_layer_get(s.store, layer, &row, &test_err));
+    check_false(row.has_diff_id);
+    atomic_store(&stop, false);
+    check_ok(layer_digest(s.store, layer, &diff_id, &size, &test_err));
+}
+
 TEST(layer, a_built_layer_is_a_tar_sorted_by_path_whiteouts_first)
 {
     auto_scene struct scene s = scene_new(NULL);

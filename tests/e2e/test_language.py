@@ -1,0 +1,134 @@
+"""Mistakes and hostile Dockerfiles: one clear sentence, a suggestion where one is near (FEATURES 1.7),
+linear time and bounded memory whatever the input (SECURITY R57). All end before anything runs.
+"""
+import os
+import resource
+import subprocess
+
+from harness import IMG, Image, State, busybox, check, check_equal, check_in, main, make_context
+
+MEMORY = 1 << 30  # bytes of address space: what a quadratic copy of any of these would not fit into
+
+
+def limited(state, *words):
+    """Runs img with little memory; gives exit code and standard error."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    done = subprocess.run([IMG, *words], env=state.env, stdin=subprocess.DEVNULL,
+                          capture_output=True, preexec_fn=limit)
+    return done.returncode, done.stderr.decode(errors="replace"), done.stdout.decode()
+
+
+def refused(text, sentence, files=None):
+    code, err, _ = limited(State(), "build", "--dry-run", make_context(text, files or {}))
+    check_equal(code, 1)
+    check_equal(err.count("img: "), 1)
+    check_in(sentence, err)
+
+
+def test_a_missing_source_is_suggested_or_known_to_be_ignored():
+    s = State()
+    text = "FROM scratch\nCOPY src/mian.c /\n"
+    check_in("hint: did you mean 'src/main.c'?", s.build(text, context={"src/main.c": ""}).err)
+    result = s.build("FROM scratch\nCOPY secret /\n",
+                     context={"secret": "", ".dockerignore": "sec*\n"})
+    check_in('"/secret": not found', result.err)
+    check_in("hint: it is there, but '.dockerignore' leaves it out", result.err)
+    check("hint" not in s.build("FROM scratch\nCOPY nothing-like-it /\n", context={"a": ""}).err, "")
+
+
+def test_a_mistyped_stage_or_base_is_suggested():
+    s = State()
+    text = "FROM scratch AS build\nCOPY f /\nFROM scratch\nCOPY --from=biuld /f /\n"
+    check_in("(did you mean build?)", s.build(text, "--pull=never", context={"f": ""}).err)
+    err = s.build("FROM debain:12\n", "--pull=never").err
+    check_in("image 'docker.io/library/debain:12' is not in the store (did you mean debian?)", err)
+    check_in("1 | >>> FROM debain:12\n     |          ^", err)
+
+
+def test_giant_lines_and_instructions_are_refused():
+    refused("FROM scratch\nENV A=" + "x" * 10_000_000 + "\n",
+            "dockerfile line greater than max allowed size of 65535")
+    refused("FROM scratch\nRUN a \\\n" + ("x" * 60000 + " \\\n") * 170 + "y\n",
+            "the instruction of line 2 is longer than")
+
+
+def test_an_unterminated_heredoc_of_a_million_lines_is_refused():
+    refused("FROM scratch\nCOPY <<EOF /x\n" + "line\n" * 1_000_000, "unterminated heredoc")
+
+
+def test_expansions_that_explode_are_refused():
+    refused("FROM scratch\nENV A=xxxxxxxxxx\n" + "ENV A=$A$A$A$A$A$A$A$A$A$A\n" * 12,
+            "the result is larger than")
+    refused("FROM scratch\nENV A=" + "${a:-" * 5000 + "x" + "}" * 5000 + "\n", "failed to process")
+
+
+def test_stages_that_copy_from_each_other_in_a_circle_are_refused():
+    refused("FROM scratch AS a\nCOPY --from=b x y\nFROM scratch AS b\nCOPY --from=a x y\n",
+            'cannot copy from stage "b", it needs to be defined before current stage "a"')
+    refused("FROM scratch AS a\nRUN --mount=from=a,target=/x true\n",
+            "circular dependency detected on stage: a")
+
+
+def planned(text, files=None, names="0 of"):
+    code, err, out = limited(State(), "build", "--dry-run", make_context(text, files or {}))
+    check_equal((code, err), (0, ""))
+    check_in(names, out)
+
+
+def test_a_hundred_thousand_instructions_are_planned():
+    planned("FROM scratch\n" + "".join(f"ENV A{i}=$A{i - 1}\n" for i in range(100_000)))
+    planned("FROM scratch\n" + "".join(f"COPY f /{i}\n" for i in range(50_000)), {"f": ""},
+            "50000 would run")
+
+
+# What a stage has moves on to the one made of it: fifty thousand copies would be gigabytes.
+def test_a_line_of_fifty_thousand_stages_is_planned():
+    planned("FROM scratch AS s0\n" +
+            "".join(f"FROM s{i - 1} AS s{i}\nENV A{i}=b\n" for i in range(1, 50_000)))
+
+
+def test_many_stages_made_from_one_large_stage_are_refused():
+    stages = "".join(f"FROM big AS s{i}\n" for i in range(2000))
+    copies = "".join(f"COPY --from=s{i} /f /f{i}\n" for i in range(2000))
+    refused("FROM scratch AS big\n" + "ENV " + " ".join(f"A{i}=b" for i in range(5000)) + "\n" +
+            stages + "FROM scratch\n" + copies, "the stages together have more than")
+
+
+def test_wildcards_in_patterns_and_in_the_ignore_file_do_not_explode():
+    name = "a" * 200
+    planned("FROM scratch\nCOPY " + "*a" * 100 + "*b /x/\nCOPY --parents " + "**/" * 100 + "x /y/\n",
+            {name: "", "d/" * 60 + "x": "", ".dockerignore": ("**/*a" * 50 + "b\n") * 500})
+
+
+def test_sources_cannot_leave_the_context_by_dots_or_links():
+    s = State()
+    where = make_context("FROM scratch\nCOPY ../../../../etc/hostname /a\n", {})
+    check_in('"/etc/hostname": not found', s.fails("build", where).err)
+    where = make_context("FROM scratch\nCOPY out/hostname /a\n", {})
+    os.symlink("/etc", where + "/out")
+    check_in('"/out/hostname": not found', s.fails("build", where).err)
+
+
+def test_the_hostname_is_an_argument_and_part_of_the_key():
+    s = State()
+    text = f"FROM {busybox()}\nRUN hostname > /h && cat /etc/hosts >> /h\n"
+    s.built(text, "-t", "a")
+    check_equal(Image(s, "a").text("h").splitlines()[0], "buildkitsandbox")
+    s.built(text, "-t", "b", "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=other")
+    lines = Image(s, "b").text("h").splitlines()
+    check_equal(lines[0], "other")
+    check_in("other", " ".join(lines[1:]))
+
+
+# FEATURES 1.4: the two SBOM arguments never reach RUN's environment.
+def test_arguments_for_the_builder_alone_reach_no_command():
+    s = State()
+    s.built(f"FROM {busybox()}\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nARG OTHER=1\nRUN env > /e\n",
+            "-t", "a")
+    text = Image(s, "a").text("e")
+    check("SBOM" not in text, text)
+    check_in("OTHER=1\n", text)
+
+
+main(globals())
