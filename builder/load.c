@@ -141,6 +141,25 @@ static int check_name(const char *text, struct error *err)
     return reference_parse(text, &ref, err);
 }
 
+/* Who asks for a platform does not want an image of another one. */
+static int check_platform(const struct load *l, const struct config *config, struct error *err)
+{
+    auto_platform struct platform have = {0};
+    auto_str struct str found = {0};
+    auto_str struct str wanted = {0};
+
+    if (l->options->platform == NULL)
+        return 0;
+    config_platform(config, &have);
+    platform_normalize(&have);
+    if (platform_rank(&l->platform, &have) >= 0)
+        return 0;
+    platform_format(&have, &found);
+    platform_format(&l->platform, &wanted);
+    return error_set(err, ENOENT, "it is an image for %s, not for %s", str_text(&found),
+                     str_text(&wanted));
+}
+
 /* ---- docker's archive: manifest.json is a list of images ---- */
 
 static int load_docker_layers(struct load *l, const struct json *entry, const struct config *config,
@@ -186,6 +205,8 @@ static int load_docker_image(struct load *l, const struct json *entry, struct er
     r = load_source_document(l->source, config_name, LIMIT_CONFIG_SIZE, &bytes, err);
     if (r == 0)
         r = config_parse(str_text(&bytes), bytes.size, config_name, &config, err);
+    if (r == 0)
+        r = check_platform(l, config, err);
     if (r == 0)
         r = load_docker_layers(l, entry, config, layers, layer_count, err);
     if (r == 0)
@@ -315,6 +336,8 @@ static int store_oci_image(struct load *l, const struct manifest *m, const struc
     if (r == 0)
         r = config_parse(str_text(&config_bytes), config_bytes.size, "its configuration", &config,
                          err);
+    if (r == 0)
+        r = check_platform(l, config, err);
     if (r == 0)
         r = load_oci_layers(l, m, config, layers, err);
     if (r == 0)

@@ -666,8 +666,8 @@ static int build(struct program *p, const struct build_flags *f, struct request 
     if (r < 0)
         return r;
     o->progress = *progress;
-    for (size_t i = 0; !f->quiet && i < q->tags.count; i++)
-        fprintf(stderr, "Building %s\n", q->tags.items[i]);
+    for (size_t i = 0; !f->quiet && i < q->plan.names.count; i++)
+        fprintf(stderr, "Building %s\n", q->plan.names.items[i]);
     r = build_run(o, &result, err);
     if (r == 0)
         r = output_plan_export(&q->plan, o, &result, err);

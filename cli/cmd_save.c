@@ -17,12 +17,14 @@ struct save_flags {
     const char *output;
     const char *platform;
     struct compression_flags compression;
+    bool compress;
 };
 
 #define FIELD(name) .offset = offsetof(struct save_flags, name)
 
 static const struct option options[] = {
     COMPRESSION_OPTIONS(struct save_flags, compression),
+    {.name = "compress", FIELD(compress), .help = "compress the layers of a docker archive too"},
     {.name = "format",
      .kind = OPTION_TEXT,
      FIELD(format),
@@ -167,7 +169,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r < 0)
         return r;
     o.export.types = EXPORT_OCI;
-    o.compress_docker = o.export.format == CODEC_GZIP || o.export.format == CODEC_ZSTD;
+    o.compress_docker =
+        f->compress || o.export.format == CODEC_GZIP || o.export.format == CODEC_ZSTD;
     if (format == FORMAT_OCI_DIR && to_stdout)
         return error_set(err, EINVAL, "a layout is a directory: name it with -o");
     if (to_stdout && isatty(STDOUT_FILENO) == 1)
