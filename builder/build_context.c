@@ -238,14 +238,32 @@ int build_context(struct build *b, struct error *err)
     return ensure_open(b, &b->contexts[0], err);
 }
 
-const struct ignore *build_context_ignore(const struct build *b)
-{
-    return b->contexts[0].ignore;
-}
-
 static const struct source *fetched(const struct build *b, const struct context *c)
 {
     return c->name == NULL ? b->options->fetched : &c->source;
+}
+
+int context_time(struct build *b, const char *name, int64_t *out, struct error *err)
+{
+    struct context *c = name == NULL ? &b->contexts[0] : context_find(b, name, &b->platform);
+    const struct source *source;
+    int r;
+
+    if (c == NULL)
+        return -ENOENT;
+    *out = 0;
+    if (c->kind != CONTEXT_FETCHED)
+        return 0;
+    r = ensure_open(b, c, err);
+    source = r < 0 ? NULL : fetched(b, c);
+    if (source != NULL)
+        *out = source->mtime_ns;
+    return r;
+}
+
+const struct ignore *build_context_ignore(const struct build *b)
+{
+    return b->contexts[0].ignore;
 }
 
 /* ---- as a state ---- */

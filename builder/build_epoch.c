@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build_internal.h"
+#include "builder/build_context.h"
 #include "builder/key.h"
 #include "builder/source.h"
 #include "fs/layer.h"
@@ -14,7 +14,7 @@
 
 #define NAME "SOURCE_DATE_EPOCH"
 #define EPOCH_MAX_S 253402300799u /* the last second of the year 9999 */
-#define NS_PER_S 1000000000ll
+#define NS_PER_S 1000000000u
 
 /* From --build-arg (the environment is one), else the default of a global ARG. */
 static const char *given(const struct build *b)
@@ -38,23 +38,39 @@ static void settle(struct build *b, bool has_epoch, uint64_t epoch_s)
         variables_set(&b->globals, NAME, b->epoch_text);
 }
 
+/* `context`, or the name of a context: the time of what was fetched. A directory has none, for its
+ * files' times depend on who checked them out. */
+static int time_of_context(struct build *b, const char *name, bool *has_time, uint64_t *seconds,
+                           struct error *err)
+{
+    int64_t time_ns = 0;
+    int r = b->mode == BUILD_MODE_READ
+                ? 0
+                : context_time(b, strcmp(name, "context") == 0 ? NULL : name, &time_ns, err);
+
+    if (r == -ENOENT && err->code != ENOENT)
+        return error_set(err, EINVAL,
+                         NAME " is neither a number of seconds, 'context' nor a context: '%s'",
+                         name);
+    *has_time = time_ns > 0;
+    *seconds = (uint64_t)time_ns / NS_PER_S;
+    return r;
+}
+
 int build_epoch(struct build *b, struct error *err)
 {
     const char *value = given(b);
-    bool is_given = value != NULL && value[0] != '\0';
+    bool has_epoch = value != NULL && value[0] != '\0';
     uint64_t seconds = 0;
+    int r = 0;
 
-    /* A local context has no time of its own: the files' depend on who checked them out. One that
-     * was fetched has its commit's or its Last-Modified. */
-    if (is_given && strcmp(value, "context") == 0) {
-        is_given = b->options->fetched != NULL && b->options->fetched->mtime_ns > 0;
-        seconds = is_given ? (uint64_t)(b->options->fetched->mtime_ns / NS_PER_S) : 0;
-    } else if (is_given && !text_to_u64(value, EPOCH_MAX_S, &seconds)) {
-        return error_set(err, EINVAL, NAME " is neither a number of seconds nor 'context': '%s'",
-                         value);
-    }
-    settle(b, is_given, seconds);
-    if (b->options->rewrite_timestamp && !is_given)
+    error_clear(err);
+    if (has_epoch && !text_to_u64(value, EPOCH_MAX_S, &seconds))
+        r = time_of_context(b, value, &has_epoch, &seconds, err);
+    if (r < 0)
+        return r;
+    settle(b, has_epoch, seconds);
+    if (b->options->rewrite_timestamp && !has_epoch)
         return error_set(err, EINVAL, "rewriting timestamps needs " NAME);
     return 0;
 }

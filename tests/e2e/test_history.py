@@ -2,7 +2,11 @@
 
 Expected lines are those that docker's builder writes for the same instruction.
 """
+import functools
+import http.server
 import os
+import subprocess
+import threading
 
 from harness import Image, State, busybox, check, check_equal, check_in, main, make_context
 
@@ -58,7 +62,7 @@ ONBUILD RUN x
         ("ADD f /a/ # buildkit", False),
         ("WORKDIR /w", False),
         ("USER alice", True),
-        ("EXPOSE map[53/udp:{} 80/tcp:{}]", True),
+        ("EXPOSE [53/udp 80/tcp]", True),
         ("VOLUME [/v]", True),
         ("STOPSIGNAL TERM", True),
         ("SHELL [/bin/sh -ec]", True),
@@ -104,12 +108,33 @@ def test_the_epoch_is_an_argument_a_variable_of_the_environment_or_a_default():
 def test_an_epoch_that_is_none_is_refused_and_context_is_none_of_a_directory():
     s = State()
     text = "FROM scratch\nCOPY f /\n"
-    check_in("SOURCE_DATE_EPOCH is neither a number of seconds nor 'context': 'soon'",
+    check_in("SOURCE_DATE_EPOCH is neither a number of seconds, 'context' nor a context: 'soon'",
              s.build(text, "--build-arg=SOURCE_DATE_EPOCH=soon", context={"f": ""}).err)
     s.built(text, "-t", "x", "--build-arg=SOURCE_DATE_EPOCH=context", context={"f": ""})
     check(Image(s, "x").config["created"] > "2020", "a time of this build")
     check_in("rewriting timestamps needs SOURCE_DATE_EPOCH",
              s.build(text, "--rewrite-timestamp", context={"f": ""}).err)
+
+
+# BuildKit: of a git context the commit's time.
+def test_the_epoch_of_a_repository_is_the_time_of_its_commit():
+    s = State()
+    where = make_context("FROM scratch\nCOPY f /\n", {"f": ""})
+    date = f"{EPOCH} +0000"
+    for words in (["init", "-q"], ["add", "."],
+                  ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", where, *words], check=True,
+                       env={**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date})
+    subprocess.run(["git", "-C", where, "update-server-info"], check=True)
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=where))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        s.ok("build", "-t", "x", "--build-arg", "SOURCE_DATE_EPOCH=context",
+             f"http://127.0.0.1:{server.server_port}/.git")
+    finally:
+        server.shutdown()
+    check_equal(times(Image(s, "x")), [CREATED] * 2)
 
 
 def test_stages_see_the_epoch_when_they_declare_it():
