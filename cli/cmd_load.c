@@ -117,6 +117,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (r < 0)
         return r;
     o.progress = progress;
+    progress_set_title(progress, "Loading");
     r = load_images(store, &o, &images, err);
     progress_close(STEAL(&progress));
     if (r == 0)

@@ -226,6 +226,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
         return r;
     pulling.t.registries = program_registries(p, &registries);
     pulling.t.progress = progress;
+    progress_set_title(progress, "Pulling");
     for (size_t i = 0; r == 0 && i < operands->count; i++)
         r = pull(&pulling, operands->items[i], err);
     progress_close(STEAL(&progress));

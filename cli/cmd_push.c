@@ -156,6 +156,7 @@ static int push_targets(struct program *p, struct targets *targets, const char *
     if (r == 0)
         r = progress_open(mode, &progress, err);
     t.progress = progress;
+    progress_set_title(progress, "Pushing");
     while (r == 0 && is_left(targets))
         r = push_next(&t, targets, push_options, result, err);
     return r;
