@@ -53,7 +53,7 @@ struct copier {
 
 static int fail(struct copier *c, const char *path, int code, struct error *err)
 {
-    if (code == -EIO && view_fault(c->to, err) < 0)
+    if ((code == -EIO || code == -ENOSPC) && view_fault(c->to, err) < 0) /* it names the disk */
         return error_wrap(err, "cannot write '%s'", path);
     return error_set(err, -code, "cannot copy to '%s': %s", path, strerror(-code));
 }

@@ -34,7 +34,7 @@ struct extract {
 
 static int fail(struct extract *x, const char *path, int code, struct error *err)
 {
-    if (code == -EIO && view_fault(x->to, err) < 0)
+    if ((code == -EIO || code == -ENOSPC) && view_fault(x->to, err) < 0)
         return error_wrap(err, "cannot write '%s'", path);
     return error_set(err, -code, "cannot extract '%s': %s", path, strerror(-code));
 }

@@ -17,6 +17,7 @@
 #include "builder/tree_internal.h"
 #include "fs/base/io.h"
 #include "fs/union.h"
+#include "fs/view.h"
 
 #include "fs/base/banned.h"
 
@@ -260,6 +261,14 @@ static int host_digest(struct tree *t, const struct tree_node *n, struct digest 
     return r;
 }
 
+/* The view knows which disk is full or broken, if that is the reason. */
+static int not_written(struct view *to, const char *path, int code, struct error *err)
+{
+    if (view_fault(to, err) < 0)
+        return error_wrap(err, "cannot write '%s' into the layer", path);
+    return error_set(err, -code, "cannot write '%s' into the layer: %s", path, strerror(-code));
+}
+
 static int host_copy_content(struct tree *t, const struct tree_node *n, struct view *to,
                              uint64_t ino, struct error *err)
 {
@@ -285,8 +294,7 @@ static int host_copy_content(struct tree *t, const struct tree_node *n, struct v
                              t->label);
         put = union_write(to, ino, offset, buffer, (size_t)got, false);
         if (put < 0)
-            return error_set(err, (int)-put, "cannot write '%s' into the layer: %s", n->path,
-                             strerror((int)-put));
+            return not_written(to, n->path, (int)put, err);
         offset += (uint64_t)got;
         r = tree_check_stop(t, err);
         if (r < 0)

@@ -502,8 +502,11 @@ static int adopt_files(struct layer_ingest *in, uint64_t *index, struct error *e
     auto_close int fd = -1;
     int r = store_index_create(in->store, index, &fd, err);
 
-    if (r == 0)
-        r = index_builder_write(in->builder, fd, err);
+    if (r < 0)
+        return r;
+    r = index_builder_write(in->builder, fd, err);
+    if (r < 0)
+        return error_wrap(err, "'%s'", store_path(in->store));
     if (r == 0)
         r = pack_adopt(in->store, in->pack, in->pack_fd, err);
     return r < 0 ? r : store_index_adopt(in->store, *index, fd, err);

@@ -252,7 +252,8 @@ static int trim_segment(struct seal *s, struct error *err)
         }
     }
     if (ftruncate(fd, (off_t)end) < 0)
-        return error_errno(err, "cannot trim the data of '%s'", s->v->label);
+        return error_errno(err, "cannot trim the data of '%s' in '%s'", s->v->label,
+                           store_path(s->v->store));
     return 0;
 }
 
@@ -295,8 +296,11 @@ static int write_layer(struct seal *s, int64_t *layer, struct error *err)
 
     if (r == 0)
         r = store_index_create(s->v->store, &index, &fd, err);
-    if (r == 0)
-        r = index_builder_write(s->builder, fd, err);
+    if (r < 0)
+        return r;
+    r = index_builder_write(s->builder, fd, err);
+    if (r < 0)
+        return error_wrap(err, "'%s'", store_path(s->v->store));
     if (r == 0)
         r = store_index_adopt(s->v->store, index, fd, err);
     return r < 0 ? r : insert_row(s, index, layer, err);

@@ -288,6 +288,7 @@ def test_a_full_disk_ends_a_pull_with_a_sentence():
     small = registry().push_layout(small_layout(), "small:1")
     result = on_small_disk(REFUSED.format('"$IMG" pull "$1"') + '"$IMG" pull "$2"', shared["large"], small)
     check_in("No space left on device", sentence(result))
+    check_in("/states/", sentence(result))
 
 
 def test_a_full_disk_in_a_step_is_seen_by_the_command_and_named_by_img():
@@ -296,6 +297,7 @@ def test_a_full_disk_in_a_step_is_seen_by_the_command_and_named_by_img():
     result = on_small_disk(REFUSED.format('"$IMG" build --progress=plain "$1"') + '"$IMG" build -t s "$2"', context, small)
     check_in("No space left on device", result.err.partition("img: ")[0])
     check_in("no space left", sentence(result).lower())
+    check_in("/states/", sentence(result))
 
 
 def test_a_full_disk_ends_a_copy_with_a_sentence():
@@ -303,6 +305,7 @@ def test_a_full_disk_ends_a_copy_with_a_sentence():
     small = make_context(f"FROM {busybox()}\nCOPY Dockerfile /\n", {})
     result = on_small_disk(REFUSED.format('"$IMG" build --progress=plain "$1"') + '"$IMG" build -t s "$2"', context, small)
     check_in("no space left", sentence(result).lower())
+    check_in("/states/", sentence(result))  # which disk it is
 
 
 def as_nobody_known(state, *words):
@@ -600,6 +603,44 @@ def test_a_build_killed_at_any_moment_leaves_a_state_that_works():
         state.ok("build", "-t", "a", context)
     image = Image(state, "a")
     check(image.has("d/8") and not image.has("twice"), "the build after it is not whole")
+    check_whole(state)
+
+
+def start_step(state):
+    """A build in the middle of a step that makes files, and its context."""
+    context = make_context(f"FROM {busybox()}\nRUN mkdir /d && i=0 && while [ $i -lt 4000 ]; do echo $i > /d/$i; "
+                           "[ $i != 50 ] || echo it has begun; i=$((i+1)); done\n", {})
+    process = state.start("build", "--no-cache", "--progress=plain", "-t", "stopped", context)
+    for line in process.stdout:
+        if b"it has begun" in line and b"echo" not in line:
+            break
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    return process
+
+
+def test_a_build_stopped_in_a_step_goes_on_where_it_was():
+    """SECURITY R28: the server is gone for a while; the step waits, and loses nothing."""
+    state = State()
+    with nothing_left(state):
+        process = start_step(state)
+        process.send_signal(signal.SIGCONT)
+        process.stdout.read()
+        check_equal(process.wait(), 0)
+    image = Image(state, "stopped")
+    check_equal(sum(p.startswith("d/") for p in image.tree), 4000)
+    check_equal(image.text("d/3999"), "3999\n")
+    check_whole(state)
+
+
+def test_a_build_killed_while_it_is_stopped_leaves_nothing():
+    """The step hangs in a call to a server that does not answer, and ends with it all the same."""
+    state = State()
+    with nothing_left(state):
+        process = start_step(state)
+        process.kill()
+        check_equal(process.wait(), -signal.SIGKILL)
+    state.ok("ls")
     check_whole(state)
 
 
