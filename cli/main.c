@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/main.h"
 #include "fs/base/log.h"
+#include "fs/index.h"
 #include "fs/store.h"
 #include "registry/registries.h"
 
@@ -284,5 +285,6 @@ int main(int argc, char **argv)
     }
     umask(022);
     signal(SIGPIPE, SIG_IGN);
+    index_guard();
     return run(argc, argv);
 }

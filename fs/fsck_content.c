@@ -206,6 +206,11 @@ static int judge_layer_index(struct fsck *f, const struct check_layer *layer, st
     if (r < 0 || v->kind != 0)
         return r;
     r = index_open(f->store->dirs[STORE_INDEX], object.name, !f->options->quick, &x, &ignored);
+    if (r ==
+        -ENOTSUP) { /* of a newer version: nothing of it may be called damage, let alone repaired */
+        *err = ignored;
+        return r;
+    }
     if (r < 0) {
         find(v, FSCK_CONTENT, "%s", ignored.text);
         return 0;

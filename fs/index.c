@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -51,6 +52,17 @@ static int check_sections(struct index *x, const struct file_header *h)
     return end == x->map_size ? 0 : -EIO;
 }
 
+/* Of any version: so a flipped bit is not taken for one that is not known yet. */
+static bool header_is_whole(const struct index *x, size_t size)
+{
+    uint64_t checksum;
+
+    if (size < sizeof(checksum) || size > x->map_size)
+        return false;
+    memcpy(&checksum, (const uint8_t *)x->map + size - sizeof(checksum), sizeof(checksum));
+    return le64toh(checksum) == hash64(x->map, size - sizeof(checksum), 0);
+}
+
 static int check_file(struct index *x, const char *name, bool verify, struct error *err)
 {
     const struct file_header *h = x->map;
@@ -58,11 +70,12 @@ static int check_file(struct index *x, const char *name, bool verify, struct err
 
     if (memcmp(h->magic, INDEX_MAGIC, sizeof(h->magic)) != 0)
         return error_set(err, EIO, "'%s' is not an index", name);
+    if (!header_is_whole(x, le32toh(h->header_size)))
+        return error_set(err, EIO, "index '%s' is damaged: its header is wrong", name);
     if (le32toh(h->version) < INDEX_VERSION_OLDEST || le32toh(h->version) > INDEX_VERSION)
         return error_set(err, ENOTSUP, "index '%s' has version %u, but only %u to %u are known",
                          name, le32toh(h->version), INDEX_VERSION_OLDEST, INDEX_VERSION);
-    if (le32toh(h->header_size) != sizeof(*h) ||
-        le64toh(h->header_checksum) != hash64(h, offsetof(struct file_header, header_checksum), 0))
+    if (le32toh(h->header_size) != sizeof(*h))
         return error_set(err, EIO, "index '%s' is damaged: its header is wrong", name);
     if (le64toh(h->file_size) != x->map_size)
         return error_set(err, EIO, "index '%s' is damaged: it has %zu bytes instead of %llu", name,
@@ -136,6 +149,29 @@ void index_close(struct index *x)
     free(x->own_specials);
     free(x);
     errno = saved;
+}
+
+/* Nothing can be done for whoever was reading, and nothing here may allocate or lock. */
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+    static const char text[] =
+        "img: a file of the state directory could not be read while it was in use: it was cut short, "
+        "or the disk failed\nhint: img fsck\n";
+
+    (void)context;
+    if (info->si_code == BUS_ADRERR) { /* what a file mapping gives, see sigaction(2) */
+        if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+            _exit(1); /* nobody listens */
+        _exit(1);
+    }
+    (void)signal(number, SIG_DFL); /* it happens again on return, and is fatal then */
+}
+
+void index_guard(void)
+{
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+
+    (void)sigaction(SIGBUS, &action, NULL); /* fails for signals that do not exist */
 }
 
 uint32_t index_inode_count(const struct index *x)

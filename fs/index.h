@@ -54,6 +54,11 @@ void index_close(struct index *x);
 DEFINE_CLEANUP(index_close, struct index *)
 #define auto_index CLEANUP(index_close)
 
+/* An index that is cut short while it is mapped, and a disk that cannot read it, is a SIGBUS in whoever
+ * looks at it. From this call on it ends the process with status 1 and a sentence on stderr; everything
+ * that depends on the process ends with it. For programs, at their start. */
+void index_guard(void);
+
 uint32_t index_inode_count(const struct index *x);
 uint64_t index_file_size_bytes(const struct index *x);
 /* All return 0 or a bare -errno: -ENOENT no such name or position, -ENOTDIR, -EIO damaged. Whatever

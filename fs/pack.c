@@ -190,18 +190,22 @@ int pack_read(struct store *store, uint64_t id, uint64_t offset, void *buf, size
 {
     struct open_pack *p;
     char name[STORE_NAME_SIZE];
+    struct stat st;
+    bool is_short;
     int r = acquire(store, id, &p, err);
 
     if (r < 0)
         return r;
     r = offset > INT64_MAX ? -EIO : io_pread_full(p->fd, buf, size, offset);
+    is_short = r == -EIO && (fstat(p->fd, &st) < 0 || (uint64_t)st.st_size < offset ||
+                             (uint64_t)st.st_size - offset < size);
     release(store, p);
     if (r == 0)
         return 0;
     store_object_name(id, name);
     return error_set(err, -r, "cannot read '%s/packs/%s' at byte %ju: %s", store->path, name,
                      (uintmax_t)offset,
-                     r == -EIO ? "it is truncated or damaged" : strerrordesc_np(-r));
+                     is_short ? "it is truncated or damaged" : strerrordesc_np(-r));
 }
 
 void pack_forget(struct store *store, uint64_t id)

@@ -1,4 +1,5 @@
 /* test_fsck.c - each kind of planted damage is found, named, repaired, and then gone (S9). */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/base/failpoint.h"
+#include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/blob.h"
 #include "fs/fsck.h"
@@ -178,6 +180,32 @@ TEST(fsck, a_newer_store_is_left_alone)
     make_store();
     run_sql("PRAGMA user_version = 2");
     check_fails(fsck_run(state_path(), &options, &result, &test_err), ENOTSUP);
+}
+
+/* An older program with --repair must not throw away what it only does not know. */
+TEST(fsck, an_index_of_a_newer_version_is_left_alone)
+{
+    struct fsck_options options = {.repair = true};
+    auto_free char *index = NULL;
+    auto_free char *file = NULL;
+    auto_close int fd = -1;
+    struct fsck_result result;
+    uint32_t version = htole32(3);
+    uint8_t header[208];
+    uint64_t checksum;
+
+    make_store();
+    index = object_of("index_id", "built");
+    file = state_file(index);
+    fd = open(file, O_RDWR | O_CLOEXEC);
+    check_ok(fd);
+    check_ok(io_pwrite_full(fd, &version, sizeof(version), 8));
+    check_ok(io_pread_full(fd, header, sizeof(header), 0));
+    checksum = htole64(hash64(header, sizeof(header), 0));
+    check_ok(io_pwrite_full(fd, &checksum, sizeof(checksum), sizeof(header)));
+    check_fails(fsck_run(state_path(), &options, &result, &test_err), ENOTSUP);
+    check_true(strstr(test_err.text, "has version 3, but only 1 to 2 are known") != NULL);
+    check_true(has_record());
 }
 
 /* -- twelve kinds of damage and more -- */

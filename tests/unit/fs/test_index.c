@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/base/hash.h"
@@ -566,6 +567,13 @@ static void write_file(const char *name, const void *bytes, size_t size)
     check_ok(io_write_full(fd, bytes, size));
 }
 
+static int cut_file(const char *name)
+{
+    auto_close int fd = openat(test_dir_fd(), name, O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 ? -1 : ftruncate(fd, 4096);
+}
+
 TEST(index, every_flipped_bit_is_noticed_when_verifying)
 {
     auto_str struct str bytes = {0};
@@ -651,9 +659,47 @@ TEST(index, damaged_tables_never_crash)
     check_true(accepted > 100); /* a changed owner, time or letter is no structural damage */
 }
 
+/* mmap(2), SIGBUS: what a cut file or a failing disk gives to who reads a mapping. */
+TEST(index, a_file_cut_short_in_use_ends_the_program_with_a_sentence)
+{
+    auto_index_builder struct index_builder *b = index_builder_new();
+    char text[512] = "";
+    int ends[2];
+    int status;
+    pid_t pid;
+
+    for (int i = 0; i < 1000; i++) {
+        auto_free char *name = str_format("name-%d", i);
+
+        add_file(b, name, 1);
+    }
+    index_close(finish(b, "cut"));
+    check_ok(pipe2(ends, O_CLOEXEC));
+    pid = fork();
+    if (pid == 0) {
+        struct index *x = NULL;
+        struct index_dirent e;
+        struct error err;
+
+        index_guard();
+        if (dup2(ends[1], STDERR_FILENO) < 0 ||
+            index_open(test_dir_fd(), "cut", false, &x, &err) < 0)
+            _exit(3);
+        _exit(cut_file("cut") < 0 || index_lookup(x, 0, "name-999", 8, &e) < 0 ? 4 : 0);
+    }
+    (void)close(ends[1]);
+    check_ok(read(ends[0], text, sizeof(text) - 1));
+    (void)close(ends[0]);
+    check_int(waitpid(pid, &status, 0), pid);
+    check_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    check_true(text_starts(text, "img: a file of the state directory could not be read while"));
+    check_true(text_ends(text, "hint: img fsck\n"));
+}
+
 TEST(index, a_file_of_another_size_or_kind_is_refused)
 {
     auto_str struct str bytes = {0};
+    uint64_t checksum;
     struct index *x = NULL;
 
     build_sample(&bytes);
@@ -666,6 +712,10 @@ TEST(index, a_file_of_another_size_or_kind_is_refused)
     write_file("bad", bytes.data, bytes.size);
     check_fails(index_open(test_dir_fd(), "bad", false, &x, &test_err), EIO);
     bytes.data[8] = 99;
+    write_file("bad", bytes.data, bytes.size);
+    check_fails(index_open(test_dir_fd(), "bad", false, &x, &test_err), EIO); /* a flipped bit */
+    checksum = htole64(hash64(bytes.data, 208, 0));
+    memcpy(bytes.data + 208, &checksum, sizeof(checksum));
     write_file("bad", bytes.data, bytes.size);
     check_fails(index_open(test_dir_fd(), "bad", false, &x, &test_err), ENOTSUP);
     check_error(&test_err, ENOTSUP, "index 'bad' has version 99, but only 1 to 2 are known");

@@ -518,6 +518,26 @@ TEST(seal, a_full_disk_while_writing_is_said_in_one_sentence)
     check_text(scene_read(&s, "first"), "xmore");
 }
 
+/* A step is told that reading failed; the user is told what and where. */
+TEST(seal, a_broken_disk_while_reading_is_damage_to_the_step)
+{
+    auto_scene struct scene s = scene_new("f file 0644 \"0123456789\"\n");
+    uint64_t ino = scene_ino(&s, "f");
+    struct error err = {0};
+    char buf[4];
+
+    check_int(union_read(s.view, ino, 0, buf, 4), 4); /* it is open now */
+    fault_fail(FAULT_READ, 1, EIO);
+    check_fails(union_read(s.view, ino, 4, buf, 4), EIO);
+    check_true(fault_was_hit());
+    fault_clear();
+    check_fails(view_fault(s.view, &err), EIO);
+    check_true(text_starts(err.text, "cannot read '"));
+    check_true(text_ends(err.text, "at byte 4: Input/output error"));
+    check_int(union_read(s.view, ino, 4, buf, 4),
+              4); /* the disk may come back; the step has failed */
+}
+
 TEST(seal, a_broken_disk_while_writing_is_damage_to_the_step)
 {
     auto_scene struct scene s = scene_new(BASE);
