@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +24,8 @@
 
 #define WRITERS 5
 #define ROUNDS 30
+#define ROUNDS_MAX (20 * ROUNDS) /* as long as the collector waits for its turns */
+#define TURNS 3u
 #define CONTENTS 4 /* fewer than rounds: writers bring the same layers */
 
 /* Children must not run the checks of test.h: a failed one would go on with the next test. */
@@ -147,12 +151,15 @@ static void write_round(int writer, int round)
         give_up("writer", &err);
 }
 
+static _Atomic unsigned *turn_count; /* of the collector; shared by all processes */
+
 /* Every fifth round is killed somewhere in the middle. */
 static void write_rounds(int writer)
 {
     unsigned seed = (unsigned)writer;
 
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS || (atomic_load(turn_count) < TURNS && round < ROUNDS_MAX);
+         round++) {
         pid_t pid;
         int status = 0;
 
@@ -177,7 +184,6 @@ static void write_rounds(int writer)
 
 static void collect_until_told(int stop_fd)
 {
-    size_t count = 0;
     char byte;
 
     while (read(stop_fd, &byte, 1) < 0) { /* it does not block */
@@ -191,9 +197,9 @@ static void collect_until_told(int stop_fd)
             r = gc_run(store, &options, &report, &err);
         if (r < 0 && r != -EBUSY)
             give_up("collector", &err);
-        count += r == 0;
+        atomic_fetch_add(turn_count, r == 0);
     }
-    if (count < 3) /* commands that overlap must not keep it out */
+    if (atomic_load(turn_count) < TURNS) /* commands that overlap must not keep it out */
         give_up("collector", &(struct error){.text = "it hardly ever had its turn"});
 }
 
@@ -243,6 +249,9 @@ TEST(store_many, writers_a_collector_and_a_checker_get_along)
     int stop[2];
     int status;
 
+    turn_count =
+        mmap(NULL, sizeof(*turn_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check_true(turn_count != MAP_FAILED);
     store_close(state_open());
     check_ok(pipe2(stop, O_CLOEXEC | O_NONBLOCK));
     for (int i = 0; i < WRITERS; i++)
