@@ -188,8 +188,9 @@ static int open_directory(struct build *b, struct context *c, struct error *err)
 
 static int fetch(struct build *b, struct context *c, struct error *err)
 {
+    auto_free char *shown = source_shown(c->value);
     uint32_t vertex =
-        progress_beginf(b->options->progress, "[context %s] load from %s", c->name, c->value);
+        progress_beginf(b->options->progress, "[context %s] load from %s", c->name, shown);
     struct fetch f = build_fetch(b, vertex);
     int r = source_context(&f, c->value, false, &c->source, err);
 

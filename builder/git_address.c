@@ -11,6 +11,8 @@
 
 #include "fs/base/banned.h"
 
+#define USER_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 void git_address_release(struct git_address *a)
 {
     free(a->remote);
@@ -50,7 +52,7 @@ static bool has_git_suffix(const char *text)
 /* user@host:path; the size of "user@host", or 0. */
 static size_t scp_prefix(const char *text)
 {
-    size_t user = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    size_t user = strspn(text, USER_CHARACTERS);
     size_t host;
 
     if (user == 0 || text[user] != '@')
@@ -276,7 +278,8 @@ static int parse_remote_url(struct git_address *a, const char *text, size_t size
         plain_user = str_format("%s@", where);
     if (plain_user != NULL && strpbrk(plain_user, ":/") != NULL)
         return error_set(err, EINVAL, "a git address with a password, which ssh does not take");
-    if (plain_user != NULL && !isalnum((unsigned char)plain_user[0]))
+    if (plain_user != NULL && (!isalnum((unsigned char)plain_user[0]) ||
+                               strspn(plain_user, USER_CHARACTERS) + 1 != strlen(plain_user)))
         return error_set(err, EINVAL, "a git address with a strange user name");
     a->remote = str_format("%s%s%s%s", scheme, plain_user == NULL ? "" : plain_user, host,
                            rest + authority);

@@ -51,8 +51,13 @@ const char *git_mirror_path(const struct git_mirror *m)
 
 void git_mirror_close(struct git_mirror *m)
 {
+    struct error ignored;
+
     if (m == NULL)
         return;
+    /* git was killed, perhaps with locks of its own in place. */
+    if (m->stored != NULL && source_check_stop(m->fetch, &ignored) < 0)
+        store_mirror_abandon(m->stored);
     store_mirror_close(m->stored);
     free(m);
 }

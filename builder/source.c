@@ -34,6 +34,19 @@ bool source_is_url(const char *text)
     return text_starts(text, "http://") || text_starts(text, "https://");
 }
 
+char *source_shown(const char *address)
+{
+    const char *scheme = strstr(address, "://");
+    size_t size = strcspn(address, "?");
+    size_t start = scheme == NULL ? 0 : (size_t)(scheme - address) + 3;
+    size_t authority = scheme == NULL ? 0 : strcspn(scheme + 3, "/?#");
+    const char *at = scheme == NULL ? NULL : memrchr(scheme + 3, '@', authority);
+    size_t skip = at == NULL ? start : (size_t)(at - address) + 1;
+
+    return str_format("%.*s%.*s", (int)start, address, (int)(size > skip ? size - skip : 0),
+                      address + skip);
+}
+
 const struct build_secret *source_secret(const struct fetch *f, const char *id)
 {
     for (size_t i = 0; i < f->secret_count; i++)

@@ -57,6 +57,9 @@ DEFINE_CLEANUP_VALUE(source_release, struct source)
 #define auto_source CLEANUP(source_release)
 
 bool source_is_url(const char *text); /* http:// or https:// */
+/* An address without user name, password and query, for people and logs (SECURITY R49). Caller
+ * frees. */
+char *source_shown(const char *address);
 /* The last component of a URL's path, decoded; "__unnamed__" when there is none or it could not
  * be a file's name. Caller frees. */
 char *source_file_name(const char *url);

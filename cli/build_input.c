@@ -73,11 +73,10 @@ static int fetch_context(struct fetch *f, const struct build_input_options *o,
                          struct build_input *in, struct error *err)
 {
     bool is_git = git_address_is_context(o->context);
-    size_t shown = strcspn(o->context, "?");
+    auto_free char *shown = source_shown(o->context);
     int r;
 
-    f->vertex = is_git ? progress_beginf(f->progress, "[internal] load git source %.*s", (int)shown,
-                                         o->context)
+    f->vertex = is_git ? progress_beginf(f->progress, "[internal] load git source %s", shown)
                        : progress_begin(f->progress, "[internal] load remote build context");
     r = source_context(f, o->context, o->keep_git_dir, &in->source, err);
     in->is_fetched = r == 0;

@@ -23,6 +23,7 @@ struct store_mirror {
     char *path;
     int fd; /* of the directory, locked */
     bool is_new;
+    bool is_abandoned;
 };
 
 void store_mirror_close(struct store_mirror *m)
@@ -30,11 +31,17 @@ void store_mirror_close(struct store_mirror *m)
     if (m == NULL)
         return;
     if (m->fd >= 0) {
-        (void)unlinkat(m->fd, BUSY_NAME, 0); /* left behind, it empties the mirror: no harm */
+        if (!m->is_abandoned)
+            (void)unlinkat(m->fd, BUSY_NAME, 0); /* left behind, it empties the mirror: no harm */
         close(m->fd);
     }
     free(m->path);
     free(m);
+}
+
+void store_mirror_abandon(struct store_mirror *m)
+{
+    m->is_abandoned = true;
 }
 
 const char *store_mirror_path(const struct store_mirror *m)

@@ -21,6 +21,8 @@ struct store_mirror;
 int store_mirror_open(struct store *store, const struct digest *id, const char *description,
                       const atomic_bool *stop, struct store_mirror **out, struct error *err);
 void store_mirror_close(struct store_mirror *m); /* NULL is allowed */
+/* What writes to it was cut short: whoever opens it next finds it empty. */
+void store_mirror_abandon(struct store_mirror *m);
 DEFINE_CLEANUP(store_mirror_close, struct store_mirror *)
 #define auto_store_mirror CLEANUP(store_mirror_close)
 

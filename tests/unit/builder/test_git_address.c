@@ -156,6 +156,25 @@ TEST(git_address, a_submodule_keeps_to_the_protocols)
     check_true(child.userinfo == NULL);
 }
 
+/* SECURITY R49. */
+TEST(source, an_address_is_shown_without_its_secrets)
+{
+    static const char *const cases[][2] = {
+        {"https://u:p@h/r.git#main", "https://h/r.git#main"},
+        {"https://h/a.tgz?sig=x", "https://h/a.tgz"},
+        {"https://u:p@w@h?x", "https://h"},
+        {"git@h:r.git#v1", "git@h:r.git#v1"},
+        {"https://h/a@b", "https://h/a@b"},
+        {"dir/x", "dir/x"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_free char *shown = source_shown(cases[i][0]);
+
+        check_text(shown, cases[i][1]);
+    }
+}
+
 /* Go's path.Base of the decoded path, as peers name a download; SECURITY R54 for what is no name. */
 TEST(source, a_download_is_named_after_the_path_of_its_url)
 {
