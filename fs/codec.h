@@ -45,8 +45,8 @@ struct writer *inflate_writer_new(enum codec_format format, struct writer *to);
 /* -- deflating -- */
 
 /* On `threads` threads (at most 8 are used; 1 or 0: on the caller's own). Levels: gzip 0 (stored) to 12,
- * zstd 1 to 22; -1 is the default: 6 and 3. Bytes go to `to` (borrowed, not finished) in order, from the
- * calling thread. Memory: about 2.1 MiB for each thread and one more, and what the level asks for.
- * -EINVAL: a level the format does not have. */
+ * zstd 1 to 22; -1 is the default: of gzip 6 for the first 16 MiB and 1 for the rest, of zstd 3. Bytes
+ * go to `to` (borrowed, not finished) in order, from the calling thread. Memory: about 2.1 MiB for each
+ * thread and one more, and what the level asks for. -EINVAL: a level the format does not have. */
 int deflate_writer_new(enum codec_format format, int level, unsigned threads, struct writer *to,
                        struct writer **out, struct error *err);

@@ -368,6 +368,29 @@ TEST(codec, a_higher_level_is_smaller)
     check_bytes(usual.data, usual.size, six.data, six.size);
 }
 
+/* What most layers hold is squeezed well, and the rest of large ones fast. */
+TEST(codec, by_default_the_beginning_is_careful_and_the_rest_is_fast)
+{
+    const size_t beginning = 16u << 20;
+    auto_str struct str text = {0};
+    auto_str struct str usual = {0};
+    auto_str struct str alone = {0};
+    auto_str struct str careful = {0};
+    auto_str struct str fast = {0};
+    struct str part;
+
+    make_text(&text, beginning + (2u << 20) + 5, 9);
+    deflate_all(CODEC_GZIP, -1, 2, 1u << 20, &text, &usual);
+    deflate_all(CODEC_GZIP, -1, 1, 1u << 20, &text, &alone);
+    part = (struct str){.data = text.data, .size = beginning};
+    deflate_all(CODEC_GZIP, 6, 2, 1u << 20, &part, &careful);
+    part = (struct str){.data = text.data + beginning, .size = text.size - beginning};
+    deflate_all(CODEC_GZIP, 1, 2, 1u << 20, &part, &fast);
+    str_add_bytes(&careful, fast.data, fast.size);
+    check_bytes(usual.data, usual.size, careful.data, careful.size);
+    check_bytes(alone.data, alone.size, usual.data, usual.size);
+}
+
 TEST(codec, levels_outside_the_format_are_refused)
 {
     struct memory_writer m = memory();
