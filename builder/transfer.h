@@ -53,5 +53,15 @@ struct push_result {
 int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *refs,
                   size_t ref_count, const struct export_options *options, struct push_result *out,
                   struct error *err);
+/* Pushes an index to the byte: everything it names, at any platform, has to be in the store. Blobs go
+ * first, then the manifests by their digests, then the index under each of `refs`. */
+int transfer_push_index(struct transfer *t, const struct digest *index,
+                        const struct reference *refs, size_t ref_count, struct push_result *out,
+                        struct error *err);
+bool transfer_index_is_whole(struct transfer *t, const struct digest *index);
+/* Fetches what the stored index `index` of `ref` names: images as transfer_pull does, by their
+ * digests, attestations and other artifacts as bare blobs. */
+int transfer_pull_index(struct transfer *t, const struct reference *ref, const struct digest *index,
+                        struct error *err);
 /* Shared by both directions: a line that says that a transfer stands still. */
 void transfer_tell_silence(const struct transfer *t, const char *name, unsigned silent_ms);

@@ -1,9 +1,12 @@
 /* transfer_push.c - an image of the store goes to a registry: layers, config, then the manifest. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "builder/export.h"
 #include "builder/image.h"
 #include "builder/transfer.h"
+#include "fs/base/limits.h"
 #include "fs/base/pool.h"
 #include "fs/blob.h"
 #include "fs/layer.h"
@@ -169,6 +172,150 @@ static int start_config(struct push *p, struct blob_push *config, struct error *
     digest_format(&config->blob.digest, config->name);
     return blob_stat(p->t->store, &config->blob.digest, &config->blob.size_bytes, err);
 }
+
+/* -- an index and all that it names -- */
+
+/* The blobs of an index, each once, and its manifests. */
+struct index_parts {
+    struct str bytes;
+    struct manifest index;
+    struct {
+        struct blob_push *items;
+        size_t count;
+        size_t capacity;
+    } blobs;
+    struct strv manifests; /* documents, parallel to index.manifests */
+};
+
+static void index_parts_release(struct index_parts *parts)
+{
+    str_release(&parts->bytes);
+    manifest_release(&parts->index);
+    free(parts->blobs.items);
+    strv_release(&parts->manifests);
+}
+DEFINE_CLEANUP_VALUE(index_parts_release, struct index_parts)
+
+static int add_blob(struct store *store, const struct descriptor *d, struct index_parts *parts,
+                    struct error *err)
+{
+    struct blob_push *job;
+    uint64_t size_bytes;
+    int r = blob_stat(store, &d->digest, &size_bytes, err);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < parts->blobs.count; i++)
+        if (digest_equal(&parts->blobs.items[i].blob.digest, &d->digest))
+            return 0;
+    job = array_add(&parts->blobs);
+    job->blob.digest = d->digest;
+    job->blob.size_bytes = size_bytes;
+    digest_format(&d->digest, job->name);
+    return 0;
+}
+
+static int read_document(struct store *store, const struct digest *digest, const char *media_type,
+                         struct str *bytes, struct manifest *out, struct error *err)
+{
+    char text[DIGEST_TEXT_SIZE];
+    int r = blob_read(store, digest, LIMIT_MANIFEST_SIZE, bytes, err);
+
+    digest_format(digest, text);
+    return r < 0 ? r : manifest_parse(bytes->data, bytes->size, media_type, text, out, err);
+}
+
+static int read_child(struct store *store, const struct descriptor *d, struct index_parts *parts,
+                      struct error *err)
+{
+    auto_manifest struct manifest m = {0};
+    auto_str struct str bytes = {0};
+    char text[DIGEST_TEXT_SIZE];
+    int r = read_document(store, &d->digest, d->media_type, &bytes, &m, err);
+
+    digest_format(&d->digest, text);
+    if (r == 0 && m.kind != MANIFEST_IMAGE)
+        r = error_set(err, EINVAL, "%s is an index inside an index", text);
+    if (r == 0)
+        r = add_blob(store, &m.config, parts, err);
+    for (size_t i = 0; r == 0 && i < m.layers.count; i++)
+        r = add_blob(store, &m.layers.items[i], parts, err);
+    if (r == 0)
+        strv_add(&parts->manifests, str_text(&bytes));
+    return r;
+}
+
+static int read_index(struct store *store, const struct digest *digest, struct index_parts *parts,
+                      struct error *err)
+{
+    int r = read_document(store, digest, NULL, &parts->bytes, &parts->index, err);
+
+    if (r == 0 && parts->index.kind != MANIFEST_INDEX)
+        r = error_set(err, EINVAL, "it is no index");
+    for (size_t i = 0; r == 0 && i < parts->index.manifests.count; i++)
+        r = read_child(store, &parts->index.manifests.items[i], parts, err);
+    return r;
+}
+
+bool transfer_index_is_whole(struct transfer *t, const struct digest *index)
+{
+    __attribute__((cleanup(cleanup_index_parts_release))) struct index_parts parts = {0};
+    struct error ignored; /* whatever is missing or wrong: no */
+
+    return read_index(t->store, index, &parts, &ignored) == 0;
+}
+
+static int put_documents(struct push *p, const struct index_parts *parts, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < parts->manifests.count; i++) {
+        const struct descriptor *d = &parts->index.manifests.items[i];
+        const char *bytes = parts->manifests.items[i];
+        char name[DIGEST_TEXT_SIZE];
+
+        digest_format(&d->digest, name);
+        r = registry_manifest_put(p->registry, name, d->media_type, bytes, strlen(bytes), err);
+    }
+    for (size_t i = 0; r == 0 && i < p->ref_count; i++) {
+        auto_str struct str name = {0};
+
+        reference_manifest_name(&p->refs[i], &name);
+        r = registry_manifest_put(p->registry, str_text(&name), parts->index.media_type,
+                                  parts->bytes.data, parts->bytes.size, err);
+    }
+    return r;
+}
+
+int transfer_push_index(struct transfer *t, const struct digest *index,
+                        const struct reference *refs, size_t ref_count, struct push_result *out,
+                        struct error *err)
+{
+    __attribute__((cleanup(cleanup_push_release))) struct push p = {
+        .t = t, .refs = refs, .ref_count = ref_count};
+    __attribute__((cleanup(cleanup_index_parts_release))) struct index_parts parts = {0};
+    auto_pool struct pool *pool = pool_new(PUSHES_AT_ONCE);
+    int r = read_index(t->store, index, &parts, err);
+
+    if (r == 0)
+        r = registry_open(t->registries, &refs[0], REGISTRY_PUSH, &p.registry, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < parts.blobs.count; i++) {
+        parts.blobs.items[i].push = &p;
+        pool_submit(pool, push_blob, &parts.blobs.items[i]);
+    }
+    r = pool_wait(pool, err);
+    if (r == 0)
+        r = put_documents(&p, &parts, err);
+    if (r < 0)
+        return r;
+    out->manifest = *index;
+    out->size_bytes = parts.bytes.size;
+    return 0;
+}
+
+/* -- an image -- */
 
 int transfer_push(struct transfer *t, const struct digest *manifest, const struct reference *refs,
                   size_t ref_count, const struct export_options *options, struct push_result *out,

@@ -23,6 +23,7 @@ struct pull_flags {
     const char *policy;
     const char *progress;
     const char *variant;
+    bool all_platforms;
     bool all_tags;
     bool quiet;
 };
@@ -31,6 +32,9 @@ struct pull_flags {
 #define TEXT(field) .kind = OPTION_TEXT, FIELD(field)
 
 static const struct option options[] = {
+    {.name = "all-platforms",
+     FIELD(all_platforms),
+     .help = "pull the images of every platform, and what else their index names"},
     {.name = "all-tags",
      .letter = 'a',
      FIELD(all_tags),
@@ -136,6 +140,8 @@ static int fetch(struct pulling *p, const struct reference *ref, const char *nam
         fprintf(stderr, "Pulling %s...\n", name);
     p->t.vertex = progress_beginf(p->t.progress, "pulling %s", name);
     r = transfer_pull(&p->t, ref, p->has_platform ? &p->platform : NULL, out, err);
+    if (r == 0 && p->flags->all_platforms && out->has_index)
+        r = transfer_pull_index(&p->t, ref, &out->index, err);
     progress_end(p->t.progress, p->t.vertex, progress_state_of(r), err->text);
     return r < 0 && r != -ECANCELED ? error_wrap(err, "cannot pull '%s'", name) : r;
 }

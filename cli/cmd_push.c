@@ -44,6 +44,8 @@ static const struct option options[] = {
 struct target {
     struct reference ref;
     struct digest manifest;
+    struct digest index; /* when has_index: that the name was pulled as */
+    bool has_index;
     bool is_done;
 };
 
@@ -63,17 +65,23 @@ DEFINE_CLEANUP_VALUE(targets_release, struct targets)
 
 static int add_target(struct store *store, const char *text, struct targets *out, struct error *err)
 {
+    auto_reference_row struct reference_row row = {0};
     auto_reference struct reference ref = {0};
+    auto_free char *name = NULL;
+    struct error ignored; /* an id has no row */
     struct digest manifest;
     int r = reference_parse(text, &ref, err);
 
     if (r == 0 && ref.has_digest)
         r = error_set(err, EINVAL, "cannot push to '%s': a push needs a tag, not a digest", text);
     if (r == 0)
-        r = image_find(store, text, &manifest, NULL, err);
+        r = image_find(store, text, &manifest, &name, err);
     if (r < 0)
         return r;
-    *array_add(out) = (struct target){.ref = ref, .manifest = manifest};
+    if (name != NULL)
+        (void)store_reference_get(store, name, &row, &ignored);
+    *array_add(out) = (struct target){
+        .ref = ref, .manifest = manifest, .has_index = row.has_index, .index = row.index};
     ref = (struct reference){0};
     return 0;
 }
@@ -120,6 +128,8 @@ static int push_next(struct transfer *t, struct targets *targets,
         first++;
     for (struct target *i = first; i < targets->items + targets->count; i++) {
         if (i->is_done || !digest_equal(&i->manifest, &first->manifest) ||
+            i->has_index != first->has_index ||
+            (i->has_index && !digest_equal(&i->index, &first->index)) ||
             !text_equal(i->ref.host, first->ref.host) ||
             !text_equal(i->ref.repository, first->ref.repository))
             continue;
@@ -129,7 +139,10 @@ static int push_next(struct transfer *t, struct targets *targets,
         reference_format(&i->ref, &name);
     }
     t->vertex = progress_beginf(t->progress, "pushing %s", str_text(&name));
-    r = transfer_push(t, &first->manifest, refs, count, push_options, result, err);
+    if (first->has_index && !push_options->force && transfer_index_is_whole(t, &first->index))
+        r = transfer_push_index(t, &first->index, refs, count, result, err);
+    else
+        r = transfer_push(t, &first->manifest, refs, count, push_options, result, err);
     progress_end(t->progress, t->vertex, progress_state_of(r), err->text);
     return r < 0 && r != -ECANCELED ? error_wrap(err, "cannot push '%s'", str_text(&name)) : r;
 }
@@ -229,8 +242,10 @@ const struct subcommand cmd_push = {
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .summary = "Push images to their registries.",
-    .details = "Layers that the registry has, in this or a neighbouring repository, are not sent. "
-               "Several tags of one repository are pushed together.",
+    .details =
+        "A name that was pulled with --all-platforms is pushed with all of them, its index to "
+        "the byte; one that was pulled for one platform is pushed as that image. Layers that the registry has, in this or a neighbouring repository, are not sent. "
+        "Several tags of one repository are pushed together.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct push_flags),

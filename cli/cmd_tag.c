@@ -45,17 +45,36 @@ static int finish_failures(struct failures *f, struct error *err)
     return f->first.hint[0] == '\0' ? -err->code : error_hint(err, "%s", f->first.hint);
 }
 
+/* A name that stands for several platforms stands for them under its new name too. */
+static int tag(struct store *store, const struct digest *manifest,
+               const struct reference_row *source, const char *name, struct error *err)
+{
+    auto_free char *owned = mem_strdup(name);
+    const struct reference_row row = {.name = owned,
+                                      .manifest = *manifest,
+                                      .has_index = source->has_index,
+                                      .index = source->index};
+
+    return source->has_index ? store_reference_set(store, &row, err)
+                             : image_tag(store, name, manifest, err);
+}
+
 static int run_tag(struct program *p, const void *values, const struct strv *operands,
                    struct error *err)
 {
     auto_strv struct strv names = {0};
+    auto_reference_row struct reference_row source = {0};
+    auto_free char *source_name = NULL;
+    struct error ignored; /* an id has no row */
     struct digest manifest;
     struct store *store;
     int r = program_store(p, &store, err);
 
     (void)values; /* no options */
     if (r == 0)
-        r = image_find(store, operands->items[0], &manifest, NULL, err);
+        r = image_find(store, operands->items[0], &manifest, &source_name, err);
+    if (r == 0 && source_name != NULL)
+        (void)store_reference_get(store, source_name, &source, &ignored);
     /* All are looked at before the first is given. */
     for (size_t i = 1; r == 0 && i < operands->count; i++) {
         auto_str struct str name = {0};
@@ -67,7 +86,7 @@ static int run_tag(struct program *p, const void *values, const struct strv *ope
         strv_add(&names, str_text(&name));
     }
     for (size_t i = 1; r == 0 && i < operands->count; i++) {
-        r = image_tag(store, names.items[i - 1], &manifest, err);
+        r = tag(store, &manifest, &source, names.items[i - 1], err);
         if (r == 0)
             printf("Successfully tagged %s as %s\n", operands->items[0], operands->items[i]);
     }

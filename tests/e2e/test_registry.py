@@ -376,7 +376,7 @@ def test_what_is_no_layer_or_not_the_layer_promised_is_refused_by_name():
              ("foreign", [("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", gzip.compress(tar), tar)], None),
              ("lying", [(oci + "+gzip", gzip.compress(tar), tar_of({"a": b"b"}))], "instead of sha256:"),
              ("short", [(oci + "+gzip", gzip.compress(tar)[:-9], tar)], "ends too early"),
-             ("noise", [(oci + "+zstd", random_bytes(3000, 9), tar)], "is wrong")]
+             ("noise", [(oci + "+zstd", random_bytes(3000, 9), tar)], "it is not a tar")]
     for name, layers, sentence in cases:
         ref = put_image(f"refused:{name}", layers)
         state = State()
@@ -387,6 +387,56 @@ def test_what_is_no_layer_or_not_the_layer_promised_is_refused_by_name():
         check_equal(state.ok("ls", "-q").out, "")
         check_equal(partials(state), [])
         check_in("0 problems", state.ok("fsck").out)
+
+
+# -- several platforms --
+
+def put_document(repository, document, name):
+    connection = http.client.HTTPConnection("127.0.0.1", registry().port)
+    data = json.dumps(document).encode()
+    connection.request("PUT", f"/v2/{repository}/manifests/{name}", data, {"Content-Type": document["mediaType"]})
+    check_equal(connection.getresponse().status, 201)
+    return {"mediaType": document["mediaType"], "size": len(data),
+            "digest": "sha256:" + hashlib.sha256(data).hexdigest()}
+
+
+def raw_manifest(ref):
+    found = subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{ref}"], capture_output=True,
+                           check=True).stdout
+    return json.loads(found), "sha256:" + hashlib.sha256(found).hexdigest()
+
+
+def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
+    """OCI image-spec, image-index.md; an attestation (unknown/unknown) comes along."""
+    tars = {arch: tar_of({"arch": arch.encode()}) for arch in ("amd64", "arm64", "s390x")}
+    oci = "application/vnd.oci.image.layer.v1.tar"
+    entries = []
+    for arch, tar in tars.items():
+        ref = put_image(f"many:{arch}", [(oci + "+gzip", gzip.compress(tar), tar)], {"architecture": arch})
+        manifest, digest = raw_manifest(ref)
+        entries.append({**put_document("many", manifest, arch), "platform": {"os": "linux", "architecture": arch}})
+    statement = b'{"_type": "https://in-toto.io/Statement/v0.1"}'
+    ref = put_image("many:att", [("application/vnd.in-toto+json", statement, statement)])
+    entries.append({**put_document("many", raw_manifest(ref)[0], "att"),
+                    "platform": {"os": "unknown", "architecture": "unknown"},
+                    "annotations": {"vnd.docker.reference.type": "attestation-manifest"}})
+    index = put_document("many", {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                                  "manifests": entries}, "all")
+    state = State()
+    copy = f"{registry().host}/copied/many:1"
+    state.ok("pull", f"{registry().host}/many:all")
+    state.ok("tag", f"{registry().host}/many:all", copy)
+    alone = state.ok("push", "-q", copy).out.strip()
+    check(alone != index["digest"] and alone in [e["digest"] for e in entries], alone)
+    state.ok("pull", "--all-platforms", f"{registry().host}/many:all")
+    state.ok("tag", f"{registry().host}/many:all", copy)
+    check_equal(state.ok("push", "-q", copy).out.strip(), index["digest"])
+    check_equal(raw_manifest(copy)[1], index["digest"])
+    for arch in tars:
+        fresh = State()
+        fresh.ok("pull", "--arch", arch, copy)
+        check_equal(Image(fresh, copy).text("arch"), arch)
+    check_in("0 problems", state.ok("fsck").out)
 
 
 # -- how much memory --
