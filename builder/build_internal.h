@@ -75,6 +75,8 @@ struct build_stage {
     bool is_workdir_set; /* WORKDIR was given in this stage */
 };
 
+struct shared_cache;
+
 struct build {
     const struct build_options *options;
     enum build_mode mode;
@@ -108,7 +110,8 @@ struct build {
     struct build_steps steps;
     struct explain explain; /* opened on first use */
     bool has_explain;
-    struct table pulling; /* names of images being looked up or fetched */
+    struct shared_cache *shared_caches; /* in use by steps now, linked by `next` */
+    struct table pulling;               /* names of images being looked up or fetched */
     struct spawner *spawner;
     struct pool *hashers;       /* digest new layers while later steps run; made on first use */
     struct hash_job *hash_jobs; /* linked by `next` */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/build_cache_mount.h"
 #include "builder/build_context.h"
 #include "builder/build_mount.h"
 #include "builder/copy.h"
@@ -16,8 +17,6 @@
 #include "fs/view.h"
 
 #include "fs/base/banned.h"
-
-#define CACHE_STACK_MAX 16u /* layers of a cache before they are folded into one */
 
 static const struct build_secret *find_secret(const struct build *b, const char *id)
 {
@@ -57,9 +56,8 @@ static bool is_tree(const struct build_stage *s, const char *from)
     return c != NULL && c->kind != CONTEXT_IMAGE && c->kind != CONTEXT_LAYOUT;
 }
 
-/* What a mount shows of a context. */
-static int tree_selection(struct build_stage *s, const struct run_mount *spec,
-                          struct build_tree *tree, struct selections *out, struct error *err)
+int step_mount_select(struct build_stage *s, const struct run_mount *spec, struct build_tree *tree,
+                      struct selections *out, struct error *err)
 {
     int r = build_tree_open(s, spec->from, tree, err);
 
@@ -91,9 +89,8 @@ static int from_state(struct build_stage *s, const char *from, struct stage_stat
                      : build_image_state(s->build, from, &s->platform, owned, err);
 }
 
-/* Digests what a mount begins with: a stage or image by its name, a context by its content. */
-static int source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
-                      struct error *err)
+int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
+                          struct error *err)
 {
     auto_stage_state struct stage_state owned = {0};
     auto_selections struct selections selections = {0};
@@ -110,7 +107,7 @@ static int source_key(struct build_stage *s, const struct run_mount *spec, struc
             key_digest(key, "mount-from", &state->key);
         return r;
     }
-    r = tree_selection(s, spec, &tree, &selections, err);
+    r = step_mount_select(s, spec, &tree, &selections, err);
     if (r == 0)
         r = selections_key(&selections, tree.tree, &how, &content, err);
     if (r == 0)
@@ -133,7 +130,7 @@ int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err)
             continue;
         str_add(&key->inputs, has_begun ? "" : EXPLAIN_LISTING);
         has_begun = true;
-        r = tree_selection(m->stage, spec, &tree, &selections, err);
+        r = step_mount_select(m->stage, spec, &tree, &selections, err);
         if (r == 0)
             r = listing_add(&selections, tree.tree, &how, &key->inputs, err);
     }
@@ -218,7 +215,7 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
         key_text(key, "mount-target", item->target);
         key_number(key, "mount-read-only", item->spec->is_read_only);
         if (item->spec->type == RUN_MOUNT_BIND)
-            r = source_key(m->stage, item->spec, key, err);
+            r = step_mount_source_key(m->stage, item->spec, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
             r = secret_key(m, item, key, err);
         else if (item->spec->type == RUN_MOUNT_SSH)
@@ -250,7 +247,7 @@ static int open_context_bind(struct step_mounts *m, struct step_mount *item, str
                                          .squash = b->options->single_id,
                                          .outside = {.read = read_context, .context = item}};
     struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
-    int r = tree_selection(m->stage, item->spec, &item->tree_shown, &item->shown, err);
+    int r = step_mount_select(m->stage, item->spec, &item->tree_shown, &item->shown, err);
 
     if (r == 0 && tree_is_host(item->tree_shown.tree))
         copy.references = &item->references;
@@ -305,147 +302,15 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
     return 0;
 }
 
-/* As in peers, a cache that begins with something is another one for each such beginning. */
-static int cache_id(struct step_mounts *m, const struct step_mount *item, struct digest *out,
-                    struct error *err)
+static void add_shared(struct step_mounts *m, const struct step_mount *item)
 {
-    const char *namespace = build_arg(m->stage->build, "BUILDKIT_CACHE_MOUNT_NS");
-    auto_key struct key key = {0};
-    int r = 0;
-
-    key_init(&key, "cache-mount");
-    key_text(&key, "namespace", namespace);
-    key_text(&key, "id", item->spec->id != NULL ? item->spec->id : item->target);
-    if (item->spec->from != NULL)
-        r = source_key(m->stage, item->spec, &key, err);
-    key_final(&key, out);
-    return r;
-}
-
-#define LOCK_POLL_MS 50 /* a file lock gives no event to wait for together with others */
-
-/* A cache has one writer at a time; `private` gets an empty one rather than wait. */
-static int lock_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
-{
-    const struct build *b = m->stage->build;
-
-    for (;;) {
-        struct pollfd fds[] = {{.fd = b->options->cancel_fd, .events = POLLIN},
-                               {.fd = b->stop_fd, .events = POLLIN}};
-        int r = store_cache_mount_lock(b->options->store, &item->cache_id, true, false,
-                                       &item->lock_fd, err);
-
-        if (r != -EBUSY)
-            return r;
-        error_clear(err);
-        if (item->spec->sharing == RUN_MOUNT_PRIVATE) {
-            item->is_temporary = true;
-            return 0;
-        }
-        if (poll(fds, 2, LOCK_POLL_MS) > 0)
-            return error_set(err, ECANCELED, "canceled");
-    }
-}
-
-static int compare_caches(const void *a, const void *b)
-{
-    const struct step_mount *left = *(struct step_mount *const *)a;
-    const struct step_mount *right = *(struct step_mount *const *)b;
-    int order = memcmp(left->cache_id.bytes, right->cache_id.bytes, sizeof(left->cache_id.bytes));
-
-    return order != 0 ? order : left < right ? -1 : left > right;
-}
-
-/* Every step takes its locks in the order of the ids, so that no two wait for each other; a cache
- * mounted twice in one step is locked and opened once. */
-static int lock_caches(struct step_mounts *m, struct error *err)
-{
-    auto_free struct step_mount **order = mem_alloc((m->count + 1) * sizeof(struct step_mount *));
-    size_t count = 0;
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < m->count; i++)
-        if (m->items[i].spec->type == RUN_MOUNT_CACHE) {
-            r = cache_id(m, &m->items[i], &m->items[i].cache_id, err);
-            order[count++] = &m->items[i];
-        }
-    if (count > 1)
-        qsort(order, count, sizeof(struct step_mount *), compare_caches);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        if (i > 0 && digest_equal(&order[i]->cache_id, &order[i - 1]->cache_id))
-            order[i]->same = order[i - 1]->same != NULL ? order[i - 1]->same : order[i - 1];
-        else
-            r = lock_cache(m, order[i], err);
-    }
-    return r;
-}
-
-/* What `from` has at `source` becomes the content of an empty cache. */
-static int seed_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
-{
-    struct build *b = m->stage->build;
-    auto_selections struct selections selections = {0};
-    auto_build_tree struct build_tree tree = {0};
-    const struct copy_options copy = {
-        .destination = "/content", .keep_owner = true, .now_ns = b->now_ns};
-    int r = tree_selection(m->stage, item->spec, &tree, &selections, err);
-
-    if (r == 0 && !selections.items[0].is_dir)
-        r = error_set(err, ENOTDIR, "a cache mount begins with a directory, and \"%s\" is none",
-                      item->spec->source);
-    return r < 0 ? r
-                 : copy_apply(item->view, b->options->store, tree.tree, &selections, &copy, NULL,
-                              err);
-}
-
-/* The directory of the cache that is mounted, made with the mount's owner and mode. */
-static int make_cache_dir(struct step_mounts *m, const struct step_mount *item, struct error *err)
-{
-    const struct run_mount *spec = item->spec;
-    struct union_setattr set = {.set = UNION_SET_MODE, .mode = spec->mode};
-    const struct union_cred owner = {.uid = spec->uid, .gid = spec->gid};
-    struct view *view = item->same != NULL ? item->same->view : item->view;
-    struct union_attr attr;
-    int r = view_resolve(view, item->source, true, &attr);
-
-    if (r == 0)
-        return S_ISDIR(attr.mode)
-                   ? 0
-                   : error_set(err, ENOTDIR, "\"%s\" of the cache mount is not a directory",
-                               spec->source);
-    if (r == -ENOENT)
-        r = view_make_dirs(view, item->source, 0755, owner, m->stage->build->now_ns, &attr);
-    if (r == 0)
-        r = union_setattr(view, attr.ino, &set, &attr);
-    return r < 0 ? error_set(err, -r, "cannot make a cache mount: %s", strerror(-r)) : 0;
-}
-
-static int open_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
-{
-    struct store *store = m->stage->build->options->store;
-    auto_cache_mount_row struct cache_mount_row row = {0};
-    const struct view_options options = {.label = "a cache mount",
-                                         .allow_devices = true,
-                                         .squash = m->stage->build->options->single_id};
-    const struct run_mount *spec = item->spec;
-    /* Without `from`, `source` is a directory of the cache itself. */
-    auto_free char *below =
-        path_join("/", spec->from != NULL || spec->source == NULL ? "" : spec->source);
-    int r;
-
-    item->source = str_format("/content%s", strcmp(below, "/") == 0 ? "" : below);
-    if (item->same != NULL)
-        return make_cache_dir(m, item, err);
-    if (!item->is_temporary) {
-        r = store_cache_mount_get(store, &item->cache_id, &row, err);
-        if (r < 0 && r != -ENOENT)
-            return r;
-        error_clear(err);
-    }
-    r = view_open(store, row.layers, row.layer_count, &options, &item->view, err);
-    if (r == 0 && row.layer_count == 0 && spec->from != NULL)
-        r = seed_cache(m, item, err);
-    return r < 0 ? r : make_cache_dir(m, item, err);
+    m->specs[m->spec_count++] = (struct sandbox_mount){
+        .kind = SANDBOX_MOUNT_SHARED,
+        .target = item->target,
+        .read_only = item->spec->is_read_only,
+        .tree = shared_cache_number(item->shared),
+        .source = item->source,
+    };
 }
 
 static void add_tree(struct step_mounts *m, struct step_mount *item)
@@ -509,7 +374,7 @@ int step_mounts_open(struct step_mounts *m, struct error *err)
 
     m->tree_count = 1;
     m->specs = mem_alloc((m->count + 1) * sizeof(*m->specs));
-    r = lock_caches(m, err);
+    r = step_caches_open(m, err);
     for (size_t i = 0; r == 0 && i < m->count; i++) {
         struct step_mount *item = &m->items[i];
 
@@ -519,8 +384,10 @@ int step_mounts_open(struct step_mounts *m, struct error *err)
             add_tree(m, item);
             break;
         case RUN_MOUNT_CACHE:
-            r = open_cache(m, item, err);
-            add_tree(m, item);
+            if (item->shared != NULL)
+                add_shared(m, item);
+            else
+                add_tree(m, item);
             break;
         case RUN_MOUNT_TMPFS:
             m->specs[m->spec_count++] = (struct sandbox_mount){.kind = SANDBOX_MOUNT_TMPFS,
@@ -578,88 +445,12 @@ int step_mounts_fault(const struct step_mounts *m, struct error *err)
     for (size_t i = 0; r == 0 && i < m->count; i++)
         if (m->items[i].view != NULL)
             r = view_fault(m->items[i].view, err);
+        else if (m->items[i].shared != NULL)
+            r = view_fault(shared_cache_view(m->items[i].shared), err);
     return r;
 }
 
 /* ---- finishing ---- */
-
-struct stack { /* of a cache mount that is being kept */
-    struct store *store;
-    struct cache_mount_row *row;
-    bool is_folded; /* the layer is all there is */
-};
-
-/* Together with the layer's row: a crash leaves both or neither. */
-static int put_stack(void *context, int64_t layer, struct error *err)
-{
-    const struct stack *stack = context;
-    struct cache_mount_row *row = stack->row;
-
-    if (layer != 0) {
-        row->layer_count = stack->is_folded ? 0 : row->layer_count;
-        row->layers = mem_resize(row->layers, row->layer_count + 1, sizeof(*row->layers));
-        row->layers[row->layer_count++] = layer;
-    }
-    return store_cache_mount_put(stack->store, row, err);
-}
-
-/* One layer of what the stack shows; unchanged bytes are shared, not copied. */
-static int fold_stack(struct step_mounts *m, struct cache_mount_row *row, struct error *err)
-{
-    struct store *store = m->stage->build->options->store;
-    auto_selections struct selections all = {0};
-    const struct view_options options = {.label = "a cache mount", .allow_devices = true};
-    const struct selection_request request = {.pattern = "/content"};
-    const struct copy_options copy = {
-        .destination = "/content", .keep_owner = true, .now_ns = m->stage->build->now_ns};
-    struct stack kept = {.store = store, .row = row, .is_folded = true};
-    const struct seal_options seal = {
-        .mtime_max_ns = INT64_MAX, .with_row = put_stack, .context = &kept};
-    auto_tree struct tree *tree = NULL;
-    auto_view struct view *folded = NULL;
-    struct view *stack;
-    struct view_sealed sealed;
-    int r = view_open(store, row->layers, row->layer_count, &options, &stack, err);
-
-    if (r < 0)
-        return r;
-    tree = tree_take_view(stack, "a cache mount");
-    r = selections_add(&all, tree, &request, err);
-    if (r == 0)
-        r = view_open(store, NULL, 0, &options, &folded, err);
-    if (r == 0)
-        r = copy_apply(folded, store, tree, &all, &copy, NULL, err);
-    return r < 0 ? r : view_seal(folded, &seal, &sealed, err);
-}
-
-static int keep_cache(struct step_mounts *m, struct step_mount *item, struct error *err)
-{
-    struct store *store = m->stage->build->options->store;
-    auto_cache_mount_row struct cache_mount_row row = {0};
-    auto_free char *description = str_format(
-        "cache mount %s from %s", item->spec->id == NULL ? "" : item->spec->id, item->target);
-    struct stack kept = {.store = store, .row = &row};
-    struct seal_options seal = {.mtime_max_ns = INT64_MAX, .context = &kept};
-    struct view_sealed sealed;
-    int r = store_cache_mount_get(store, &item->cache_id, &row, err);
-
-    if (r < 0 && r != -ENOENT)
-        return r;
-    error_clear(err);
-    free(row.description);
-    row.description = mem_strdup(description);
-    row.id = item->cache_id;
-    if (row.layer_count < CACHE_STACK_MAX || !view_is_changed(item->view))
-        seal.with_row = put_stack;
-    r = view_seal(item->view, &seal, &sealed, err);
-    if (r < 0 || seal.with_row != NULL)
-        return r;
-    if (sealed.layer == 0) /* what was touched is as before */
-        return put_stack(&kept, 0, err);
-    row.layers = mem_resize(row.layers, row.layer_count + 1, sizeof(*row.layers));
-    row.layers[row.layer_count++] = sealed.layer;
-    return fold_stack(m, &row, err);
-}
 
 int step_mounts_finish(struct step_mounts *m, struct error *err)
 {
@@ -671,9 +462,10 @@ int step_mounts_finish(struct step_mounts *m, struct error *err)
 
         mount_stop(STEAL(&item->served));
         ssh_proxy_stop(STEAL(&item->proxy));
-        if (item->spec->type == RUN_MOUNT_CACHE && item->view != NULL && !item->is_temporary &&
-            first == 0)
-            r = keep_cache(m, item, err);
+        if (item->spec->type == RUN_MOUNT_CACHE && first == 0)
+            r = step_cache_keep(m, item, err);
+        if (r == 0 && first == 0)
+            r = step_cache_release(m, item, err);
         if (r < 0)
             first = error_wrap(err, "cannot keep the cache mounted on '%s'", item->target);
     }
@@ -682,11 +474,15 @@ int step_mounts_finish(struct step_mounts *m, struct error *err)
 
 void step_mounts_release(struct step_mounts *m)
 {
+    struct error ignored;
+
     for (size_t i = 0; i < m->count; i++) {
         struct step_mount *item = &m->items[i];
 
         mount_stop(item->served);
         ssh_proxy_stop(item->proxy);
+        error_clear(&ignored);
+        (void)step_cache_release(m, item, &ignored); /* the step failed already */
         view_close(item->view);
         selections_release(&item->shown);
         free(item->references.items);

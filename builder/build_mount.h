@@ -13,6 +13,7 @@
 #include "builder/sandbox.h"
 
 struct mount;
+struct shared_cache;
 struct ssh_proxy;
 struct view;
 
@@ -30,8 +31,8 @@ struct step_mount {
     char *source;                      /* path inside the view */
     struct digest cache_id;            /* cache */
     int lock_fd;                       /* cache; -1 */
-    bool is_temporary;                 /* cache sharing=private while another step holds it */
-    const char *secret;                /* borrowed from the options */
+    struct shared_cache *shared; /* cache: one that other steps may use at the same time, or NULL */
+    const char *secret;          /* borrowed from the options */
     size_t secret_size;
     const char *agent; /* ssh; borrowed from the options, NULL: not given */
     size_t spec_index; /* ssh: its place in the specs */
@@ -67,6 +68,12 @@ int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *
 int step_mounts_fault(const struct step_mounts *m, struct error *err);
 /* After the step, a failed one too: stops serving and keeps what went into caches. */
 int step_mounts_finish(struct step_mounts *m, struct error *err);
+/* What a mount shows of a context, a stage or an image. Both are the caller's. */
+int step_mount_select(struct build_stage *s, const struct run_mount *spec, struct build_tree *tree,
+                      struct selections *out, struct error *err);
+/* Digests what a mount begins with: a stage or image by its name, a context by its content. */
+int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
+                          struct error *err);
 void step_mounts_release(struct step_mounts *m);
 DEFINE_CLEANUP_VALUE(step_mounts_release, struct step_mounts)
 #define auto_step_mounts CLEANUP(step_mounts_release)

@@ -12,6 +12,10 @@
 
 #include "fs/base/banned.h"
 
+/* What the number of a tree is below, whichever kind it is. */
+#define SHARES_OR_TREES_MAX                                                                        \
+    (SPAWNER_SHARES_MAX > SANDBOX_TREES_MAX ? SPAWNER_SHARES_MAX : SANDBOX_TREES_MAX)
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; Debian 12's headers are older */
 #endif
@@ -298,7 +302,7 @@ static void get_mount(struct reader *r, struct sandbox_mount *m)
     m->kind = (enum sandbox_mount_kind)get_number(r, SANDBOX_MOUNT_SOCKET);
     m->target = get_text(r);
     m->read_only = get_number(r, 1) != 0;
-    m->tree = (size_t)get_number(r, SANDBOX_TREES_MAX - 1);
+    m->tree = (size_t)get_number(r, SHARES_OR_TREES_MAX - 1);
     m->source = get_text(r);
     m->source_is_file = get_number(r, 1) != 0;
     m->size = get_number(r, UINT64_MAX);

@@ -4,10 +4,12 @@
  * large for one packet and travels as a memfd. Both ends are the same executable, so packets are
  * plain structs; the decoder checks bounds all the same.
  *
- *     control socket  img -> spawner   OPTIONS (once), START + step socket + spec memfd
+ *     control socket  img -> spawner   OPTIONS (once), START + step socket + spec memfd,
+ *                                      SHARE and UNSHARE + a socket for the answer
  *                     spawner -> img   READY or FAILED (once)
  *     step socket     spawner -> img   STARTED + descriptors, or FAILED
  *                     init -> img      WARNING, STAGE (what failed and where), EXITED
+ *     answer socket   spawner -> img   STARTED + FUSE device, or FAILED; READY once unshared
  */
 #pragma once
 
@@ -28,6 +30,8 @@ enum packet_kind {
     PACKET_STAGE,
     PACKET_WARNING,
     PACKET_EXITED,
+    PACKET_SHARE,
+    PACKET_UNSHARE,
 };
 
 /* Where the set-up of a step was when it failed; sandbox.c has the sentence for each. */
@@ -63,7 +67,7 @@ extern const char *const sandbox_etc_paths[ETC_COUNT]; /* "etc/resolv.conf", ...
 struct packet {
     uint32_t kind;
     uint32_t stage;    /* STAGE, WARNING */
-    uint32_t index;    /* STAGE */
+    uint32_t index;    /* STAGE; SHARE, UNSHARE: number */
     int32_t code;      /* STAGE, FAILED: positive errno */
     int32_t status;    /* EXITED: as from waitpid(2) */
     uint64_t id_count; /* READY; OPTIONS: not 0 when this process has its user namespace already */

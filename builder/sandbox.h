@@ -42,6 +42,7 @@ enum sandbox_mount_kind {
     SANDBOX_MOUNT_TREE,   /* `source` inside tree number `tree` */
     SANDBOX_MOUNT_TMPFS,  /* empty, at most `size` bytes (0: half the memory) */
     SANDBOX_MOUNT_FILE,   /* one file holding `bytes`, never on disk: a secret */
+    SANDBOX_MOUNT_SHARED, /* `source` inside the spawner's shared tree number `tree` */
     SANDBOX_MOUNT_SOCKET, /* a listening unix socket; the caller accepts: an ssh agent */
 };
 
@@ -56,10 +57,11 @@ struct sandbox_mount {
     enum sandbox_mount_kind kind;
     const char *target;  /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
                           * and, for a directory, SANDBOX_PIPES */
-    bool read_only;      /* TREE, TMPFS, FILE */
-    size_t tree;         /* TREE: index, not 0 */
-    const char *source;  /* TREE: path in the tree, links stay inside it; NULL or "/": all of it */
-    bool source_is_file; /* TREE: the source is not a directory */
+    bool read_only;      /* TREE, SHARED, TMPFS, FILE */
+    size_t tree;         /* TREE: index, not 0; SHARED: see spawner_share_tree. What is mounted
+                          * inside a SHARED one must have its mount point already */
+    const char *source;  /* TREE, SHARED: path in it, links stay inside; NULL or "/": all of it */
+    bool source_is_file; /* TREE, SHARED: the source is not a directory */
     uint64_t size;       /* TMPFS: bytes */
     mode_t mode;         /* TMPFS, FILE, SOCKET: permission bits */
     uid_t uid;           /* FILE, SOCKET: owner, as the step sees it */

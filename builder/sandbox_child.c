@@ -241,6 +241,13 @@ static int open_source(const struct sandbox_plan *plan, size_t index)
 
         return fd < 0 ? fd : mounts_clone(fd, "", false);
     }
+    case SANDBOX_MOUNT_SHARED: {
+        const char *source = m->source ? m->source : "/";
+        auto_close int root = open(plan->share_paths[m->tree], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        auto_close int fd = root < 0 ? -errno : io_open_in_root(root, source, O_PATH, 0);
+
+        return fd < 0 ? fd : mounts_clone(fd, "", false);
+    }
     case SANDBOX_MOUNT_TMPFS:
         return fcntl(plan->tmpfs_fds[index], F_DUPFD_CLOEXEC, 0);
     case SANDBOX_MOUNT_FILE:
@@ -268,7 +275,7 @@ static void put_mount(const struct sandbox_plan *plan, int root_fd, size_t index
         sandbox_child_fail(plan, STAGE_TARGET, index, r);
     if (m->read_only)
         attributes |= MOUNT_ATTR_RDONLY;
-    if (m->kind == SANDBOX_MOUNT_TREE)
+    if (m->kind == SANDBOX_MOUNT_TREE || m->kind == SANDBOX_MOUNT_SHARED)
         attributes &= ~(unsigned)MOUNT_ATTR_NOSUID; /* a cache or a stage may hold su */
     r = mounts_set(source, attributes, false);
     if (r == 0)

@@ -22,7 +22,7 @@ static bool is_within(const char *path, const char *top)
 
 bool sandbox_mount_is_dir(const struct sandbox_mount *mount)
 {
-    if (mount->kind == SANDBOX_MOUNT_TREE)
+    if (mount->kind == SANDBOX_MOUNT_TREE || mount->kind == SANDBOX_MOUNT_SHARED)
         return !mount->source_is_file;
     return mount->kind == SANDBOX_MOUNT_TMPFS;
 }
@@ -85,6 +85,11 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
         if (m->tree == 0 || m->tree >= tree_count)
             return error_set(err, EINVAL, "mount '%s' names tree %zu of %zu", m->target, m->tree,
                              tree_count);
+        return 0;
+    case SANDBOX_MOUNT_SHARED:
+        if (m->tree >= SPAWNER_SHARES_MAX)
+            return error_set(err, EINVAL, "mount '%s' names shared tree %zu of %u", m->target,
+                             m->tree, SPAWNER_SHARES_MAX);
         return 0;
     case SANDBOX_MOUNT_TMPFS:
     case SANDBOX_MOUNT_FILE:

@@ -232,6 +232,52 @@ int spawner_send_start(struct spawner *sp, int step_socket, int spec_fd)
     return packet_send(sp->socket, &packet, fds, 2); /* the kernel keeps packets apart */
 }
 
+/* Sends an order and waits for the answer to it: 1 and the packet, else as packet_receive. */
+static int ask(struct spawner *sp, const struct packet *order, struct packet *answer, int *fd)
+{
+    auto_close int ours = -1;
+    auto_close int theirs = -1;
+    size_t count = fd == NULL ? 0 : 1;
+    int sockets[2];
+    int r;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return -errno;
+    ours = sockets[0];
+    theirs = sockets[1];
+    r = packet_send(sp->socket, order, &theirs, 1);
+    if (r < 0)
+        return r;
+    cleanup_close_fd(&theirs); /* or the end of the spawner would never be seen */
+    return packet_receive(ours, answer, fd, fd == NULL ? NULL : &count);
+}
+
+int spawner_share_tree(struct spawner *sp, unsigned number, int *fd, struct error *err)
+{
+    const struct packet order = {.kind = PACKET_SHARE, .index = number};
+    struct packet answer = {0};
+    int device = -1;
+    int r = spawner_wait_ready(sp, err);
+
+    if (r < 0)
+        return r;
+    r = ask(sp, &order, &answer, &device);
+    if (r > 0 && answer.kind == PACKET_FAILED)
+        return packet_to_error(&answer, err);
+    if (r <= 0 || answer.kind != PACKET_STARTED || device < 0)
+        return error_set(err, EPIPE, "the spawner ended unexpectedly");
+    *fd = device;
+    return 0;
+}
+
+void spawner_unshare_tree(struct spawner *sp, unsigned number)
+{
+    const struct packet order = {.kind = PACKET_UNSHARE, .index = number};
+    struct packet answer;
+
+    (void)ask(sp, &order, &answer, NULL); /* no answer: it is gone, and so is the mount */
+}
+
 void spawner_close(struct spawner *sp)
 {
     if (!sp)

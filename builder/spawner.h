@@ -51,6 +51,15 @@ void spawner_close(struct spawner *sp); /* NULL is allowed */
 DEFINE_CLEANUP(spawner_close, struct spawner *)
 #define auto_spawner CLEANUP(spawner_close)
 
+/* A FUSE file system that several steps see as one, locks included (SANDBOX_MOUNT_SHARED). `number`,
+ * below SPAWNER_SHARES_MAX, is not in use. Gives its /dev/fuse, which the caller closes and must
+ * serve before a step uses it. Any thread; waits like spawner_wait_ready. */
+int spawner_share_tree(struct spawner *sp, unsigned number, int *fd, struct error *err);
+/* Once no step uses it: has the kernel write back what it holds, and unmounts it. It must be served
+ * meanwhile. A spawner that has ended took it along. */
+void spawner_unshare_tree(struct spawner *sp, unsigned number);
+#define SPAWNER_SHARES_MAX 64u
+
 /* How many ids the steps can use, from 0: 65536 as a rule, 1 with single_id. Waits like
  * spawner_wait_ready; 0 when the set-up failed. */
 uint64_t spawner_id_count(struct spawner *sp);

@@ -5,6 +5,7 @@
  *     spawner_setup.c    user namespace, id maps, the template mount namespace
  *     spawner_network.c  network namespaces and the helper program
  *     spawner_step.c     the mounts and descriptors of one step, made before its clone
+ *     spawner_share.c    file systems that several steps see at once
  *
  * The process has one thread, so there is no locking and getpwuid(3) and friends are allowed.
  */
@@ -60,6 +61,7 @@ struct spawner_state {
     struct seccomp_filter filter;
     struct device_kit kit; /* for the next step; -1 when used up */
     char tree_paths[SANDBOX_TREES_MAX][16];
+    char share_paths[SPAWNER_SHARES_MAX][16];
     struct {
         struct network_slot **items; /* owned, each at a fixed address */
         size_t count;
@@ -90,6 +92,12 @@ int network_acquire(struct spawner_state *state, enum sandbox_network network,
 bool network_reap(struct spawner_state *state, pid_t pid);
 /* Looks for the helper programs in the host's mount namespace. */
 void network_find_helpers(struct spawner_state *state);
+
+/* A detached FUSE file system and its device, which are the caller's; the mount, or -errno. */
+int fuse_make(int *device_fd);
+/* Do what the order says and answer on `answer_socket`, which stays the caller's. */
+void spawner_share(struct spawner_state *state, int answer_socket, uint32_t number);
+void spawner_unshare(struct spawner_state *state, int answer_socket, uint32_t number);
 
 int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct device_kit *out,
                     struct error *err);

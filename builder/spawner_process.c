@@ -64,6 +64,10 @@ static bool take_order(struct spawner_state *state)
         return false;
     if (packet.kind == PACKET_START && count == 2)
         spawner_start_step(state, fds[0], fds[1]);
+    if (packet.kind == PACKET_SHARE && count == 1)
+        spawner_share(state, fds[0], packet.index);
+    if (packet.kind == PACKET_UNSHARE && count == 1)
+        spawner_unshare(state, fds[0], packet.index);
     for (size_t i = 0; i < count; i++)
         close(fds[i]);
     refill(state);

@@ -355,6 +355,13 @@ static int lay_out(struct spawner_state *state, struct template *t)
         r = attach_dir(-1, TEMPLATE_TREES);
     if (r == 0)
         r = attach_dir(-1, TEMPLATE_DEVICES);
+    if (r == 0)
+        r = attach_dir(-1, TEMPLATE_SHARES);
+    for (size_t i = 0; i < SPAWNER_SHARES_MAX && r == 0; i++) {
+        (void)snprintf(state->share_paths[i], sizeof(state->share_paths[i]), TEMPLATE_SHARES "/%zu",
+                       i); /* always fits */
+        r = attach_dir(-1, state->share_paths[i]);
+    }
     for (size_t i = 0; i < SANDBOX_TREES_MAX && r == 0; i++) {
         (void)snprintf(state->tree_paths[i], sizeof(state->tree_paths[i]), TEMPLATE_TREES "/%zu",
                        i); /* always fits */

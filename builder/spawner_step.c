@@ -24,12 +24,10 @@
 #include "builder/spawner_internal.h"
 #include "fs/base/io.h"
 #include "fs/base/str.h"
-#include "fs/mount.h"
 
 #include "fs/base/banned.h"
 
 #define SOCKET_BACKLOG 16
-#define TREE_OPTIONS_MAX 12
 
 /* Everything a step needs until its init runs. */
 struct step {
@@ -166,44 +164,13 @@ static int take_devices(struct spawner_state *state, struct step *step, struct e
 
 /* ---- trees ---- */
 
-/* "fd=7,rootmode=40000,allow_other" as the new mount calls want it; `text` is cut into pieces. */
-static size_t split_options(char *text, struct mounts_option *out, size_t room)
-{
-    size_t count = 0;
-    char *save = NULL;
-
-    for (char *word = strtok_r(text, ",", &save); word && count < room;
-         word = strtok_r(NULL, ",", &save)) {
-        char *equals = strchr(word, '=');
-
-        if (equals)
-            *equals = '\0';
-        out[count++] = (struct mounts_option){.key = word, .value = equals ? equals + 1 : NULL};
-    }
-    return count;
-}
-
-/* The device is opened here, in the user namespace that mounts, or the kernel refuses the mount;
- * and outside the step's pid namespace, so that the server sees process ids it can use. nodev:
- * SECURITY R26. */
 static int make_tree(struct step *step, size_t index)
 {
-    const struct mount_options mount_options = {0};
-    auto_close int fuse_fd = open(TEMPLATE_FUSE, O_RDWR | O_CLOEXEC);
-    struct mounts_option options[TREE_OPTIONS_MAX] = {{"source", "img"}};
-    char text[256];
-    size_t count;
-    int mount_fd;
+    int mount_fd = fuse_make(&step->fuse_fds[index]);
 
-    if (fuse_fd < 0)
-        return -errno;
-    mount_option_text(fuse_fd, &mount_options, text, sizeof(text));
-    count = 1 + split_options(text, options + 1, TREE_OPTIONS_MAX - 1);
-    mount_fd = mounts_create("fuse", options, count, MOUNT_ATTR_NODEV);
     if (mount_fd < 0)
         return mount_fd;
     step->plan.tree_fds[index] = mount_fd;
-    step->fuse_fds[index] = steal_fd(&fuse_fd);
     return 0;
 }
 
@@ -328,6 +295,7 @@ static int make_mount(struct step *step, size_t index)
     case SANDBOX_MOUNT_TMPFS:
         return make_tmpfs(step, index);
     case SANDBOX_MOUNT_TREE:
+    case SANDBOX_MOUNT_SHARED:
         return 0;
     }
     return -EINVAL;
@@ -573,6 +541,8 @@ static int launch(struct spawner_state *state, struct step *step, int step_socke
     step->plan.life_write = state->life_fds[1];
     for (size_t i = 0; i < SANDBOX_TREES_MAX; i++)
         step->plan.tree_paths[i] = state->tree_paths[i];
+    for (size_t i = 0; i < SPAWNER_SHARES_MAX; i++)
+        step->plan.share_paths[i] = state->share_paths[i];
     pid = clone_init(pidfd);
     if (pid == 0) {
         /* Copies of img's ends: a FUSE connection lives as long as anybody holds its device, and a

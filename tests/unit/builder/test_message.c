@@ -23,6 +23,7 @@ static const struct sandbox_mount mounts[] = {
      .mode = 0400,
      .uid = 5,
      .gid = 6},
+    {.kind = SANDBOX_MOUNT_SHARED, .target = "/c", .tree = 63, .source = "/content"},
     {.kind = SANDBOX_MOUNT_TMPFS, .target = "/t", .size = UINT64_C(1) << 40},
 };
 static const struct sandbox_ulimit ulimits[] = {
@@ -45,7 +46,7 @@ static const struct sandbox_spec sample = {
     .tree_count = 2,
     .root_read_only = true,
     .mounts = mounts,
-    .mount_count = 3,
+    .mount_count = 4,
     .ulimits = ulimits,
     .ulimit_count = 1,
     .shm_size = 12345,

@@ -128,4 +128,10 @@ TEST(sandbox_spec, a_step_without_a_command_or_with_too_much_is_refused)
                                                                      .tree = 1},
                                    .mount_count = 1},
             EINVAL, "mount '/x' names tree 1 of 1");
+    refused(&(struct sandbox_spec){.argv = argv,
+                                   .mounts = &(struct sandbox_mount){.kind = SANDBOX_MOUNT_SHARED,
+                                                                     .target = "/x",
+                                                                     .tree = 64},
+                                   .mount_count = 1},
+            EINVAL, "mount '/x' names shared tree 64 of 64");
 }
