@@ -51,6 +51,45 @@ def test_a_chown_of_a_big_lower_file_stores_no_data():
     check_equal(image.entry("big").size, (64 << 20) + 1)
 
 
+def random_context(dockerfile):
+    """400 files of 64 KiB that compress to nothing less."""
+    return make_context(dockerfile, {f"d/{n // 20}/{n}": os.urandom(64 << 10) for n in range(400)})
+
+
+def test_one_changed_file_of_a_context_costs_one_file_of_disk():
+    state = State()
+    context = random_context("FROM scratch\nCOPY d /d\n")
+    state.ok("build", "-q", context)
+    first = du(state.path)
+    check(first > 25 << 20, f"the context was not stored: {first}")
+    write(os.path.join(context, "d/3/77"), b"changed")
+    write(os.path.join(context, "d/new"), os.urandom(64 << 10))
+    state.ok("build", "-q", "-t", "b", context)
+    check(du(state.path) - first < 2 << 20, f"the store grew by {du(state.path) - first} bytes")
+    image = Image(state, "b")
+    check_equal(image.text("d/3/77"), "changed")
+    with open(os.path.join(context, "d/19/399"), "rb") as f:
+        check(image.tree["d/19/399"][1] == f.read(), "an unchanged file has other bytes")
+
+
+def test_a_bind_mount_of_the_context_costs_no_disk():
+    state = State()
+    context = random_context(f"FROM {busybox()}\nRUN --mount=target=/ctx,rw cat /ctx/d/*/* | wc -c && "
+                             "echo changed > /ctx/d/0/0 && echo ready && sleep 600\n")
+    state.ok("pull", busybox())
+    before = du(state.path)
+    process = state.start("build", "--progress=plain", context)
+    for line in process.stdout:
+        if line.endswith(b" ready\n"):
+            break
+    while_it_runs = du(state.path)
+    process.send_signal(signal.SIGINT)
+    output = line + process.communicate()[0]
+    check_in("ready", output.decode())
+    check(while_it_runs - before < 2 << 20, f"the store grew by {while_it_runs - before} bytes")
+    check_equal(os.path.getsize(os.path.join(context, "d/0/0")), 64 << 10)
+
+
 def du(path):
     return int(subprocess.run(["du", "-sB1", path], capture_output=True, check=True).stdout.split()[0])
 
