@@ -347,18 +347,6 @@ static void warn(struct step *s, const char *warning)
         progress_log(s->stage->build->options->progress, s->vertex, 2, line, strlen(line));
 }
 
-/* The primary group is in the list too, so that a process which changes its group still counts as a
- * member when a file's mode keeps members out. */
-static gid_t *list_groups(const struct user *user)
-{
-    gid_t *groups = mem_alloc((user->group_count + 1) * sizeof(*groups));
-
-    groups[0] = user->gid;
-    for (size_t i = 0; i < user->group_count; i++)
-        groups[i + 1] = user->groups[i];
-    return groups;
-}
-
 /* The sandbox around the served view; on success the command ran and everything of it is gone. */
 static int run_in_sandbox(struct step *s, struct view *v, const struct user *user,
                           struct sandbox_result *result, struct error *err)
@@ -367,7 +355,7 @@ static int run_in_sandbox(struct step *s, struct view *v, const struct user *use
     struct spawner *sp = build_spawner(b, err);
     auto_strv struct strv env = {0};
     auto_str struct str hosts = {0};
-    auto_free gid_t *groups = list_groups(user);
+    auto_free gid_t *groups = user_process_groups(user);
     struct sandbox_spec spec = {
         .argv = strv_argv(&s->argv),
         .cwd = config_working_dir(s->stage->state.config),

@@ -94,6 +94,23 @@ static int make_mount(const struct mount_run_options *options, int socket_fd, st
     return 0;
 }
 
+/* execvp(3) answers EACCES for a name that is nowhere, if it may not look into all of PATH. */
+static bool is_somewhere(const char *name)
+{
+    const char *path = getenv("PATH");
+    auto_free char *copy = mem_strdup(path != NULL ? path : "/bin:/usr/bin");
+    char *save = NULL;
+    bool found = strchr(name, '/') != NULL;
+
+    for (char *dir = strtok_r(copy, ":", &save); dir != NULL && !found;
+         dir = strtok_r(NULL, ":", &save)) {
+        auto_free char *candidate = path_join(dir, name);
+
+        found = access(candidate, F_OK) == 0;
+    }
+    return found;
+}
+
 static void restore_signals(const sigset_t *before)
 {
     (void)signal(SIGPIPE, SIG_DFL); /* ignored by us; cannot fail for these */
@@ -121,6 +138,8 @@ static _Noreturn void run_command(const struct mount_run_options *options, int s
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids cleared it */
         restore_signals(before);
         execvp(options->argv[0], options->argv);
+        if (errno == EACCES && !is_somewhere(options->argv[0]))
+            errno = ENOENT;
         error_errno(&err, "cannot start '%s'", options->argv[0]);
     }
     packet_from_error(&packet, &err);
@@ -224,8 +243,18 @@ static int answer_maps(struct run *run, bool *squash, struct error *err)
     int r;
 
     id_map_plan_caller(&map);
-    *squash = is_narrow(&map.uids, &map.gids);
     r = id_map_write(&map, run->pid, err);
+    if (r < 0 && map.way == ID_MAP_HELPER) {
+        /* There are ids, but not here: in a container, or without setuid programs. */
+        struct error ignored = {0};
+
+        (void)id_map_plan(true, &map, &ignored); /* a single id needs nothing */
+        if (id_map_write(&map, run->pid, &ignored) == 0) {
+            error_clear(err);
+            r = 0;
+        }
+    }
+    *squash = is_narrow(&map.uids, &map.gids);
     if (r == 0 && say(run->socket_fd, PACKET_READY, NULL) < 0)
         r = error_set(err, EPIPE, "the command ended early");
     return r;

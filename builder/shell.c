@@ -124,6 +124,7 @@ int shell_start(struct store *store, const struct stack *stack, const struct she
     auto_strv struct strv argv = {0};
     auto_strv struct strv env = {0};
     auto_str struct str hosts = {0};
+    auto_free gid_t *groups = NULL;
     const char *cwd = options->cwd != NULL ? options->cwd : stack->cwd;
     /* The namespaces are made while the layers are opened; and before there is any thread. */
     int r = spawner_open(&spawner, &s->spawner, err);
@@ -142,6 +143,7 @@ int shell_start(struct store *store, const struct stack *stack, const struct she
     if (r < 0)
         return r;
     make_env(stack, options, &user, &env);
+    groups = user_process_groups(&user);
     hosts_text(HOSTNAME, options->extra_hosts, &hosts);
     r = start(s,
               &(struct sandbox_spec){
@@ -150,8 +152,8 @@ int shell_start(struct store *store, const struct stack *stack, const struct she
                   .cwd = cwd,
                   .uid = user.uid,
                   .gid = user.gid,
-                  .groups = user.groups,
-                  .group_count = user.group_count,
+                  .groups = groups,
+                  .group_count = user.group_count + 1,
                   .hostname = HOSTNAME,
                   .hosts = str_text(&hosts),
                   .network = options->network,

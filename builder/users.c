@@ -258,6 +258,18 @@ int user_resolve(const struct users_files *files, const char *spec, struct user 
     return 0;
 }
 
+/* The primary group is among them, so that a process which changes its group still counts as a member
+ * when a file's mode keeps members out. */
+uint32_t *user_process_groups(const struct user *user)
+{
+    uint32_t *groups = mem_alloc((user->group_count + 1) * sizeof(*groups));
+
+    groups[0] = user->gid;
+    for (size_t i = 0; i < user->group_count; i++)
+        groups[i + 1] = user->groups[i];
+    return groups;
+}
+
 void user_release(struct user *user)
 {
     free(user->groups);

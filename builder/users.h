@@ -37,6 +37,9 @@ struct user {
  * group); -EINVAL for a number above 2^32-2 or a malformed spec. */
 int user_resolve(const struct users_files *files, const char *spec, struct user *out,
                  struct error *err);
+/* What a process of the user gets from setgroups(2): group_count + 1 of them, the primary group first.
+ * Caller frees. */
+uint32_t *user_process_groups(const struct user *user);
 void user_release(struct user *user);
 DEFINE_CLEANUP_VALUE(user_release, struct user)
 #define auto_user CLEANUP(user_release)
