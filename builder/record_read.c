@@ -280,7 +280,7 @@ int recorded_read(struct store *store, uint64_t number, uint32_t vertex, recorde
     if (r < 0)
         return r;
     record_log_name(vertex, name);
-    fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : error_errno(err, "cannot read the log '%s'", name);
     for (;;) {

@@ -197,9 +197,10 @@ static int find_base(struct chain *c, const struct digest *key, struct stack *ou
     r = store_image_list(c->store, &images, err);
     for (size_t i = 0; r == 0 && i < images.count; i++) {
         auto_image struct image image = {0};
+        struct error ignored = {0}; /* a damaged image is no base of anything */
 
-        r = image_load(c->store, &images.items[i].manifest, &image, err);
-        if (r < 0 || !is_base(&image, key))
+        if (image_load(c->store, &images.items[i].manifest, &image, &ignored) < 0 ||
+            !is_base(&image, key))
             continue;
         for (size_t k = image.layer_count; k > 0; k--)
             *array_add(&c->layers) = image.layers[k - 1];
@@ -328,9 +329,11 @@ static int find_in_images(struct store *store, int64_t layer, const char *label,
 
     for (size_t i = 0; r == 0 && i < images.count; i++) {
         auto_image struct image image = {0};
+        struct error ignored = {0};
 
-        r = image_load(store, &images.items[i].manifest, &image, err);
-        for (size_t k = 0; r == 0 && k < image.layer_count; k++) {
+        if (image_load(store, &images.items[i].manifest, &image, &ignored) < 0)
+            continue;
+        for (size_t k = 0; k < image.layer_count; k++) {
             if (image.layers[k] != layer)
                 continue;
             of_image(&image, k + 1, label, out);

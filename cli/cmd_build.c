@@ -503,17 +503,21 @@ static void hint_failed(const struct program *p, const struct build_result *resu
                         struct error *err)
 {
     auto_free char *said = err->hint[0] != '\0' ? str_format("%s; ", err->hint) : mem_strdup("");
-    auto_free char *state =
-        p->state != NULL ? str_format("--state '%s' ", p->state) : mem_strdup("");
     const char *id = result->failed_step;
 
     if (id[0] == '\0')
         return;
     err->hint[0] = '\0'; /* the first one wins */
-    (void)error_hint(err,
-                     "%slook inside with `img %sshell %s` or `img %smount %s -- COMMAND`; "
-                     "`img %slogs %s` has all it printed",
-                     said, state, id, state, id, state, id);
+    if (p->state != NULL)
+        (void)error_hint(err,
+                         "%slook inside with `img --state '%s' shell %s`; mount %s -- COMMAND and "
+                         "logs %s work likewise",
+                         said, p->state, id, id, id);
+    else
+        (void)error_hint(err,
+                         "%slook inside with `img shell %s` or `img mount %s -- COMMAND`; "
+                         "`img logs %s` has all it printed",
+                         said, id, id, id);
 }
 
 static bool select_none(void *context, const struct usage_row *row)

@@ -19,6 +19,7 @@
 #include "builder/stack.h"
 #include "cli/commands.h"
 #include "fs/base/io.h"
+#include "fs/base/json.h"
 #include "fs/mount.h"
 #include "fs/store.h"
 #include "fs/view.h"
@@ -27,9 +28,13 @@
 
 struct mount_flags {
     bool rw;
+    bool json;
 };
 
 static const struct option mount_options[] = {
+    {.name = "json",
+     .offset = offsetof(struct mount_flags, json),
+     .help = "print what is mounted as JSON"},
     {.name = "rw",
      .offset = offsetof(struct mount_flags, rw),
      .help = "let files be changed; the changes vanish with the mount"},
@@ -80,7 +85,7 @@ static void detach(void)
 
 static int serve(struct program *p, const char *name, const char *directory, bool rw, int report_fd)
 {
-    const struct mount_options options = {.host = true, .writable = rw};
+    const struct mount_options options = {.host = true, .writable = rw, .name = name};
     auto_view struct view *view = NULL;
     struct error err = {0};
     struct mount_host host = {.fuse_fd = -1, .guard_fd = -1};
@@ -198,6 +203,50 @@ static int run_with_command(struct program *p, bool rw, const struct strv *opera
     return r;
 }
 
+/* ---- what is mounted ---- */
+
+static struct json *entry_json(const char *name, const char *directory)
+{
+    struct json *entry = json_new_object();
+
+    json_put_text(entry, "image", name);
+    json_put_text(entry, "mountpoint", directory);
+    return entry;
+}
+
+static void print_json(struct json *document)
+{
+    auto_str struct str text = {0};
+
+    json_write_pretty(document, &text);
+    json_unref(document);
+    printf("%s\n", str_text(&text));
+}
+
+static int list_mounts(bool is_json, struct error *err)
+{
+    auto_mount_host_list struct mount_host_list list = {0};
+    struct json *document;
+    int r = mount_host_find(&list, err);
+
+    if (r < 0)
+        return r;
+    document = json_new_array();
+    for (size_t i = 0; i < list.count; i++) {
+        auto_str struct str directory = {0};
+
+        json_push(document, entry_json(list.items[i].name, list.items[i].directory));
+        str_add_escaped(&directory, list.items[i].directory, strlen(list.items[i].directory));
+        if (!is_json)
+            printf("%s %s\n", list.items[i].name, str_text(&directory));
+    }
+    if (is_json)
+        print_json(document);
+    else
+        json_unref(document);
+    return 0;
+}
+
 static int run_mount(struct program *p, const void *values, const struct strv *operands,
                      struct error *err)
 {
@@ -208,6 +257,10 @@ static int run_mount(struct program *p, const void *values, const struct strv *o
     pid_t child;
     int r;
 
+    if (operands->count == 0 && p->has_command)
+        return error_set(err, EINVAL, "'img mount -- COMMAND' needs an image or a step");
+    if (operands->count == 0)
+        return list_mounts(f->json, err);
     if (p->has_command)
         return run_with_command(p, f->rw, operands, err);
     r = choose_directory(operands, &directory, err);
@@ -232,18 +285,22 @@ static int run_mount(struct program *p, const void *values, const struct strv *o
             rmdir(directory);
         return r;
     }
-    printf("%s\n", directory);
+    if (f->json)
+        print_json(entry_json(operands->items[0], directory));
+    else
+        printf("%s\n", directory);
     return 0;
 }
 
 const struct subcommand cmd_mount = {
     .name = "mount",
-    .operands = "IMAGE|STEP [DIR] [-- COMMAND [ARG...]]",
-    .operands_min = 1,
+    .operands = "[IMAGE|STEP [DIR] [-- COMMAND [ARG...]]]",
     .operands_max = 2,
     .command = COMMAND_AFTER_DASHES,
     .summary = "Show the files of an image or a build step in a directory, read-only.",
     .details =
+        "Without an operand, what is mounted is listed: the image and its directory.\n"
+        "\n"
         "Without COMMAND they stay until img umount, and DIR or the directory made for it is printed;\n"
         "that needs fusermount3. With it they are there for COMMAND alone, which runs as the caller on\n"
         "the host's own files: the mount is in DIR, or else in a directory that the variable IMG_MOUNT\n"
@@ -258,32 +315,70 @@ const struct subcommand cmd_mount = {
     .run = run_mount,
 };
 
+struct umount_flags {
+    bool all;
+};
+
+static const struct option umount_options[] = {
+    {.name = "all",
+     .letter = 'a',
+     .offset = offsetof(struct umount_flags, all),
+     .help = "take away all that img mount lists"},
+};
+
+static int undo(const char *directory, struct error *err)
+{
+    int r = mount_host_undo(directory, err);
+
+    /* A directory that `img mount` made goes again; any other is not empty or not named so. */
+    if (r == 0 && text_starts(path_base(directory), "img-mount-"))
+        rmdir(directory);
+    return r;
+}
+
+/* The latest first, which may lie in another. */
+static int undo_all(struct error *err)
+{
+    auto_mount_host_list struct mount_host_list list = {0};
+    int r = mount_host_find(&list, err);
+
+    for (size_t i = list.count; r == 0 && i > 0; i--)
+        r = undo(list.items[i - 1].directory, err);
+    return r;
+}
+
 static int run_umount(struct program *p, const void *values, const struct strv *operands,
                       struct error *err)
 {
-    (void)p, (void)values; /* no options */
-    for (size_t i = 0; i < operands->count; i++) {
+    const struct umount_flags *f = values;
+    int r = 0;
+
+    (void)p; /* needs no state */
+    if (f->all == (operands->count > 0)) {
+        (void)error_set(err, EINVAL,
+                        "'img umount' needs directories, or --all"); /* returned below */
+        return error_hint(err, "`img mount` lists what is mounted");
+    }
+    if (f->all)
+        return undo_all(err);
+    for (size_t i = 0; r == 0 && i < operands->count; i++) {
         auto_free char *directory = realpath(operands->items[i], NULL);
-        int r;
 
         if (directory == NULL)
             return error_errno(err, "cannot unmount '%s'", operands->items[i]);
-        r = mount_host_undo(directory, err);
-        if (r < 0)
-            return r;
-        /* A directory that `img mount` made goes again; any other is not empty or not named so. */
-        if (text_starts(path_base(directory), "img-mount-"))
-            rmdir(directory);
+        r = undo(directory, err);
     }
-    return 0;
+    return r;
 }
 
 const struct subcommand cmd_umount = {
     .name = "umount",
     .aliases = "unmount",
-    .operands = "DIR...",
-    .operands_min = 1,
+    .operands = "[DIR...]",
     .operands_max = SIZE_MAX,
     .summary = "Take away what img mount showed.",
+    .options = umount_options,
+    .option_count = sizeof(umount_options) / sizeof(umount_options[0]),
+    .options_size = sizeof(struct umount_flags),
     .run = run_umount,
 };

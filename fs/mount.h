@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
@@ -18,7 +19,8 @@ struct mount;
 struct mount_options {
     bool writeback; /* kernel write-back cache */
     bool host; /* mounted in the caller's own namespace: no default_permissions; caller reads all */
-    bool writable; /* of a host mount only: not "ro"; the view takes the changes */
+    bool writable;    /* of a host mount only: not "ro"; the view takes the changes */
+    const char *name; /* of a host mount only: what mount(8) shows as its source; NULL: "img" */
     bool plain; /* one thread of the normal class, see serve_sched.h; for tests and comparisons */
 };
 
@@ -58,5 +60,21 @@ struct mount_host {
 int mount_host(const char *directory, const struct mount_options *options, struct mount_host *out,
                struct error *err);
 void mount_host_release(struct mount_host *host); /* the mount is gone, nobody needs to wait */
+/* Host mounts as the kernel lists them. */
+struct mount_host_entry {
+    char *name; /* as above; what could be mistaken for more than a name is "_" in it */
+    char *directory;
+};
+struct mount_host_list {
+    struct mount_host_entry *items; /* the latest last */
+    size_t count;
+    size_t capacity;
+};
+void mount_host_list_release(struct mount_host_list *list);
+DEFINE_CLEANUP_VALUE(mount_host_list_release, struct mount_host_list)
+#define auto_mount_host_list CLEANUP(mount_host_list_release)
+/* Those that user `uid` made, in the text of a mountinfo file (proc(5)). */
+void mount_host_parse(const char *text, size_t size, uid_t uid, struct mount_host_list *out);
+int mount_host_find(struct mount_host_list *out, struct error *err); /* the caller's */
 /* Unmounts it; the server then ends by itself. -EBUSY when refused, in use for instance. */
 int mount_host_undo(const char *directory, struct error *err);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/str.h"
 #include "fs/mount.h"
@@ -152,17 +153,26 @@ static int guard_start(const char *directory)
     return -1;
 }
 
+/* As part of an option list, and of a line of mountinfo, without any escapes. */
+static char *clean_name(const char *name)
+{
+    char *clean = mem_strdup(name);
+
+    for (char *c = clean; *c != '\0'; c++)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+/:@", *c) ==
+            NULL)
+            *c = '_';
+    return clean;
+}
+
 int mount_host(const char *directory, const struct mount_options *options, struct mount_host *out,
                struct error *err)
 {
-    char read_only[] = "ro,nosuid,nodev,fsname=img,subtype=img";
-    char writable[] = "nosuid,nodev,fsname=img,subtype=img";
-    char *argv[] = {(char[]){HELPER},
-                    (char[]){"-o"},
-                    options->writable ? writable : read_only,
-                    (char[]){"--"},
-                    (char *)(uintptr_t)directory,
-                    NULL};
+    auto_free char *name = clean_name(options->name == NULL ? "img" : options->name);
+    auto_free char *text =
+        str_format("%snosuid,nodev,subtype=img,fsname=%s", options->writable ? "" : "ro,", name);
+    char *argv[] = {
+        (char[]){HELPER}, (char[]){"-o"}, text, (char[]){"--"}, (char *)(uintptr_t)directory, NULL};
     char said[SAID_MAX];
     auto_close int ours = -1;
     struct helper helper = {.said_fd = -1};
@@ -210,5 +220,90 @@ int mount_host_undo(const char *directory, struct error *err)
         r = helper_finish(&helper, said, sizeof(said), err);
     if (r > 0)
         return error_set(err, EBUSY, "cannot unmount '%s': %s", directory, said);
+    return r;
+}
+
+/* ---- listing ---- */
+
+void mount_host_list_release(struct mount_host_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].name);
+        free(list->items[i].directory);
+    }
+    free(list->items);
+    *list = (struct mount_host_list){0};
+}
+
+/* Blanks and backslashes are \040 and the like there. */
+static char *unescape(const char *word)
+{
+    char *plain = mem_strdup(word);
+    char *to = plain;
+
+    for (const char *from = word; *from != '\0'; to++) {
+        bool is_escape = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' &&
+                         from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
+
+        *to = is_escape ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'))
+                        : *from;
+        from += is_escape ? 4 : 1;
+    }
+    *to = '\0';
+    return plain;
+}
+
+static bool is_owned_by(const char *options, uid_t uid)
+{
+    auto_free char *wanted = str_format("user_id=%u", uid);
+    size_t size = strlen(wanted);
+
+    for (const char *at = options; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, wanted, size) == 0 && (at[size] == ',' || at[size] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+#define MOUNT_WORDS 5 /* before the mount point and with it */
+
+/* 36 35 98:0 /root /mount/point options tags... - type source options */
+static void parse_line(char *line, uid_t uid, struct mount_host_list *out)
+{
+    char *save = NULL;
+    char *words[MOUNT_WORDS + 3] = {NULL};
+    char *word = strtok_r(line, " ", &save);
+
+    for (size_t i = 0; i < MOUNT_WORDS; i++, word = strtok_r(NULL, " ", &save))
+        words[i] = word;
+    while (word != NULL && strcmp(word, "-") != 0)
+        word = strtok_r(NULL, " ", &save);
+    for (size_t i = 0; i < 3; i++)
+        words[MOUNT_WORDS + i] = word = strtok_r(NULL, " ", &save);
+    if (word == NULL || strcmp(words[MOUNT_WORDS], "fuse.img") != 0 || !is_owned_by(word, uid))
+        return;
+    *array_add(out) = (struct mount_host_entry){.name = unescape(words[MOUNT_WORDS + 1]),
+                                                .directory = unescape(words[MOUNT_WORDS - 1])};
+}
+
+void mount_host_parse(const char *text, size_t size, uid_t uid, struct mount_host_list *out)
+{
+    auto_free char *copy = mem_strndup(text, size);
+    char *save = NULL;
+
+    for (char *line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+        parse_line(line, uid, out);
+}
+
+#define MOUNTINFO_SIZE_MAX (64u << 20)
+
+int mount_host_find(struct mount_host_list *out, struct error *err)
+{
+    auto_str struct str text = {0};
+    int r = io_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_SIZE_MAX, &text, err);
+
+    if (r == 0)
+        mount_host_parse(str_text(&text), text.size, geteuid(), out);
     return r;
 }

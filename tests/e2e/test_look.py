@@ -231,6 +231,38 @@ def test_mount_shows_the_image_to_a_command_on_the_hosts_own_tree():
     work_is_empty(s)
 
 
+def test_mounts_are_listed():
+    if shutil.which("fusermount3") is None:
+        raise Skip("fusermount3 is not installed")
+    s = image()
+    where = directory("two words")
+    first = s.ok("mount", "look", where).out
+    made = json.loads(s.ok("mount", "--json", "look@step:1").out)
+    try:
+        check_equal(first, where + "\n")
+        listed = s.ok("mount").out
+        check_in(f"look {where}\n", listed)
+        check_in(f"look@step:1 {made['mountpoint']}\n", listed)
+        check({"image": "look", "mountpoint": where} in json.loads(s.ok("mount", "--json").out), listed)
+        check_in("needs directories, or --all", s.fails("umount").err)
+    finally:
+        s.ok("umount", where, made["mountpoint"])
+    check(where not in s.ok("mount").out, "it is still listed")
+    check(not os.path.exists(made["mountpoint"]), "the directory that was made is still there")
+    s.fails("mount", "--", "true")
+
+
+def test_all_mounts_go_together():
+    """In a mount namespace of its own, for it takes away whatever this user has mounted."""
+    if os.getuid() != 0 or shutil.which("fusermount3") is None:
+        raise Skip("it takes root for a mount namespace in which fusermount3 works")
+    a, b = directory("all-1"), directory("all-2")
+    script = f"'{IMG}' mount look '{a}' && '{IMG}' mount look@step:1 '{b}' && '{IMG}' umount -a && '{IMG}' mount"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], env=image().env, stdin=subprocess.DEVNULL,
+                          capture_output=True)
+    check_equal((done.returncode, done.stdout.decode()), (0, f"{a}\n{b}\n"))
+
+
 def test_mount_with_a_command_needs_no_subordinate_ids_and_no_fusermount():
     """As on a host that has neither: a user namespace with the caller's id alone, and nothing in PATH."""
     s = image()
@@ -271,68 +303,6 @@ RUN --mount=type=secret,id=S,env=S echo $WHAT; echo left > /tmp/left; exit 3
 
 def failed_hint(result):
     check_equal(result.code, 1)
-    found = re.search(r"^hint: look inside with `img (.*?)shell ([0-9a-f]{12})` or `img .*?mount \\2 -- COMMAND`", result.err, re.M)
-    check(found, f"no way to look inside: {result}")
-    return found.group(2)
-
-
-def test_a_failed_step_says_how_to_look_inside_and_it_works():
-    s = image()
-    before = s.ok("fsck").out
-    step = failed_hint(s.build(FAILING, "--secret", "id=S", env={"S": "hush"}))
-    check_equal(s.ok("shell", step, "sh", "-c", "id -un; pwd; cat /tmp/left; echo $SHADE $WHAT $S").out,
-                "alice\n/work\nleft\ndark told\n")
-    check_equal(s.ok("mount", step, "--", "sh", "-c", "cat $IMG_MOUNT/tmp/left").out, "left\n")
-    check_equal(s.ok("diff", "-q", step).out, "/tmp/left\n")
-    check_in("(failed, exit code: 3)", s.ok("du").out)
-    check_equal(s.ok("fsck").out, before)
-    with open(os.path.join(s.path, "img.db"), "rb") as f:
-        check(b"hush" not in f.read(), "the secret is in the database")
-    first = failed_hint(s.build("FROM look\nRUN exit 1\n"))
-    check_equal(s.ok("diff", first).out, "")
-    check_in("same", s.ok("shell", first, "ls").out)
-
-
-def test_a_failed_step_is_never_a_result():
-    s = image()
-    where = make_context("FROM look\nUSER root\nRUN date +%N > /stamp; test -e /work/ok\n", {})
-    step = failed_hint(s.run("build", "--progress=plain", where))
-    stamp = s.ok("shell", step, "cat", "/stamp").out
-    again = s.run("build", "--progress=plain", where)
-    check_equal(failed_hint(again), step)
-    check("CACHED [2" not in again.err and s.ok("shell", step, "cat", "/stamp").out != stamp, "it was not run again")
-    check_equal(s.ok("du").out.count("/stamp"), 1)
-
-
-def test_failing_again_and_again_keeps_the_latest_alone():
-    s = State()
-    s.built("FROM scratch\nADD base.tar /\n", "-t", "look", context={"base.tar": busybox_tar()})
-    where = make_context("FROM look\nRUN head -c 1000000 /dev/urandom > /big; exit 1\n", {})
-    packs = os.path.join(s.path, "packs")
-    for _ in range(3):
-        failed_hint(s.run("build", where))
-    check_equal(len([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000]), 1)
-    for _ in range(9):
-        last = failed_hint(s.build("FROM look\nRUN echo x > /small; exit 1\n"))
-    check_equal(s.ok("du").out.count("(failed,"), 8)
-    check_equal([n for n in os.listdir(packs) if os.stat(os.path.join(packs, n)).st_size == 1000000], [])
-    s.ok("prune")
-    check("(failed," not in s.ok("du").out, "prune left a failed step")
-    check_in("no image, step or layer", s.fails("shell", last).err)
-    s.ok("fsck")
-
-
-FAILING = """FROM look
-USER alice
-ARG WHAT=told
-ENV SHADE=dark
-WORKDIR /work
-RUN --mount=type=secret,id=S,env=S echo $WHAT; echo left > /tmp/left; exit 3
-"""
-
-
-def failed_hint(result):
-    check_equal(result.code, 1)
     found = re.search(r"^hint: look inside with `img (.*?)shell ([0-9a-f]{12})` or `img .*?mount \2 -- COMMAND`", result.err, re.M)
     check(found, f"no way to look inside: {result}")
     return found.group(2)
@@ -351,6 +321,10 @@ def test_a_failed_step_says_how_to_look_inside_and_it_works():
         check(b"hush" not in f.read(), "the secret is in the database")
     first = failed_hint(s.build("FROM look\nRUN exit 1\n"))
     check_equal(s.ok("diff", first).out, "")
+    with_state = s.run("--state", s.path, "build", make_context("FROM look\nRUN exit 1\n", {}))
+    command = re.search(r"^hint: look inside with `(img --state '.*' shell [0-9a-f]{12})`", with_state.err, re.M).group(1)
+    check_equal(subprocess.run(command.replace("img", f"'{IMG}'", 1) + " echo inside", shell=True, stdin=subprocess.DEVNULL,
+                               env={"PATH": os.environ["PATH"]}, capture_output=True).stdout, b"inside\n")
     check_in("same", s.ok("shell", first, "ls").out)
 
 

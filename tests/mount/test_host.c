@@ -205,3 +205,28 @@ TEST(host, without_fusermount3_the_way_out_is_named)
     check_hint(&test_err, "install the package fuse3; or look inside with 'img shell IMAGE' or "
                           "'img mount IMAGE -- COMMAND', which need nothing");
 }
+
+/* proc(5), mountinfo: tags are optional, blanks are octal; FUSE names its owner in the last options. */
+TEST(host, mounts_are_found_in_the_kernels_list)
+{
+    static const char text[] =
+        "21 1 0:20 / / rw - ext4 /dev/vda1 rw\n"
+        "36 21 0:41 / /a\\040b ro,nosuid shared:7 master:1 - fuse.img host/x:1 ro,user_id=1001,group_id=1\n"
+        "37 21 0:42 / /c ro - fuse.img y ro,user_id=10011\n"
+        "38 21 0:43 / /d ro - fuse.other z ro,user_id=1001\n"
+        "39 21 0:44 / /e ro - fuse.img\n"
+        "40 21 0:45 / /f ro\n"
+        "\n"
+        "41 21 0:46 / /g rw - fuse.img i rw,user_id=1001";
+    auto_mount_host_list struct mount_host_list mine = {0};
+    auto_mount_host_list struct mount_host_list others = {0};
+
+    mount_host_parse(text, sizeof(text) - 1, 1001, &mine);
+    check_int(mine.count, 2);
+    check_text(mine.items[0].name, "host/x:1");
+    check_text(mine.items[0].directory, "/a b");
+    check_text(mine.items[1].directory, "/g");
+    mount_host_parse(text, sizeof(text) - 1, 10011, &others);
+    check_int(others.count, 1);
+    check_text(others.items[0].name, "y");
+}
