@@ -447,14 +447,12 @@ void build_finish(struct build *b, struct build_result *out)
     out->epoch_s = b->epoch_s;
     out->cached_count = b->cached_count;
     out->step_count = b->cached_count + b->ran_count;
-    out->checks = b->checks;
-    b->checks = (struct checks){0};
+    out->checks = STEAL(&b->checks);
     if (b->df != NULL && out->checks.count > 0)
         checks_report(&out->checks, b->df, &out->report);
     memcpy(out->failed_step, b->failed_step, sizeof(out->failed_step));
     out->has_garbage = b->has_garbage;
-    out->steps = b->steps;
-    b->steps = (struct build_steps){0};
+    out->steps = STEAL(&b->steps);
     if (out->steps.count > 1)
         qsort(out->steps.items, out->steps.count, sizeof(out->steps.items[0]), compare_steps);
 }
@@ -471,8 +469,7 @@ static int check_first(struct build *b, struct error *err)
     if (found.checks.count == 0)
         return 0;
     checks_release(&b->checks);
-    b->checks = found.checks;
-    found.checks = (struct checks){0};
+    b->checks = STEAL(&found.checks);
     return checks_verdict(&b->checks, err);
 }
 

@@ -373,8 +373,7 @@ int explain_miss(const struct explain *e, const struct explain_step *step, struc
         if (reasons.count == 0 || (best.count > 0 && best.count <= reasons.count))
             continue;
         strv_release(&best);
-        best = reasons;
-        reasons = (struct strv){0};
+        best = STEAL(&reasons);
     }
     error_clear(err);
     if (best.count == 0)

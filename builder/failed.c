@@ -84,8 +84,7 @@ int failed_read(const struct cache_row *row, struct failed_record *out, struct e
     read_words(document, "shell", &record.shell);
     record.user = mem_strdup(user);
     record.cwd = mem_strdup(cwd);
-    *out = record;
-    record = (struct failed_record){0};
+    *out = STEAL(&record);
     return 0;
 }
 

@@ -336,8 +336,7 @@ int git_address_parse(const char *text, struct git_address *out, struct error *e
         r = error_set(err, EINVAL, "'fetch-by-commit' in a git address needs 'checksum='");
     if (r < 0)
         return r;
-    *out = a;
-    a = (struct git_address){0};
+    *out = STEAL(&a);
     return 0;
 }
 
@@ -387,7 +386,6 @@ int git_address_submodule(const struct git_address *parent, const char *url,
     if (a.userinfo == NULL && parent->userinfo != NULL && text_equal(a.host, parent->host) &&
         a.transport == parent->transport)
         a.userinfo = mem_strdup(parent->userinfo);
-    *out = a;
-    a = (struct git_address){0};
+    *out = STEAL(&a);
     return 0;
 }

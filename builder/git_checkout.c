@@ -143,8 +143,7 @@ int git_submodules_list(struct git_mirror *m, const char *commit, const char *su
     }
     if (r < 0)
         return r;
-    *out = list;
-    list = (struct git_submodules){0};
+    *out = STEAL(&list);
     return 0;
 }
 

@@ -130,8 +130,7 @@ int image_load(struct store *store, const struct digest *manifest, struct image 
     image.layer_count = row.layer_count;
     image.size_bytes = row.size_bytes;
     image.stored_ns = row.created_ns;
-    *out = image;
-    image = (struct image){0};
+    *out = STEAL(&image);
     return 0;
 }
 
@@ -313,8 +312,7 @@ int image_make(struct store *store, struct config *config, const int64_t *layers
     if (r < 0)
         return r;
     image.config = config_copy(config);
-    *out = image;
-    image = (struct image){0};
+    *out = STEAL(&image);
     return 0;
 }
 
@@ -357,8 +355,7 @@ int image_make_from(struct store *store, const struct str *config, const int64_t
     r = make_manifest(STEAL(&descriptors), layers, layer_count, options, &image, err);
     if (r < 0)
         return r;
-    *out = image;
-    image = (struct image){0};
+    *out = STEAL(&image);
     return 0;
 }
 
@@ -374,8 +371,7 @@ int image_make_of(const struct str *manifest, const char *media_type, const stru
         r = finish_image(&image, media_type, layers, layer_count, err);
     if (r < 0)
         return r;
-    *out = image;
-    image = (struct image){0};
+    *out = STEAL(&image);
     return 0;
 }
 

@@ -192,8 +192,7 @@ static int read_stage(struct outlining *o, const struct build_stage *s, struct e
     int r = read_from(o, s, err);
 
     if (s->base_stage >= 0 && o->b->stages[s->base_stage].gives_all) {
-        *vars = o->vars[s->base_stage];
-        o->vars[s->base_stage] = (struct variables){0};
+        *vars = STEAL(&o->vars[s->base_stage]);
     } else if (s->base_stage >= 0) {
         variables_copy(vars, &o->vars[s->base_stage]);
     }

@@ -213,8 +213,7 @@ int recorded_load(struct store *store, uint64_t number, struct recorded *out, st
     take_text(&found.target, NULL, "");
     take_lines(&found, str_text(&text), text.size);
     measure_logs(&found, dir_fd);
-    *out = found;
-    found = (struct recorded){0};
+    *out = STEAL(&found);
     return 0;
 }
 
@@ -258,8 +257,7 @@ int recorded_find_step(struct store *store, const char *hex, struct recorded *ou
             return error_set(err, EEXIST, "'%s' is the beginning of several steps' ids", hex);
         if (r < 0)
             continue;
-        *out = build;
-        build = (struct recorded){0};
+        *out = STEAL(&build);
         return 0;
     }
     return error_set(err, ENOENT, "no log of a step '%s' is kept", hex);

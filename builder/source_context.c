@@ -49,8 +49,7 @@ static int unpack(struct fetch *f, const char *what, struct source *s, struct er
     archive.was_cached = archive.was_cached && s->was_cached;
     archive.mtime_ns = s->mtime_ns;
     source_release(s);
-    *s = archive;
-    archive = (struct source){0};
+    *s = STEAL(&archive);
     return 0;
 }
 

@@ -484,8 +484,7 @@ int stack_find(struct store *store, const char *text, struct stack *out, struct 
     if (r < 0)
         return r;
     error_clear(err);
-    *out = found;
-    found = (struct stack){0};
+    *out = STEAL(&found);
     return 0;
 }
 

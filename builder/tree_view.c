@@ -131,8 +131,7 @@ static int view_list(struct tree *t, const char *path, struct tree_nodes *out, s
         return report(t, path, r, err);
     if (list.count > 0)
         qsort(list.items, list.count, sizeof(*list.items), compare_nodes);
-    *out = list;
-    list = (struct tree_nodes){0};
+    *out = STEAL(&list);
     return 0;
 }
 

@@ -253,8 +253,7 @@ int user_resolve(const struct users_files *files, const char *spec, struct user 
         return r;
     if (!user.home)
         user.home = mem_strdup("/");
-    *out = user;
-    user = (struct user){0};
+    *out = STEAL(&user);
     return 0;
 }
 

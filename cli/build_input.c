@@ -205,8 +205,7 @@ int build_input_load(struct fetch *f, const struct build_input_options *o, struc
     }
     if (r < 0)
         return r;
-    *out = in;
-    in = (struct build_input){0};
+    *out = STEAL(&in);
     return 0;
 }
 

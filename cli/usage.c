@@ -82,8 +82,7 @@ int usage_filters_parse(const struct strv *texts, struct usage_filters *out, str
         if (r < 0)
             return r;
     }
-    *out = filters;
-    filters = (struct usage_filters){0};
+    *out = STEAL(&filters);
     return 0;
 }
 

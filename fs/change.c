@@ -575,8 +575,7 @@ int view_changes(struct view *v, struct change_list *out, struct error *err)
                          strerrordesc_np(-r));
     if (r < 0)
         return -err->code;
-    *out = changes;
-    changes = (struct change_list){0};
+    *out = STEAL(&changes);
     return 0;
 }
 

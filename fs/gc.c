@@ -375,8 +375,7 @@ static int collect_once(struct store *store, const struct gc_options *options,
 
     if (r < 0)
         return r;
-    *report = found;
-    found = (struct gc_report){0};
+    *report = STEAL(&found);
     return 0;
 }
 

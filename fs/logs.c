@@ -113,8 +113,7 @@ int logs_list(struct store *store, struct log_list *out, struct error *err)
     }
     if (r < 0)
         return r;
-    *out = found;
-    found = (struct log_list){0};
+    *out = STEAL(&found);
     return 0;
 }
 

@@ -135,7 +135,6 @@ int blob_origin_list(struct store *store, const struct digest *digest, const cha
         r = sql_check(&q, err);
     if (r < 0)
         return r;
-    *out = list;
-    list = (struct blob_origin_list){0};
+    *out = STEAL(&list);
     return 0;
 }

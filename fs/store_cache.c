@@ -59,8 +59,7 @@ static int read_record(struct sql *q, struct cache_row *out, struct error *err)
     r = sql_check(q, err);
     if (r < 0)
         return r;
-    *out = row;
-    row = (struct cache_row){0};
+    *out = STEAL(&row);
     return 0;
 }
 
@@ -248,8 +247,7 @@ int store_cache_list(struct store *store, struct cache_list *out, struct error *
     }
     if (r < 0)
         return r;
-    *out = list;
-    list = (struct cache_list){0};
+    *out = STEAL(&list);
     return 0;
 }
 

@@ -161,8 +161,7 @@ static int read_image(struct sql *q, struct image_row *out, struct error *err)
         r = read_layers(q->store, &row, err);
     if (r < 0)
         return r;
-    *out = row;
-    row = (struct image_row){0};
+    *out = STEAL(&row);
     return 0;
 }
 
@@ -178,8 +177,7 @@ static int read_images(struct sql *q, struct image_list *out, struct error *err)
     }
     if (r < 0)
         return r;
-    *out = list;
-    list = (struct image_list){0};
+    *out = STEAL(&list);
     return 0;
 }
 
@@ -306,8 +304,7 @@ static int read_reference(struct sql *q, struct reference_row *out, struct error
     r = sql_check(q, err);
     if (r < 0)
         return r;
-    *out = row;
-    row = (struct reference_row){0};
+    *out = STEAL(&row);
     return 0;
 }
 
@@ -366,7 +363,6 @@ int store_reference_list(struct store *store, const struct digest *manifest,
     }
     if (r < 0)
         return r;
-    *out = list;
-    list = (struct reference_list){0};
+    *out = STEAL(&list);
     return 0;
 }

@@ -77,8 +77,7 @@ int store_cache_mount_get(struct store *store, const struct digest *id, struct c
         r = read_layers(store, &row, err);
     if (r < 0)
         return r;
-    *out = row;
-    row = (struct cache_mount_row){0};
+    *out = STEAL(&row);
     return 0;
 }
 

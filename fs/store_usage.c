@@ -415,7 +415,6 @@ int store_usage(struct store *store, struct usage_list *out, struct error *err)
     if (r < 0)
         return r;
     sum_up(store, &list);
-    *out = list;
-    list = (struct usage_list){0};
+    *out = STEAL(&list);
     return 0;
 }

@@ -238,13 +238,11 @@ int auth_file_find(const struct json *document, const char *host, const char *re
             continue;
         best_length = strlen(key.path);
         credential_release(&best);
-        best = found;
-        found = (struct credential){0};
+        best = STEAL(&found);
     }
     if (credential_is_empty(&best))
         return 0;
-    *out = best;
-    best = (struct credential){0};
+    *out = STEAL(&best);
     return 1;
 }
 

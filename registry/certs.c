@@ -315,7 +315,6 @@ int certs_find(struct certs *c, const char *host_port, struct certs_host *out, s
     r = merge_bundle(&found, err);
     if (r < 0)
         return r;
-    *out = found;
-    found = (struct certs_host){0};
+    *out = STEAL(&found);
     return 0;
 }

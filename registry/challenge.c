@@ -93,8 +93,7 @@ void challenge_read(const char *value, struct challenge *best)
             c.kind = CHALLENGE_BASIC;
         if (c.kind > best->kind) {
             challenge_release(best);
-            *best = c;
-            c = (struct challenge){0};
+            *best = STEAL(&c);
         }
         /* token68 or garbage: go on behind the next comma. */
         if (*at != '\0' && strspn(at, TOKEN_BYTES) == 0)

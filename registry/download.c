@@ -269,8 +269,7 @@ int registry_blob_read(struct registry *r, const struct digest *digest, uint64_t
     if (result < 0)
         return result;
     str_release(out);
-    *out = bytes;
-    bytes = (struct str){0};
+    *out = STEAL(&bytes);
     return 0;
 }
 

@@ -111,8 +111,7 @@ int registry_manifest_head(struct registry *r, const char *name, struct descript
         found.digest = document.digest;
         found.size_bytes = document.bytes.size;
     }
-    *out = found;
-    found = (struct descriptor){0};
+    *out = STEAL(&found);
     return 0;
 }
 
@@ -184,10 +183,8 @@ static int get_from(struct registry *r, const struct endpoint *endpoint, void *c
     result = check_shape(job->name, &answer, &document, err);
     if (result < 0)
         return error_wrap(err, "'%s/%s'", endpoint->host, endpoint->repository);
-    document.bytes = answer.body;
-    answer.body = (struct str){0};
-    *job->out = document;
-    document = (struct document){0};
+    document.bytes = STEAL(&answer.body);
+    *job->out = STEAL(&document);
     return 0;
 }
 
@@ -355,7 +352,6 @@ int registry_tags(struct registry *r, struct strv *out, struct error *err)
             break;
     } while (url && ++pages < TAGS_MAX);
     strv_release(out);
-    *out = tags;
-    tags = (struct strv){0};
+    *out = STEAL(&tags);
     return 0;
 }

@@ -116,8 +116,7 @@ int registries_login(struct registries *all, const char *host, const char *user,
     if (r < 0)
         return r;
     result.had_credentials = true;
-    *out = result;
-    result = (struct login_result){0};
+    *out = STEAL(&result);
     return 0;
 }
 

@@ -330,8 +330,7 @@ int manifest_parse(const char *bytes, size_t size, const char *media_type, const
         return r;
     if (read_document(document, media_type, &m, err) < 0)
         return error_wrap(err, "%s", what);
-    *out = m;
-    m = (struct manifest){0};
+    *out = STEAL(&m);
     return 0;
 }
 

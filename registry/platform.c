@@ -176,8 +176,7 @@ int platform_parse(const char *text, struct platform *out, struct error *err)
         return error_set(err, EINVAL, "'%s' is neither an operating system nor an architecture",
                          text);
     platform_normalize(&p);
-    *out = p;
-    p = (struct platform){0};
+    *out = STEAL(&p);
     return 0;
 }
 

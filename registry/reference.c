@@ -304,8 +304,7 @@ int reference_parse_name(const char *text, struct reference *out, struct error *
     r = check_name(text, name, &ref, err);
     if (r < 0)
         return r;
-    *out = ref;
-    ref = (struct reference){0};
+    *out = STEAL(&ref);
     return 0;
 }
 

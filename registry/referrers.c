@@ -70,8 +70,7 @@ static int parse_list(const struct http_response *answer, struct manifest *out, 
 
     if (result < 0)
         return result;
-    *out = index;
-    index = (struct manifest){0};
+    *out = STEAL(&index);
     return 0;
 }
 
@@ -105,8 +104,7 @@ int registry_referrers(struct registry *r, const struct digest *digest, const ch
     if (result < 0)
         return result;
     filter(&index, artifact_type);
-    *out = index;
-    index = (struct manifest){0};
+    *out = STEAL(&index);
     return 0;
 }
 

@@ -187,8 +187,7 @@ int registries_resolve(struct registries *all, const char *text, struct referenc
         r = apply_alias(alias, &ref, err);
     if (r < 0)
         return r;
-    *out = ref;
-    ref = (struct reference){0};
+    *out = STEAL(&ref);
     return 0;
 }
 

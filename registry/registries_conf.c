@@ -281,8 +281,7 @@ int registries_conf_read(const char *file, struct registries_conf *out, struct e
     r = file ? read_file(file, &conf, err) : read_usual_places(&conf, err);
     if (r < 0)
         return r;
-    *out = conf;
-    conf = (struct registries_conf){0};
+    *out = STEAL(&conf);
     return 0;
 }
 

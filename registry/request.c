@@ -324,8 +324,7 @@ static int follow(const struct http_response *answer, struct url *url, bool *wit
     if (!url_same_origin(url, &next))
         *with_authorization = false;
     url_release(url);
-    *url = next;
-    next = (struct url){0};
+    *url = STEAL(&next);
     return 0;
 }
 

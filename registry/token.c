@@ -43,8 +43,7 @@ int token_check_realm(const struct url *origin, const char *realm, struct url *o
         return error_set(err, EACCES, "'%s' sends us to a token service inside this machine, '%s'",
                          origin->host, str_text(&shown));
     *may_know_us = host_same_site(origin->host, url.host);
-    *out = url;
-    url = (struct url){0};
+    *out = STEAL(&url);
     return 0;
 }
 

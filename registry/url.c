@@ -165,8 +165,7 @@ int url_parse(const char *text, struct url *out, struct error *err)
         return bad_url(text, "no valid host", err);
     rest += length;
     u.path = encode_path(rest, strcspn(rest, "#"));
-    *out = u;
-    u = (struct url){0};
+    *out = STEAL(&u);
     return 0;
 }
 

@@ -27,12 +27,12 @@
         fn(p);                                                                                     \
     }
 
-/* Takes the pointer out of *p, leaving NULL. */
+/* Takes the pointer or struct out of *p, leaving NULL or {0}. */
 #define STEAL(p)                                                                                   \
     __extension__({                                                                                \
         __typeof__(p) steal_from_ = (p);                                                           \
         __typeof__(*steal_from_) steal_value_ = *steal_from_;                                      \
-        *steal_from_ = NULL;                                                                       \
+        *steal_from_ = (__typeof__(*steal_from_)){0};                                              \
         steal_value_;                                                                              \
     })
 

@@ -110,8 +110,7 @@ int io_read_file(int dir_fd, const char *path, uint64_t size_max, struct str *ou
         return error_errno(err, "cannot read '%s'", path);
     }
     str_release(out);
-    *out = text;
-    text = (struct str){0};
+    *out = STEAL(&text);
     return 0;
 }
 
