@@ -109,6 +109,16 @@ class State:
         return result
 
 
+def peak_kib(state, *words, stdin=None):
+    """The peak of img alone. What a process is said to have held at most begins with what its parent held when it
+    was started, and this one may hold the archives of other claims: so a small one starts img."""
+    ask = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
+          "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    return int(subprocess.run([sys.executable, "-c", ask, IMG, *words], env=state.env, check=True,
+                              stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL).stdout)
+
+
 contexts = 0
 
 

@@ -441,14 +441,6 @@ def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
 
 # -- how much memory --
 
-def peak_kib(state, *words):
-    """The peak of img alone: a process starts with that of whoever forks it, so a small one does."""
-    ask = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
-          "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    return int(subprocess.run([sys.executable, "-c", ask, IMG, *words], env=state.env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
-
-
 def test_memory_does_not_grow_with_the_image():
     """Four layers of 48 MiB at once; 64 MiB is the promise for any size."""
     data = random_bytes(48 << 20, 7)
