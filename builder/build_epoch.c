@@ -75,6 +75,23 @@ int build_epoch(struct build *b, struct error *err)
     return 0;
 }
 
+/* ---- keys ---- */
+
+bool build_key_with_epoch(const struct build *b, const struct digest *chain, struct digest *step)
+{
+    auto_key struct key timed = {0};
+    const struct digest untimed = *chain; /* both may be the same */
+
+    *step = untimed;
+    if (!b->has_epoch)
+        return false;
+    key_init(&timed, "epoch");
+    key_digest(&timed, "step", &untimed);
+    key_number(&timed, "epoch", (uint64_t)b->epoch_s);
+    key_final(&timed, step);
+    return true;
+}
+
 /* ---- layers ---- */
 
 static int find_clamped(struct build *b, const struct digest *key, int64_t *out, struct error *err)

@@ -66,25 +66,16 @@ static int finish(struct build_stage *s, const char *path, const char *text, boo
     return 0;
 }
 
-/* The directory has the time of the epoch, so the step does; what follows does not look at it. */
 static void make_keys(const struct build_stage *s, const char *path, struct key *key,
                       struct digest *step, struct digest *chain)
 {
-    auto_key struct key timed = {0};
-
     key_init(key, "workdir");
     key_digest(key, "parent", &s->state.key);
     key_text(key, "path", path);
     key_text(key, "user", config_user(s->state.config));
     key_final(key, chain);
-    *step = *chain;
-    if (!s->build->has_epoch)
-        return;
-    key_init(&timed, "workdir-epoch");
-    key_digest(&timed, "step", chain);
-    key_number(&timed, "epoch", (uint64_t)s->build->epoch_s);
-    key_final(&timed, step);
-    key_note(key, "epoch", s->build->epoch_text);
+    if (build_key_with_epoch(s->build, chain, step))
+        key_note(key, "epoch", s->build->epoch_text);
 }
 
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)

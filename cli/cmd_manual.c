@@ -13,35 +13,52 @@
 
 /* ---- the manual, in man(7) ---- */
 
-#define ROFF_COLUMNS 70 /* a line is broken at the next blank; mandoc wants at most 80 */
+#define ROFF_COLUMNS 78 /* lines are filled anew up to this width; mandoc wants at most 80 */
+
+/* How roff writes a byte so that it is neither an escape nor a minus of another width. */
+static const char *roff_escape(char byte)
+{
+    return byte == '\\' ? "\\e" : byte == '-' ? "\\-" : NULL;
+}
+
+/* The columns that the word after a blank takes in the source. */
+static size_t roff_width(const char *word)
+{
+    size_t width = 0;
+
+    for (; *word != '\0' && *word != ' ' && *word != '\n'; word++)
+        width += roff_escape(*word) != NULL ? 2 : 1;
+    return width;
+}
 
 /* Text with what roff would read as a request or an escape made harmless. */
 static void roff(struct str *out, const char *text)
 {
     size_t column = 0;
 
-    for (; *text != '\0'; text++, column++) {
-        bool is_blank = *text == ' ' || *text == '\n'; /* lines are filled anew */
+    for (; *text != '\0'; text++) {
+        const char *escape = roff_escape(*text);
 
         if (text[0] == '\n' && text[1] == '\n') {
             str_add(out, "\n.PP\n");
             text++;
-            column = SIZE_MAX; /* becomes 0 */
+            column = 0;
             continue;
         }
-        if (is_blank && column > ROFF_COLUMNS) {
-            str_add_char(out, '\n');
-            column = SIZE_MAX; /* becomes 0 */
+        if (*text == ' ' || *text == '\n') {
+            bool is_full = column + 1 + roff_width(text + 1) > ROFF_COLUMNS;
+
+            str_add_char(out, is_full ? '\n' : ' ');
+            column = is_full ? 0 : column + 1;
             continue;
         }
         if (column == 0 && (*text == '.' || *text == '\''))
             str_add(out, "\\&");
-        if (*text == '\\')
-            str_add(out, "\\e");
-        else if (*text == '-')
-            str_add(out, "\\-");
+        if (escape != NULL)
+            str_add(out, escape);
         else
-            str_add_char(out, is_blank ? ' ' : *text);
+            str_add_char(out, *text);
+        column += escape != NULL ? 2 : 1;
     }
 }
 

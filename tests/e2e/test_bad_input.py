@@ -466,7 +466,7 @@ def test_words_that_no_command_knows_are_usage_errors():
     refuse("option '--tag' needs a value", "build", context, "-t")
     refuse("takes true or false, not 'maybe'", "build", "--no-cache=maybe", context)
     refuse("'img build' needs PATH", "build")
-    refuse("'b' is one too many", "pull", "a", "b")
+    refuse("'b' is one too many", "history", "a", "b")
     check(not os.path.exists(state.path), "a usage error made a state")
 
 

@@ -95,7 +95,7 @@ def test_build_again_is_all_cached_and_starts_nothing():
 def test_history_inspect_and_tag():
     history = state.ok("history", "--no-trunc", ref).out
     check_in("RUN |1 WHO=you /bin/sh -c useradd --create-home", history)
-    check_in("COPY --from=compile --chown=daemon:staff", history)
+    check_in("COPY --chown=daemon:staff /hello.out /greeting ./ # buildkit", history)
     [document] = json.loads(state.ok("inspect", ref).out)
     check_equal(document["Config"]["User"], "worker")
     state.ok("tag", ref, "copy:2")
