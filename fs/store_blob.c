@@ -16,12 +16,9 @@ int blob_row_get(struct store *store, const struct digest *digest, uint64_t *siz
 {
     auto_sql struct sql q = {0};
     char text[DIGEST_TEXT_SIZE];
-    int r = sql_open(&q, store, "SELECT size_bytes FROM blob WHERE digest = ?1", err);
+    int r =
+        sql_find_digest(&q, store, "SELECT size_bytes FROM blob WHERE digest = ?1", digest, err);
 
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, digest);
-    r = sql_step(&q, err);
     if (r < 0)
         return r;
     if (r == 0) {

@@ -14,6 +14,7 @@
 #define CACHE_COLUMNS                                                                              \
     "SELECT key, parent, layer, description, extra, run_ns, created_ns, used_ns, use_count"        \
     " FROM cache "
+#define DELETE_RECORD "DELETE FROM cache WHERE key = ?1"
 
 void cache_row_release(struct cache_row *row)
 {
@@ -67,12 +68,8 @@ int store_cache_get(struct store *store, const struct digest *key, struct cache_
                     struct error *err)
 {
     auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, CACHE_COLUMNS "WHERE key = ?1", err);
+    int r = sql_find_digest(&q, store, CACHE_COLUMNS "WHERE key = ?1", key, err);
 
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, key);
-    r = sql_step(&q, err);
     if (r == 0)
         return no_record(store, key, err);
     return r < 0 ? r : read_record(&q, out, err);
@@ -83,12 +80,8 @@ int store_cache_inputs(struct store *store, const struct digest *key, char **inp
 {
     auto_sql struct sql q = {0};
     auto_free char *text = NULL;
-    int r = sql_open(&q, store, "SELECT inputs FROM cache_inputs WHERE key = ?1", err);
+    int r = sql_find_digest(&q, store, "SELECT inputs FROM cache_inputs WHERE key = ?1", key, err);
 
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, key);
-    r = sql_step(&q, err);
     if (r == 0)
         return no_record(store, key, err);
     if (r < 0)
@@ -143,24 +136,13 @@ static int put_inputs(struct store *store, const struct cache_row *row, struct e
     return sql_run(&q, err);
 }
 
-static int delete_record(struct store *store, const struct digest *key, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, "DELETE FROM cache WHERE key = ?1", err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, key);
-    return sql_run(&q, err);
-}
-
 int store_cache_put(struct store *store, const struct cache_row *row, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = delete_record(store, &row->key, err);
+        r = sql_exec_digest(store, DELETE_RECORD, &row->key, err);
     if (r == 0)
         r = put_record(store, row, err);
     if (r == 0 && row->inputs)
@@ -257,7 +239,7 @@ int store_cache_remove(struct store *store, const struct digest *key, struct err
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = delete_record(store, key, err);
+        r = sql_exec_digest(store, DELETE_RECORD, key, err);
     if (r == 0 && sql_changes(store) == 0)
         r = no_record(store, key, err);
     return r < 0 ? r : store_commit(&tx, err);

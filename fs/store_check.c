@@ -103,41 +103,18 @@ int check_is_form(struct store *store, int64_t layer, const struct digest *blob,
 
 /* -- forgetting: rows that refer to the damaged one go first -- */
 
-static int delete_by_id(struct store *store, const char *text, int64_t id, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, text, err);
-
-    if (r < 0)
-        return r;
-    sql_bind_i64(&q, 1, id);
-    return sql_run(&q, err);
-}
-
-static int delete_by_digest(struct store *store, const char *text, const struct digest *digest,
-                            struct error *err)
-{
-    auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, text, err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, digest);
-    return sql_run(&q, err);
-}
-
 int check_forget_blob(struct store *store, const struct digest *digest, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = delete_by_digest(store, "DELETE FROM image WHERE manifest = ?1 OR config = ?1", digest,
-                             err);
+        r = sql_exec_digest(store, "DELETE FROM image WHERE manifest = ?1 OR config = ?1", digest,
+                            err);
     if (r == 0)
-        r = delete_by_digest(store, "DELETE FROM layer_blob WHERE blob = ?1", digest, err);
+        r = sql_exec_digest(store, "DELETE FROM layer_blob WHERE blob = ?1", digest, err);
     if (r == 0)
-        r = delete_by_digest(store, "DELETE FROM blob WHERE digest = ?1", digest, err);
+        r = sql_exec_digest(store, "DELETE FROM blob WHERE digest = ?1", digest, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 
@@ -157,7 +134,7 @@ static int forget_layers(struct store *store, const char *const texts[3], int64_
     int r = 0;
 
     for (size_t i = 0; i < 3 && r == 0; i++)
-        r = delete_by_id(store, texts[i], id, err);
+        r = sql_exec_i64(store, texts[i], id, err);
     return r;
 }
 
@@ -182,7 +159,7 @@ int check_forget_pack(struct store *store, uint64_t id, struct error *err)
     if (r == 0)
         r = forget_layers(store, texts, (int64_t)id, err);
     if (r == 0)
-        r = delete_by_id(store, "DELETE FROM pack WHERE id = ?1", (int64_t)id, err);
+        r = sql_exec_i64(store, "DELETE FROM pack WHERE id = ?1", (int64_t)id, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 
@@ -192,7 +169,7 @@ int check_forget_file(struct store *store, const struct digest *digest, struct e
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = delete_by_digest(store, "DELETE FROM file WHERE digest = ?1", digest, err);
+        r = sql_exec_digest(store, "DELETE FROM file WHERE digest = ?1", digest, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 

@@ -9,29 +9,6 @@
 
 #include "fs/base/banned.h"
 
-static int delete_by_digest(struct store *store, const char *text, const struct digest *digest,
-                            struct error *err)
-{
-    auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, text, err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, digest);
-    return sql_run(&q, err);
-}
-
-static int forget_layer(struct store *store, int64_t layer, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, "DELETE FROM cache WHERE layer = ?1", err);
-
-    if (r < 0)
-        return r;
-    sql_bind_i64(&q, 1, layer);
-    return sql_run(&q, err);
-}
-
 static int forget_context(struct store *store, const char *key, struct error *err)
 {
     auto_sql struct sql q = {0};
@@ -47,16 +24,16 @@ int gc_forget(struct store *store, const struct usage_row *row, struct error *er
 {
     switch (row->kind) {
     case USAGE_LAYER:
-        return forget_layer(store, row->layer, err);
+        return sql_exec_i64(store, "DELETE FROM cache WHERE layer = ?1", row->layer, err);
     case USAGE_BLOB:
-        return delete_by_digest(store,
-                                "DELETE FROM image WHERE manifest = ?1 AND NOT EXISTS"
-                                " (SELECT 1 FROM reference WHERE reference.image = manifest)",
-                                &row->key, err);
+        return sql_exec_digest(store,
+                               "DELETE FROM image WHERE manifest = ?1 AND NOT EXISTS"
+                               " (SELECT 1 FROM reference WHERE reference.image = manifest)",
+                               &row->key, err);
     case USAGE_CACHE:
-        return delete_by_digest(store, "DELETE FROM cache WHERE key = ?1", &row->key, err);
+        return sql_exec_digest(store, "DELETE FROM cache WHERE key = ?1", &row->key, err);
     case USAGE_CACHE_MOUNT:
-        return delete_by_digest(store, "DELETE FROM cache_mount WHERE id = ?1", &row->key, err);
+        return sql_exec_digest(store, "DELETE FROM cache_mount WHERE id = ?1", &row->key, err);
     case USAGE_CONTEXT:
         return forget_context(store, row->description, err);
     case USAGE_LOG:

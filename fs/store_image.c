@@ -6,7 +6,6 @@
 
 #include "fs/base/failpoint.h"
 #include "fs/base/io.h"
-#include "fs/base/limits.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
@@ -15,6 +14,13 @@
 
 #define IMAGE_COLUMNS "SELECT manifest, media_type, config, size_bytes, created_ns FROM image "
 #define REFERENCE_COLUMNS "SELECT name, image, index_digest, created_ns, updated_ns FROM reference "
+
+static const struct layer_stack image_stack = {
+    .noun = "an image",
+    .select = "SELECT layer FROM image_layer WHERE image = ?1 ORDER BY position",
+    .clear = "DELETE FROM image_layer WHERE image = ?1",
+    .insert = "INSERT INTO image_layer (image, position, layer) VALUES (?1, ?2, ?3)",
+};
 
 void image_row_release(struct image_row *row)
 {
@@ -75,42 +81,17 @@ static int put_row(struct store *store, const struct image_row *row, struct erro
     return sql_run(&q, err);
 }
 
-static int put_layers(struct store *store, const struct image_row *row, struct error *err)
-{
-    auto_sql struct sql clear = {0};
-    auto_sql struct sql q = {0};
-    int r = sql_open(&clear, store, "DELETE FROM image_layer WHERE image = ?1", err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&clear, 1, &row->manifest);
-    r = sql_run(&clear, err);
-    if (r == 0)
-        r = sql_open(&q, store,
-                     "INSERT INTO image_layer (image, position, layer) VALUES (?1, ?2, ?3)", err);
-    for (size_t i = 0; i < row->layer_count && r == 0; i++) {
-        sql_bind_digest(&q, 1, &row->manifest);
-        sql_bind_u64(&q, 2, i);
-        sql_bind_i64(&q, 3, row->layers[i]);
-        r = sql_run(&q, err);
-    }
-    return r;
-}
-
 int store_image_put(struct store *store, const struct image_row *row, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
     char text[DIGEST_TEXT_SIZE];
-    int r;
+    int r = store_begin(store, &tx, err);
 
-    if (row->layer_count > LIMIT_IMAGE_LAYERS)
-        return error_set(err, E2BIG, "an image of %zu layers has more than %d", row->layer_count,
-                         LIMIT_IMAGE_LAYERS);
-    r = store_begin(store, &tx, err);
     if (r == 0)
         r = put_row(store, row, err);
     if (r == 0)
-        r = put_layers(store, row, err);
+        r = layer_stack_put(store, &image_stack, &row->manifest, row->layers, row->layer_count,
+                            err);
     if (r == -ENOENT) {
         digest_format(&row->manifest, text);
         return error_set(err, ENOENT,
@@ -120,30 +101,6 @@ int store_image_put(struct store *store, const struct image_row *row, struct err
     if (r == 0 && FAILPOINT("image.put") < 0)
         r = error_errno(err, "cannot insert an image");
     return r < 0 ? r : store_commit(&tx, err);
-}
-
-static int read_layers(struct store *store, struct image_row *row, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    struct {
-        int64_t *items;
-        size_t count;
-        size_t capacity;
-    } layers = {0};
-    int r = sql_open(&q, store, "SELECT layer FROM image_layer WHERE image = ?1 ORDER BY position",
-                     err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, &row->manifest);
-    while ((r = sql_step(&q, err)) > 0 && layers.count <= LIMIT_IMAGE_LAYERS)
-        *array_add(&layers) = sql_i64(&q, 0);
-    row->layers = layers.items; /* released with the row, whatever follows */
-    row->layer_count = layers.count;
-    if (r > 0)
-        return error_set(err, EUCLEAN, "an image in '%s' has more than %d layers", store->path,
-                         LIMIT_IMAGE_LAYERS);
-    return r;
 }
 
 static int read_image(struct sql *q, struct image_row *out, struct error *err)
@@ -158,7 +115,8 @@ static int read_image(struct sql *q, struct image_row *out, struct error *err)
     row.created_ns = sql_i64(q, 4);
     r = sql_check(q, err);
     if (r == 0)
-        r = read_layers(q->store, &row, err);
+        r = layer_stack_get(q->store, &image_stack, &row.manifest, &row.layers, &row.layer_count,
+                            err);
     if (r < 0)
         return r;
     *out = STEAL(&row);
@@ -185,12 +143,8 @@ int store_image_get(struct store *store, const struct digest *manifest, struct i
                     struct error *err)
 {
     auto_sql struct sql q = {0};
-    int r = sql_open(&q, store, IMAGE_COLUMNS "WHERE manifest = ?1", err);
+    int r = sql_find_digest(&q, store, IMAGE_COLUMNS "WHERE manifest = ?1", manifest, err);
 
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, manifest);
-    r = sql_step(&q, err);
     if (r == 0)
         return no_image(store, manifest, err);
     return r < 0 ? r : read_image(&q, out, err);
@@ -243,15 +197,10 @@ int store_image_find(struct store *store, const char *hex, struct image_list *ou
 int store_image_remove(struct store *store, const struct digest *manifest, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
-    auto_sql struct sql q = {0};
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = sql_open(&q, store, "DELETE FROM image WHERE manifest = ?1", err);
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, manifest);
-    r = sql_run(&q, err);
+        r = sql_exec_digest(store, "DELETE FROM image WHERE manifest = ?1", manifest, err);
     if (r == 0 && sql_changes(store) == 0)
         r = no_image(store, manifest, err);
     return r < 0 ? r : store_commit(&tx, err);

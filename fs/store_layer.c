@@ -1,4 +1,6 @@
-/* store_layer.c - rows of layers, of the packs they need, and of their compressed forms. */
+/* store_layer.c - rows of layers, of the packs they need, of their compressed forms; the stacks that
+ * images and cache mounts make of them.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -6,6 +8,7 @@
 
 #include "fs/base/failpoint.h"
 #include "fs/base/io.h"
+#include "fs/base/limits.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
@@ -312,4 +315,56 @@ int store_layer_blob_find(struct store *store, int64_t layer, enum codec_format 
     row.format = (enum codec_format)found;
     *out = row;
     return 0;
+}
+
+/* -- stacks -- */
+
+int layer_stack_get(struct store *store, const struct layer_stack *stack,
+                    const struct digest *owner, int64_t **layers, size_t *count, struct error *err)
+{
+    auto_sql struct sql q = {0};
+    struct {
+        int64_t *items;
+        size_t count;
+        size_t capacity;
+    } found = {0};
+    int r = sql_open(&q, store, stack->select, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_digest(&q, 1, owner);
+    while ((r = sql_step(&q, err)) > 0 && found.count <= LIMIT_IMAGE_LAYERS)
+        *array_add(&found) = sql_i64(&q, 0);
+    if (r > 0)
+        r = error_set(err, EUCLEAN, "%s in '%s' has more than %d layers", stack->noun, store->path,
+                      LIMIT_IMAGE_LAYERS);
+    if (r < 0) {
+        free(found.items);
+        return r;
+    }
+    *layers = found.items;
+    *count = found.count;
+    return 0;
+}
+
+int layer_stack_put(struct store *store, const struct layer_stack *stack,
+                    const struct digest *owner, const int64_t *layers, size_t count,
+                    struct error *err)
+{
+    auto_sql struct sql q = {0};
+    int r;
+
+    if (count > LIMIT_IMAGE_LAYERS)
+        return error_set(err, E2BIG, "%s of %zu layers has more than %d", stack->noun, count,
+                         LIMIT_IMAGE_LAYERS);
+    r = sql_exec_digest(store, stack->clear, owner, err);
+    if (r == 0)
+        r = sql_open(&q, store, stack->insert, err);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        sql_bind_digest(&q, 1, owner);
+        sql_bind_u64(&q, 2, i);
+        sql_bind_i64(&q, 3, layers[i]);
+        r = sql_run(&q, err);
+    }
+    return r;
 }

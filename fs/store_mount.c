@@ -5,10 +5,16 @@
 #include <sys/file.h>
 
 #include "fs/base/io.h"
-#include "fs/base/limits.h"
 #include "fs/store_sql_internal.h"
 
 #include "fs/base/banned.h"
+
+static const struct layer_stack mount_stack = {
+    .noun = "a cache mount",
+    .select = "SELECT layer FROM cache_mount_layer WHERE mount = ?1 ORDER BY position",
+    .clear = "DELETE FROM cache_mount_layer WHERE mount = ?1",
+    .insert = "INSERT INTO cache_mount_layer (mount, position, layer) VALUES (?1, ?2, ?3)",
+};
 
 void cache_mount_row_release(struct cache_mount_row *row)
 {
@@ -26,44 +32,16 @@ static int no_mount(struct store *store, const struct digest *id, struct error *
                      store->path);
 }
 
-static int read_layers(struct store *store, struct cache_mount_row *row, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    struct {
-        int64_t *items;
-        size_t count;
-        size_t capacity;
-    } layers = {0};
-    int r = sql_open(&q, store,
-                     "SELECT layer FROM cache_mount_layer WHERE mount = ?1 ORDER BY position", err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, &row->id);
-    while ((r = sql_step(&q, err)) > 0 && layers.count <= LIMIT_IMAGE_LAYERS)
-        *array_add(&layers) = sql_i64(&q, 0);
-    row->layers = layers.items; /* released with the row, whatever follows */
-    row->layer_count = layers.count;
-    if (r > 0)
-        return error_set(err, EUCLEAN, "a cache mount in '%s' has more than %d layers", store->path,
-                         LIMIT_IMAGE_LAYERS);
-    return r;
-}
-
 int store_cache_mount_get(struct store *store, const struct digest *id, struct cache_mount_row *out,
                           struct error *err)
 {
     auto_cache_mount_row struct cache_mount_row row = {.id = *id};
     auto_sql struct sql q = {0};
-    int r = sql_open(&q, store,
-                     "SELECT description, created_ns, used_ns, use_count FROM cache_mount"
-                     " WHERE id = ?1",
-                     err);
+    int r = sql_find_digest(&q, store,
+                            "SELECT description, created_ns, used_ns, use_count FROM cache_mount"
+                            " WHERE id = ?1",
+                            id, err);
 
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, id);
-    r = sql_step(&q, err);
     if (r == 0)
         return no_mount(store, id, err);
     if (r < 0)
@@ -74,7 +52,7 @@ int store_cache_mount_get(struct store *store, const struct digest *id, struct c
     row.use_count = sql_u64(&q, 3);
     r = sql_check(&q, err);
     if (r == 0)
-        r = read_layers(store, &row, err);
+        r = layer_stack_get(store, &mount_stack, id, &row.layers, &row.layer_count, err);
     if (r < 0)
         return r;
     *out = STEAL(&row);
@@ -103,42 +81,15 @@ static int put_row(struct store *store, const struct cache_mount_row *row, struc
     return sql_run(&q, err);
 }
 
-static int put_layers(struct store *store, const struct cache_mount_row *row, struct error *err)
-{
-    auto_sql struct sql clear = {0};
-    auto_sql struct sql q = {0};
-    int r = sql_open(&clear, store, "DELETE FROM cache_mount_layer WHERE mount = ?1", err);
-
-    if (r < 0)
-        return r;
-    sql_bind_digest(&clear, 1, &row->id);
-    r = sql_run(&clear, err);
-    if (r == 0)
-        r = sql_open(&q, store,
-                     "INSERT INTO cache_mount_layer (mount, position, layer) VALUES (?1, ?2, ?3)",
-                     err);
-    for (size_t i = 0; i < row->layer_count && r == 0; i++) {
-        sql_bind_digest(&q, 1, &row->id);
-        sql_bind_u64(&q, 2, i);
-        sql_bind_i64(&q, 3, row->layers[i]);
-        r = sql_run(&q, err);
-    }
-    return r;
-}
-
 int store_cache_mount_put(struct store *store, const struct cache_mount_row *row, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
-    int r;
+    int r = store_begin(store, &tx, err);
 
-    if (row->layer_count > LIMIT_IMAGE_LAYERS)
-        return error_set(err, E2BIG, "a cache mount of %zu layers has more than %d",
-                         row->layer_count, LIMIT_IMAGE_LAYERS);
-    r = store_begin(store, &tx, err);
     if (r == 0)
         r = put_row(store, row, err);
     if (r == 0)
-        r = put_layers(store, row, err);
+        r = layer_stack_put(store, &mount_stack, &row->id, row->layers, row->layer_count, err);
     if (r == -ENOENT)
         r = error_set(err, ENOENT, "a layer of the cache mount '%s' is not in the store '%s'",
                       row->description ? row->description : "", store->path);
@@ -148,15 +99,10 @@ int store_cache_mount_put(struct store *store, const struct cache_mount_row *row
 int store_cache_mount_remove(struct store *store, const struct digest *id, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
-    auto_sql struct sql q = {0};
     int r = store_begin(store, &tx, err);
 
     if (r == 0)
-        r = sql_open(&q, store, "DELETE FROM cache_mount WHERE id = ?1", err);
-    if (r < 0)
-        return r;
-    sql_bind_digest(&q, 1, id);
-    r = sql_run(&q, err);
+        r = sql_exec_digest(store, "DELETE FROM cache_mount WHERE id = ?1", id, err);
     if (r == 0 && sql_changes(store) == 0)
         r = no_mount(store, id, err);
     return r < 0 ? r : store_commit(&tx, err);

@@ -221,6 +221,40 @@ int sql_exec(struct store *store, const char *text, struct error *err)
     return r < 0 ? r : sql_run(&q, err);
 }
 
+int sql_exec_i64(struct store *store, const char *text, int64_t value, struct error *err)
+{
+    auto_sql struct sql q = {0};
+    int r = sql_open(&q, store, text, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_i64(&q, 1, value);
+    return sql_run(&q, err);
+}
+
+int sql_exec_digest(struct store *store, const char *text, const struct digest *value,
+                    struct error *err)
+{
+    auto_sql struct sql q = {0};
+    int r = sql_open(&q, store, text, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_digest(&q, 1, value);
+    return sql_run(&q, err);
+}
+
+int sql_find_digest(struct sql *q, struct store *store, const char *text,
+                    const struct digest *value, struct error *err)
+{
+    int r = sql_open(q, store, text, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_digest(q, 1, value);
+    return sql_step(q, err);
+}
+
 static void damaged(struct sql *q, const char *what)
 {
     if (!q->damage)

@@ -16,6 +16,8 @@
 #include "fs/base/str.h"
 #include "fs/store_internal.h"
 
+/* -- store_sql.c -- */
+
 struct sql {
     struct store *store; /* NULL: not open */
     struct sqlite3_stmt *stmt;
@@ -41,8 +43,14 @@ void sql_bind_bytes(struct sql *q, int at, const void *bytes, size_t size); /* b
 int sql_step(struct sql *q, struct error *err); /* 1 a row, 0 the end, -errno */
 int sql_run(struct sql *q, struct error *err);  /* to the end, then ready to be bound again */
 void sql_reset(struct sql *q);
-/* open, run, close */
+/* open, bind the one parameter, run, close */
 int sql_exec(struct store *store, const char *text, struct error *err);
+int sql_exec_i64(struct store *store, const char *text, int64_t value, struct error *err);
+int sql_exec_digest(struct store *store, const char *text, const struct digest *value,
+                    struct error *err);
+/* open, bind ?1, step: 1 a row to be read from `q`, 0 none, -errno. sql_close in any case. */
+int sql_find_digest(struct sql *q, struct store *store, const char *text,
+                    const struct digest *value, struct error *err);
 
 /* Columns count from 0. Values are checked like input from outside (SECURITY S3). */
 bool sql_is_null(struct sql *q, int at);
@@ -60,3 +68,21 @@ int64_t sql_last_id(struct store *store);
 int sql_next_use(struct store *store, int64_t *out, struct error *err);
 /* Records the connection's last failure. */
 int sql_fail(struct store *store, int code, struct error *err);
+
+/* -- store_layer.c -- */
+
+/* How a table keeps the layers, lowest first, that its owner (an image, a cache mount) stands on. */
+struct layer_stack {
+    const char *noun;   /* the owner, in sentences */
+    const char *select; /* ?1 owner */
+    const char *clear;  /* ?1 owner */
+    const char *insert; /* ?1 owner, ?2 position, ?3 layer */
+};
+/* The caller frees `*layers`. -EUCLEAN: more than LIMIT_IMAGE_LAYERS. */
+int layer_stack_get(struct store *store, const struct layer_stack *stack,
+                    const struct digest *owner, int64_t **layers, size_t *count, struct error *err);
+/* Replaces them, inside a transaction. -E2BIG: too many; -ENOENT: a layer has no row, err says
+ * nothing that users would understand. */
+int layer_stack_put(struct store *store, const struct layer_stack *stack,
+                    const struct digest *owner, const int64_t *layers, size_t count,
+                    struct error *err);

@@ -22,6 +22,11 @@
     "EXISTS (SELECT 1 FROM image_layer JOIN reference ON reference.image = image_layer.image"      \
     " WHERE image_layer.layer = layer.id)"
 
+/* The id under which the record before `c` is listed: its layer's, else its own. */
+#define PARENT_ID                                                                                  \
+    "(SELECT coalesce((SELECT printf('%016x', l.index_id) FROM layer l WHERE l.id = p.layer),"     \
+    " lower(hex(substr(p.key, 1, 8)))) FROM cache p WHERE p.key = c.parent)"
+
 void usage_list_release(struct usage_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
@@ -53,6 +58,15 @@ static char *description(struct sql *q, int at, const char *fallback)
     return mem_strdup(fallback);
 }
 
+/* Four columns: made, used, the order of uses and their number. */
+static void read_uses(struct sql *q, int at, struct usage_row *row)
+{
+    row->created_ns = sql_i64(q, at);
+    row->used_ns = sql_i64(q, at + 1);
+    row->used_order = sql_i64(q, at + 2);
+    row->use_count = sql_u64(q, at + 3);
+}
+
 /* -- layers -- */
 
 static int list_layers(struct store *store, struct usage_list *list, struct error *err)
@@ -60,16 +74,15 @@ static int list_layers(struct store *store, struct usage_list *list, struct erro
     auto_sql struct sql q = {0};
     int r = sql_open(
         &q, store,
-        "SELECT layer.id, layer.kind, layer.index_id, layer.created_ns, " IS_NAMED_LAYER ","
+        "SELECT layer.id, layer.kind, layer.index_id, c.description,"
+        " " IS_NAMED_LAYER ","
         " (SELECT count(*) FROM image_layer WHERE image_layer.layer = layer.id)"
         " + (SELECT count(*) FROM cache WHERE cache.layer = layer.id)"
         " + (SELECT count(*) FROM layer_pack WHERE layer_pack.pack = layer.pack"
         "    AND layer_pack.layer <> layer.id),"
-        " c.description, c.used_ns, c.used_order,"
+        " layer.created_ns, c.used_ns, c.used_order,"
         " (SELECT sum(use_count) FROM cache WHERE cache.layer = layer.id),"
-        " (SELECT coalesce((SELECT printf('%016x', l.index_id) FROM layer l WHERE l.id = p.layer),"
-        "   lower(hex(substr(p.key, 1, 8)))) FROM cache p WHERE p.key = c.parent)"
-        " FROM layer LEFT JOIN cache c ON c.key = (SELECT key FROM cache WHERE"
+        " " PARENT_ID " FROM layer LEFT JOIN cache c ON c.key = (SELECT key FROM cache WHERE"
         "  cache.layer = layer.id ORDER BY used_order DESC, key LIMIT 1)"
         " WHERE NOT EXISTS (SELECT 1 FROM cache_mount_layer m WHERE m.layer = layer.id)"
         " OR c.key IS NOT NULL"
@@ -87,13 +100,10 @@ static int list_layers(struct store *store, struct usage_list *list, struct erro
         row->kind = USAGE_LAYER;
         row->id = mem_strdup(name);
         row->layer = sql_i64(&q, 0);
-        row->description = description(&q, 6, sql_i64(&q, 1) == LAYER_PULLED ? "pulled" : "built");
-        row->created_ns = sql_i64(&q, 3);
+        row->description = description(&q, 3, sql_i64(&q, 1) == LAYER_PULLED ? "pulled" : "built");
         row->is_in_use = sql_i64(&q, 4) != 0;
         row->is_shared = sql_i64(&q, 5) > 1;
-        row->used_ns = sql_i64(&q, 7);
-        row->used_order = sql_i64(&q, 8);
-        row->use_count = sql_u64(&q, 9);
+        read_uses(&q, 6, row);
         row->parent = sql_text(&q, 10);
     }
     return r < 0 ? r : sql_check(&q, err);
@@ -166,17 +176,15 @@ static int list_records(struct store *store, struct usage_list *list, struct err
 {
     auto_sql struct sql q = {0};
     auto_close int mirrors_fd = mirrors_open(store);
-    int r = sql_open(
-        &q, store,
-        "WITH RECURSIVE used (key) AS (SELECT cache.key FROM cache JOIN layer ON"
-        "  layer.id = cache.layer WHERE " IS_NAMED_LAYER
-        "  UNION SELECT cache.parent FROM cache JOIN used ON used.key = cache.key"
-        "  WHERE cache.parent IS NOT NULL)"
-        " SELECT key, description, created_ns, used_ns, used_order, use_count,"
-        " (SELECT coalesce((SELECT printf('%016x', l.index_id) FROM layer l WHERE l.id = p.layer),"
-        "   lower(hex(substr(p.key, 1, 8)))) FROM cache p WHERE p.key = cache.parent),"
-        " key IN used FROM cache WHERE layer IS NULL ORDER BY used_order, key",
-        err);
+    int r =
+        sql_open(&q, store,
+                 "WITH RECURSIVE used (key) AS (SELECT cache.key FROM cache JOIN layer ON"
+                 "  layer.id = cache.layer WHERE " IS_NAMED_LAYER
+                 "  UNION SELECT cache.parent FROM cache JOIN used ON used.key = cache.key"
+                 "  WHERE cache.parent IS NOT NULL)"
+                 " SELECT key, description, created_ns, used_ns, used_order, use_count, " PARENT_ID
+                 ", key IN used FROM cache c WHERE layer IS NULL ORDER BY used_order, key",
+                 err);
 
     if (r < 0)
         return r;
@@ -187,10 +195,7 @@ static int list_records(struct store *store, struct usage_list *list, struct err
         row->kind = USAGE_CACHE;
         row->id = short_id(&row->key);
         row->description = description(&q, 1, "");
-        row->created_ns = sql_i64(&q, 2);
-        row->used_ns = sql_i64(&q, 3);
-        row->used_order = sql_i64(&q, 4);
-        row->use_count = sql_u64(&q, 5);
+        read_uses(&q, 2, row);
         row->parent = sql_text(&q, 6);
         row->is_in_use = sql_i64(&q, 7) != 0;
         row->size_bytes = mirror_disk_bytes(mirrors_fd, &row->key);
@@ -216,10 +221,7 @@ static int list_mounts(struct store *store, struct usage_list *list, struct erro
         row->id = short_id(&row->key);
         row->description = description(&q, 1, "");
         row->is_mutable = true;
-        row->created_ns = sql_i64(&q, 2);
-        row->used_ns = sql_i64(&q, 3);
-        row->used_order = sql_i64(&q, 4);
-        row->use_count = sql_u64(&q, 5);
+        read_uses(&q, 2, row);
     }
     return r < 0 ? r : sql_check(&q, err);
 }
@@ -228,7 +230,7 @@ static int list_contexts(struct store *store, struct usage_list *list, struct er
 {
     auto_sql struct sql q = {0};
     int r = sql_open(&q, store,
-                     "SELECT key, length(bytes), created_ns, used_ns, used_order FROM context"
+                     "SELECT key, length(bytes), created_ns, used_ns, used_order, 0 FROM context"
                      " ORDER BY used_order, key",
                      err);
 
@@ -242,9 +244,7 @@ static int list_contexts(struct store *store, struct usage_list *list, struct er
         digest_of(row->description, strlen(row->description), &row->key);
         row->id = short_id(&row->key);
         row->size_bytes = sql_u64(&q, 1);
-        row->created_ns = sql_i64(&q, 2);
-        row->used_ns = sql_i64(&q, 3);
-        row->used_order = sql_i64(&q, 4);
+        read_uses(&q, 2, row);
     }
     return r < 0 ? r : sql_check(&q, err);
 }
