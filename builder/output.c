@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "builder/fields.h"
 #include "builder/output.h"
 #include "registry/platform.h"
 #include "registry/reference.h"
@@ -28,31 +29,6 @@ void output_list_release(struct output_list *list)
         output_release(&list->items[i]);
     free(list->items);
     *list = (struct output_list){0};
-}
-
-/* ---- comma separated values (RFC 4180, one line) ---- */
-
-static int split(const char *text, struct strv *out, struct error *err)
-{
-    const char *at = text;
-
-    for (;;) {
-        struct str field = {0};
-        bool is_quoted = *at == '"';
-
-        for (at += is_quoted; *at != '\0' && (is_quoted || *at != ','); at++) {
-            if (is_quoted && *at == '"' && *++at != '"')
-                break;
-            str_add_char(&field, *at);
-        }
-        strv_take(out, str_take(&field));
-        if (*at == '\0')
-            return is_quoted && at[-1] != '"'
-                       ? error_set(err, EINVAL, "invalid output '%s': a quote is not closed", text)
-                       : 0;
-        if (*at++ != ',')
-            return error_set(err, EINVAL, "invalid output '%s': text follows a quote", text);
-    }
 }
 
 /* ---- annotations ---- */
@@ -127,24 +103,6 @@ static int annotation_field(struct output *o, const char *field, const char *pla
 
 /* ---- fields ---- */
 
-static int parse_bool(const char *key, const char *value, bool *out, struct error *err)
-{
-    static const char *const yes[] = {"", "true", "1", "t", "T", "TRUE", "True"};
-    static const char *const no[] = {"false", "0", "f", "F", "FALSE", "False"};
-
-    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-        if (strcmp(value, yes[i]) == 0) {
-            *out = true;
-            return 0;
-        }
-    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-        if (strcmp(value, no[i]) == 0) {
-            *out = false;
-            return 0;
-        }
-    return error_set(err, EINVAL, "%s is true or false, not '%s'", key, value);
-}
-
 static int set_dest(struct output *o, const char *value, struct error *err)
 {
     (void)err;
@@ -175,18 +133,18 @@ static int set_name(struct output *o, const char *value, struct error *err)
 
 static int set_push(struct output *o, const char *value, struct error *err)
 {
-    return parse_bool("push", value, &o->push, err);
+    return fields_bool("push", value, &o->push, err);
 }
 
 static int set_insecure(struct output *o, const char *value, struct error *err)
 {
-    return parse_bool("registry.insecure", value, &o->is_insecure, err);
+    return fields_bool("registry.insecure", value, &o->is_insecure, err);
 }
 
 static int set_tar(struct output *o, const char *value, struct error *err)
 {
     bool is_tar = true;
-    int r = parse_bool("tar", value, &is_tar, err);
+    int r = fields_bool("tar", value, &is_tar, err);
 
     o->is_directory = !is_tar;
     return r;
@@ -204,7 +162,7 @@ static int set_mode(struct output *o, const char *value, struct error *err)
 static int set_platform_split(struct output *o, const char *value, struct error *err)
 {
     bool is_split = false;
-    int r = parse_bool("platform-split", value, &is_split, err);
+    int r = fields_bool("platform-split", value, &is_split, err);
 
     (void)o;
     if (r == 0 && is_split)
@@ -214,7 +172,7 @@ static int set_platform_split(struct output *o, const char *value, struct error 
 
 static int set_rewrite(struct output *o, const char *value, struct error *err)
 {
-    return parse_bool("rewrite-timestamp", value, &o->rewrite_timestamp, err);
+    return fields_bool("rewrite-timestamp", value, &o->rewrite_timestamp, err);
 }
 
 static int set_compression(struct output *o, const char *value, struct error *err)
@@ -232,13 +190,13 @@ static int set_level(struct output *o, const char *value, struct error *err)
 static int set_force(struct output *o, const char *value, struct error *err)
 {
     o->has_compression = true;
-    return parse_bool("force-compression", value, &o->export.force, err);
+    return fields_bool("force-compression", value, &o->export.force, err);
 }
 
 static int set_types(struct output *o, const char *value, struct error *err)
 {
     bool is_oci = true;
-    int r = parse_bool("oci-mediatypes", value, &is_oci, err);
+    int r = fields_bool("oci-mediatypes", value, &is_oci, err);
 
     o->has_types = true;
     o->export.types = is_oci ? EXPORT_OCI : EXPORT_DOCKER;
@@ -271,16 +229,6 @@ static const struct {
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 
 static const char *const type_names[] = {"local", "tar", "oci", "docker", "image"};
-
-/* The value of "key=value"; "" for a bare key; NULL for another key. */
-static const char *value_of(const char *field, const char *key)
-{
-    size_t size = strlen(key);
-
-    if (strncmp(field, key, size) != 0 || (field[size] != '=' && field[size] != '\0'))
-        return NULL;
-    return field[size] == '=' ? field + size + 1 : "";
-}
 
 static int check_field(const struct output *o, const char *field, struct error *err)
 {
@@ -316,8 +264,8 @@ static int set_fields(struct output *o, const struct strv *given, const char *pl
         r = check_field(o, given->items[i], err);
     for (size_t f = 0; r == 0 && f < FIELD_COUNT; f++)
         for (size_t i = 0; r == 0 && i < given->count; i++)
-            if (value_of(given->items[i], fields[f].key) != NULL)
-                r = fields[f].set(o, value_of(given->items[i], fields[f].key), err);
+            if (fields_value(given->items[i], fields[f].key) != NULL)
+                r = fields[f].set(o, fields_value(given->items[i], fields[f].key), err);
     for (size_t i = 0; r == 0 && i < given->count; i++)
         if (text_starts(given->items[i], "annotation"))
             r = annotation_field(o, given->items[i], platform, err);
@@ -366,10 +314,10 @@ int output_parse(const char *text, const char *platform, struct output_list *out
         o->dest = mem_strdup(text);
         return check_dest(o, err);
     }
-    r = split(text, &given, err);
+    r = fields_split(text, "output", &given, err);
     for (size_t i = 0; r == 0 && i < given.count; i++)
-        if (value_of(given.items[i], "type") != NULL)
-            type = value_of(given.items[i], "type");
+        if (fields_value(given.items[i], "type") != NULL)
+            type = fields_value(given.items[i], "type");
     if (r == 0 && type == NULL)
         return error_set(err, EINVAL, "type is required for output '%s'", text);
     if (r == 0)
