@@ -10,9 +10,12 @@
 
 #include "builder/build.h"
 #include "builder/build_context.h"
+#include "builder/cache_export.h"
+#include "builder/cache_remote.h"
 #include "builder/image.h"
 #include "builder/record.h"
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 #include "fs/base/pool.h"
 #include "fs/layer.h"
 #include "fs/store.h"
@@ -297,12 +300,16 @@ static int make_image(struct build *b, struct build_result *out, struct error *e
     };
     int r = b->hashers == NULL ? 0 : pool_wait(b->hashers, err);
 
+    if (r == 0)
+        r = cache_remote_bring(b, state->layers, state->layer_count, err);
     set_labels(b, state->config);
     config_set_created(state->config, state->time_ns);
     if (r == 0 && b->options->rewrite_timestamp)
         r = build_clamp_all(b, state, err);
     if (r == 0 && b->options->squash)
         r = build_squash(b, state, err);
+    if (r == 0 && !cache_export_inline(b, state->config, state->layers, state->layer_count))
+        log_warn("no layer of the image is that of a cached step, continuing without inline cache");
     if (r == 0)
         r = image_make(b->options->store, state->config, state->layers, state->layer_count,
                        &options, &out->image, err);
@@ -384,6 +391,7 @@ void build_release(struct build *b)
     dockerfile_free(b->df);
     free(b->epoch_text);
     free(b->touched);
+    cache_remote_free(b->remote);
     table_release(&b->pulling);
     explain_release(&b->explain);
     pthread_mutex_destroy(&b->lock);
@@ -417,6 +425,8 @@ int build_load(struct build *b, struct error *err)
     progress_end(o->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
     if (r == 0)
         dockerfile_check(b->df, &b->globals, &b->checks);
+    if (r == 0 && b->mode != BUILD_MODE_READ)
+        r = cache_remote_open(b, err);
     return r;
 }
 
@@ -493,6 +503,9 @@ int build_run(const struct build_options *options, struct build_result *out, str
         r = checks_verdict(&b.checks, err);
     if (r == 0)
         r = export_image(&b, out, err);
+    cache_remote_keep(&b);
+    if (r == 0)
+        r = cache_export(&b, err);
     remember(&b);
     build_finish(&b, out);
     record_finish(record, r);

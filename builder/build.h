@@ -20,6 +20,7 @@
 #include "fs/base/str.h"
 #include "registry/platform.h"
 
+struct cache_addresses;
 struct registries;
 struct sandbox_ulimit;
 struct source;
@@ -59,11 +60,13 @@ struct build_options {
     const char *ignore_name;     /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
     const char *ignore_text;     /* its text when it lies outside the context, or NULL */
 
-    const char *target;                 /* stage, or NULL for the last */
-    const struct strv *build_args;      /* "NAME=value" */
-    const struct strv *labels;          /* "name=value" */
-    const struct strv *annotations;     /* "name=value" */
-    const struct strv *tags;            /* canonical references the result is known by */
+    const char *target;                       /* stage, or NULL for the last */
+    const struct strv *build_args;            /* "NAME=value" */
+    const struct strv *labels;                /* "name=value" */
+    const struct strv *annotations;           /* "name=value" */
+    const struct strv *tags;                  /* canonical references the result is known by */
+    const struct cache_addresses *cache_from; /* cache_address.h; or NULL */
+    const struct cache_addresses *cache_to;
     const struct strv *no_cache_stages; /* stages built anew, or NULL */
     const struct build_secret *secrets;
     size_t secret_count;

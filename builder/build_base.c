@@ -210,6 +210,7 @@ void build_loaded_state(struct build *b, const struct image *image, const char *
     out->base = str_format("%.*s@%s", (int)strcspn(name, "@"), name, digest);
     out->time_ns = b->has_epoch ? b->now_ns : config_time(image->config);
     out->config = config_copy(image->config);
+    config_set_cache(out->config, NULL);
     out->layers = mem_dup(image->layers, image->layer_count * sizeof(*image->layers));
     out->layer_count = image->layer_count;
     out->layer_capacity = image->layer_count;

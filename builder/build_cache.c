@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "builder/build_internal.h"
+#include "builder/cache_remote.h"
 #include "builder/users.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
@@ -18,6 +19,7 @@ void stage_state_release(struct stage_state *state)
     free(state->layers);
     free(state->base);
     free(state->ran);
+    free(state->keys);
     *state = (struct stage_state){0};
 }
 
@@ -33,6 +35,9 @@ void stage_state_copy(struct stage_state *to, const struct stage_state *from)
         .base_layer_count = from->base_layer_count,
         .base = from->base == NULL ? NULL : mem_strdup(from->base),
         .ran = from->ran == NULL ? NULL : mem_strdup(from->ran),
+        .keys = mem_dup(from->keys, from->key_count * sizeof(*from->keys)),
+        .key_count = from->key_count,
+        .key_capacity = from->key_count,
         .is_stale = from->is_stale,
         .has_no_key = from->has_no_key,
         .has_no_env = from->has_no_env,
@@ -55,13 +60,51 @@ void stage_push_layer(struct stage_state *state, const struct cache_hit *made)
     state->layers[state->layer_count++] = made->layer;
 }
 
-static void note_use(struct build *b, const struct digest *key)
+/* A key that the stage went through, for --cache-to. */
+static void note_key(struct stage_state *state, const struct digest *key)
 {
+    state->keys =
+        array_grow(state->keys, state->key_count, &state->key_capacity, sizeof(*state->keys));
+    state->keys[state->key_count++] = *key;
+}
+
+static void note_use(struct build_stage *s, const struct digest *key)
+{
+    struct build *b = s->build;
+
+    note_key(&s->state, key);
     pthread_mutex_lock(&b->lock);
     b->touched =
         array_grow(b->touched, b->touched_count, &b->touched_capacity, sizeof(*b->touched));
     b->touched[b->touched_count++] = *key;
     pthread_mutex_unlock(&b->lock);
+}
+
+/* What somebody else built. A prediction fetches nothing: it only knows that the step would not be
+ * run. */
+static int find_remote(struct build_stage *s, const struct digest *key, struct cache_hit *out)
+{
+    struct build *b = s->build;
+    struct cache_record *record = cache_remote_find(b, key);
+
+    if (record == NULL)
+        return 0;
+    *out = (struct cache_hit){
+        .key = record->has_canonical ? record->canonical : *key,
+        .layer = record->layer,
+        .time_ns = b->has_epoch ? b->now_ns : record->created_ns,
+    };
+    if (out->layer < 0 && b->mode != BUILD_MODE_BUILD) {
+        s->state.is_stale = true;
+        out->layer = 0;
+    }
+    pthread_mutex_lock(&b->lock);
+    record->is_used = true;
+    pthread_mutex_unlock(&b->lock);
+    if (record->has_canonical)
+        note_use(s, &record->canonical);
+    note_use(s, key);
+    return 1;
 }
 
 /* A step may be found under a quick key that was made without reading its inputs; the row then
@@ -77,7 +120,7 @@ int build_cache_find(struct build_stage *s, const struct digest *key, struct cac
     r = store_cache_get(s->build->options->store, key, &row, err);
     if (r == -ENOENT) {
         error_clear(err);
-        return 0;
+        return find_remote(s, key, out);
     }
     if (r < 0)
         return r;
@@ -88,9 +131,9 @@ int build_cache_find(struct build_stage *s, const struct digest *key, struct cac
         r = digest_parse(row.extra, &out->key, err);
         if (r < 0)
             return r;
-        note_use(s->build, &out->key);
+        note_use(s, &out->key);
     }
-    note_use(s->build, key);
+    note_use(s, key);
     return 1;
 }
 
@@ -115,6 +158,7 @@ int build_cache_put(struct build_stage *s, const struct cache_entry *entry, int6
         digest_format(entry->canonical, text);
         row.extra = text;
     }
+    note_key(&s->state, &entry->key);
     return store_cache_put(s->build->options->store, &row, err);
 }
 
@@ -175,6 +219,16 @@ char *stage_path(const struct build_stage *s, const char *path)
     return str_format("%s%s", joined, slash && strcmp(joined, "/") != 0 ? "/" : "");
 }
 
+int build_view_open(struct build_stage *s, const struct view_options *options, struct view **out,
+                    struct error *err)
+{
+    int r = cache_remote_bring(s->build, s->state.layers, s->state.layer_count, err);
+
+    return r < 0 ? r
+                 : view_open(s->build->options->store, s->state.layers, s->state.layer_count,
+                             options, out, err);
+}
+
 int stage_view_open(struct build_stage *s, const char *label, bool read_only, struct view **out,
                     struct error *err)
 {
@@ -184,8 +238,7 @@ int stage_view_open(struct build_stage *s, const char *label, bool read_only, st
         .allow_devices = true,
     };
 
-    return view_open(s->build->options->store, s->state.layers, s->state.layer_count, &options, out,
-                     err);
+    return build_view_open(s, &options, out, err);
 }
 
 static int load_users_file(struct view *v, const char *path, struct str *out, bool *has,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/build_context.h"
+#include "builder/cache_remote.h"
 #include "builder/copy.h"
 #include "builder/git_address.h"
 #include "builder/image.h"
@@ -393,9 +394,12 @@ int build_tree_layers(struct build *b, const int64_t *layers, size_t count, cons
                       struct build_tree *out, struct error *err)
 {
     const struct view_options options = {.label = label, .read_only = true};
+    auto_free int64_t *here = mem_dup(layers, count * sizeof(*layers)); /* others read theirs */
     struct view *v;
-    int r = view_open(b->options->store, layers, count, &options, &v, err);
+    int r = cache_remote_bring(b, here, count, err);
 
+    if (r == 0)
+        r = view_open(b->options->store, here, count, &options, &v, err);
     if (r < 0)
         return r;
     out->owned = tree_take_view(v, label);
@@ -429,9 +433,24 @@ static int open_state(struct build_stage *s, const struct stage_state *state, co
 {
     out->key = state->key;
     out->has_key = true;
-    return state->is_stale
-               ? 0
-               : build_tree_layers(s->build, state->layers, state->layer_count, label, out, err);
+    if (state->is_stale)
+        return 0;
+    for (size_t i = 0; i < state->layer_count; i++)
+        if (state->layers[i] < 0) {
+            out->elsewhere = state;
+            return 0;
+        }
+    return build_tree_layers(s->build, state->layers, state->layer_count, label, out, err);
+}
+
+int build_tree_fetch(struct build *b, struct build_tree *t, struct error *err)
+{
+    const struct stage_state *state = t->elsewhere;
+
+    if (state == NULL)
+        return 0;
+    t->elsewhere = NULL;
+    return build_tree_layers(b, state->layers, state->layer_count, "a stage", t, err);
 }
 
 int build_tree_open(struct build_stage *s, const char *from, struct build_tree *out,
@@ -454,5 +473,8 @@ int build_tree_open(struct build_stage *s, const char *from, struct build_tree *
         return open_context_tree(s, c, out, err);
     r = c != NULL ? context_state(s, c, &state, err)
                   : build_image_state(b, from, &s->platform, &state, err);
-    return r < 0 ? build_suggest(s, from, err) : open_state(s, &state, from, out, err);
+    if (r < 0)
+        return build_suggest(s, from, err);
+    r = open_state(s, &state, from, out, err);
+    return r < 0 ? r : build_tree_fetch(b, out, err); /* the state ends here */
 }

@@ -54,15 +54,18 @@ int context_time(struct build *b, const char *name, int64_t *out, struct error *
 
 /* A tree that sources are selected from. */
 struct build_tree {
-    struct tree *tree; /* NULL: predicting, and it is not made yet */
+    struct tree *tree; /* NULL: predicting, and it is not made yet; or build_tree_fetch makes it */
     struct tree *owned;
     const struct ignore *ignore; /* borrowed, or NULL */
     bool has_key;                /* what it holds has a name, found without reading it */
     struct digest key;
+    const struct stage_state *elsewhere; /* whose layers are not all here; or NULL */
 };
 /* `from`: stage, context or image; NULL: the build context. */
 int build_tree_open(struct build_stage *s, const char *from, struct build_tree *out,
                     struct error *err);
+/* A stage that others built has a key at once and files only when they are asked for, with this. */
+int build_tree_fetch(struct build *b, struct build_tree *t, struct error *err);
 /* The tree of these layers. */
 int build_tree_layers(struct build *b, const int64_t *layers, size_t count, const char *label,
                       struct build_tree *out, struct error *err);

@@ -292,8 +292,8 @@ static int make_layer(struct copying *c, struct cache_entry *entry, uint64_t sta
     const struct view_options options = {.label = c->text, .allow_devices = true};
     bool is_link = c->copy->link == TOGGLE_ON;
     struct view_sealed sealed;
-    int r = view_open(b->options->store, is_link ? NULL : c->stage->state.layers,
-                      is_link ? 0 : c->stage->state.layer_count, &options, &v, err);
+    int r = is_link ? view_open(b->options->store, NULL, 0, &options, &v, err)
+                    : build_view_open(c->stage, &options, &v, err);
 
     if (r == 0)
         r = write_sources(c, v, &files, err);
@@ -361,11 +361,15 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
         r = build_cache_find(c->stage, &quick, out, err);
         if (r != 0)
             return r < 0 ? r : 0;
-        for (size_t i = 0; i < c->part_count; i++)
+        for (size_t i = 0; i < c->part_count; i++) {
+            r = build_tree_fetch(c->stage->build, &c->parts[i].tree, err);
+            if (r < 0)
+                return r;
             if (c->parts[i].tree.tree == NULL) {
                 build_step_unknown(c->stage, c->text, "what it copies from is not made yet");
                 return PREDICTED;
             }
+        }
     }
     r = select_sources(c, err);
     if (r == 0)
@@ -383,8 +387,8 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
         const struct cache_entry alias = {
             .key = quick, .canonical = &out->key, .description = c->text, .time_ns = out->time_ns};
 
-        /* A prediction leaves the store as it is. */
-        return is_quick && c->stage->build->mode == BUILD_MODE_BUILD
+        /* A prediction leaves the store as it is; a row needs its layer. */
+        return is_quick && out->layer >= 0 && c->stage->build->mode == BUILD_MODE_BUILD
                    ? build_cache_put(c->stage, &alias, out->layer, err)
                    : 0;
     }

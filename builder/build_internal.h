@@ -28,7 +28,7 @@ enum stage_status { STAGE_IDLE, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 /* The file system and configuration that instructions have made so far. */
 struct stage_state {
     struct config *config;
-    int64_t *layers; /* store ids, bottom first */
+    int64_t *layers; /* store ids, bottom first; below 0: not fetched yet (cache_remote.h) */
     size_t layer_count;
     size_t layer_capacity;
     struct digest key; /* of the chain so far */
@@ -36,9 +36,12 @@ struct stage_state {
     size_t base_layer_count; /* of them, those of the image at the bottom: never changed */
     char *base;              /* "debian:12@sha256:..", the image at the bottom; NULL: scratch */
     char *ran;               /* the last step of the chain that was not cached, or NULL */
-    bool is_stale;           /* predicting: `layers` is not what it will be */
-    bool has_no_key;         /* predicting: nor is `key` */
-    bool has_no_env;         /* reading: what the base image sets is not known */
+    struct digest *keys;     /* of the cache rows it went through: what --cache-to exports */
+    size_t key_count;
+    size_t key_capacity;
+    bool is_stale;   /* predicting: `layers` is not what it will be */
+    bool has_no_key; /* predicting: nor is `key` */
+    bool has_no_env; /* reading: what the base image sets is not known */
 };
 
 struct build_stage {
@@ -76,6 +79,7 @@ struct build_stage {
 };
 
 struct shared_cache;
+struct cache_remote;
 
 struct build {
     const struct build_options *options;
@@ -98,6 +102,7 @@ struct build {
     struct context *contexts; /* the build context, then the named ones (build_context.h) */
     size_t context_count;
     struct checks checks;
+    struct cache_remote *remote; /* --cache-from; NULL: there is none */
     atomic_size_t cached_count;
     atomic_size_t ran_count;
     atomic_bool own_stop;
@@ -201,7 +206,7 @@ int build_healthcheck(struct build_stage *s, const struct instruction *in, struc
 /* 1 hit, 0 miss. */
 struct cache_hit {
     struct digest key; /* that later steps go on from */
-    int64_t layer;     /* 0: no file changed */
+    int64_t layer;     /* 0: no file changed; below 0: not fetched yet (cache_remote.h) */
     int64_t time_ns;   /* when it was made */
 };
 int build_cache_find(struct build_stage *s, const struct digest *key, struct cache_hit *out,
@@ -249,6 +254,10 @@ uint32_t step_begin(struct build_stage *s, const char *text);
 void step_history(struct build_stage *s, const char *created_by, bool empty_layer);
 /* Where a relative path of an instruction starts; caller frees. Keeps a trailing slash. */
 char *stage_path(const struct build_stage *s, const char *path);
+/* The files that the stage has made so far; cached layers that are elsewhere are fetched. */
+struct view_options;
+int build_view_open(struct build_stage *s, const struct view_options *options, struct view **out,
+                    struct error *err);
 int stage_view_open(struct build_stage *s, const char *label, bool read_only, struct view **out,
                     struct error *err);
 /* /etc/passwd and /etc/group of a view for users.h. */

@@ -8,6 +8,7 @@
 #include "builder/build_cache_mount.h"
 #include "builder/build_context.h"
 #include "builder/build_mount.h"
+#include "builder/cache_remote.h"
 #include "builder/copy.h"
 #include "builder/listing.h"
 #include "builder/selection.h"
@@ -280,6 +281,7 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
     auto_stage_state struct stage_state owned = {0};
     const struct view_options options = {.label = "a bind mount",
                                          .squash = m->stage->build->options->single_id};
+    auto_free int64_t *here = NULL;
     const struct stage_state *state;
     struct union_attr attr;
     int r;
@@ -289,8 +291,12 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
     if (is_tree(m->stage, item->spec->from))
         return open_context_bind(m, item, err);
     r = from_state(m->stage, item->spec->from, &owned, &state, err);
+    if (r == 0) {
+        here = mem_dup(state->layers, state->layer_count * sizeof(*here)); /* others read theirs */
+        r = cache_remote_bring(m->stage->build, here, state->layer_count, err);
+    }
     if (r == 0)
-        r = view_open(m->stage->build->options->store, state->layers, state->layer_count, &options,
+        r = view_open(m->stage->build->options->store, here, state->layer_count, &options,
                       &item->view, err);
     if (r < 0)
         return r;

@@ -415,8 +415,7 @@ static int open_view(const struct step *s, struct view **out, struct error *err)
         .squash = stage->build->options->single_id,
     };
 
-    return view_open(stage->build->options->store, stage->state.layers, stage->state.layer_count,
-                     &options, out, err);
+    return build_view_open(s->stage, &options, out, err);
 }
 
 /* Without what failed there is the message alone: whatever goes wrong here is not worth another. */

@@ -101,6 +101,22 @@ const struct json *config_json(const struct config *c)
     return c->root;
 }
 
+#define CACHE_FIELD "img.cache.v1"
+#define BUILDKIT_CACHE_FIELD "moby.buildkit.cache.v0"
+
+const struct json *config_cache(const struct config *c)
+{
+    return json_get_object(c->root, CACHE_FIELD);
+}
+
+void config_set_cache(struct config *c, struct json *records)
+{
+    json_remove(c->root, CACHE_FIELD);
+    json_remove(c->root, BUILDKIT_CACHE_FIELD);
+    if (records != NULL)
+        json_put(c->root, CACHE_FIELD, records);
+}
+
 static const char *text_or(const char *text, const char *fallback)
 {
     return text != NULL && text[0] != '\0' ? text : fallback;

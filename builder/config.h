@@ -43,6 +43,11 @@ size_t config_layer_count(const struct config *c);
 int config_layer_diff_id(const struct config *c, size_t position, struct digest *out,
                          struct error *err);
 const struct json *config_json(const struct config *c);
+/* Records of the build cache beside an image (cache_remote.h); NULL: none. */
+const struct json *config_cache(const struct config *c);
+/* Takes `records`; NULL takes away those of other builders too: an image made from this one has
+ * none of them. */
+void config_set_cache(struct config *c, struct json *records);
 
 /* Keys are those of the "config" object: "User", "WorkingDir", "Cmd", "Entrypoint", ... */
 void config_set_text(struct config *c, const char *key, const char *value);

@@ -40,6 +40,21 @@ struct config;
 int transfer_describe(struct transfer *t, const struct reference *ref,
                       const struct platform *platform, struct digest *manifest,
                       struct config **config, struct error *err);
+/* An image whose layers are fetched one by one, when somebody needs them. Nothing is stored by
+ * opening it. `t` and `ref` have to outlive it; a layer may be asked for by any thread, each with a
+ * vertex of its own. */
+struct remote_image;
+int remote_image_open(struct transfer *t, const struct reference *ref,
+                      const struct platform *platform, struct remote_image **out,
+                      struct error *err);
+void remote_image_close(struct remote_image *image);
+DEFINE_CLEANUP(remote_image_close, struct remote_image *)
+#define auto_remote_image CLEANUP(remote_image_close)
+const struct digest *remote_image_manifest(const struct remote_image *image);
+/* Its diff_ids are as many as there are layers. Borrowed. */
+const struct config *remote_image_config(const struct remote_image *image);
+int remote_image_layer(const struct remote_image *image, size_t position, uint32_t vertex,
+                       int64_t *layer, struct error *err);
 /* Fetches the image and points the reference at it. */
 int transfer_pull(struct transfer *t, const struct reference *ref, const struct platform *platform,
                   struct pull_result *out, struct error *err);

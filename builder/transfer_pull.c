@@ -461,3 +461,65 @@ int transfer_pull(struct transfer *t, const struct reference *ref, const struct 
         r = store_image(&p, err);
     return r;
 }
+
+/* -- layer by layer -- */
+
+struct remote_image {
+    struct pull pull;
+    struct pull_result result;
+};
+
+void remote_image_close(struct remote_image *image)
+{
+    if (image != NULL)
+        pull_release(&image->pull);
+    free(image);
+}
+
+int remote_image_open(struct transfer *t, const struct reference *ref,
+                      const struct platform *platform, struct remote_image **out, struct error *err)
+{
+    auto_remote_image struct remote_image *image = mem_new(struct remote_image);
+    size_t count;
+    int r;
+
+    image->pull =
+        (struct pull){.t = t, .ref = ref, .result = &image->result, .keeps_nothing = true};
+    r = get_documents(&image->pull, platform, err);
+    if (r < 0)
+        return r;
+    count = image->pull.manifest.layers.count;
+    if (config_layer_count(image->pull.config) != count)
+        return error_set(err, EINVAL, "the manifest has %zu layers, its configuration %zu", count,
+                         config_layer_count(image->pull.config));
+    *out = STEAL(&image);
+    return 0;
+}
+
+const struct digest *remote_image_manifest(const struct remote_image *image)
+{
+    return &image->pull.document.digest;
+}
+
+const struct config *remote_image_config(const struct remote_image *image)
+{
+    return image->pull.config;
+}
+
+int remote_image_layer(const struct remote_image *image, size_t position, uint32_t vertex,
+                       int64_t *layer, struct error *err)
+{
+    struct transfer t = *image->pull.t;
+    struct pull pull = image->pull; /* borrows all it points at */
+    struct layer_pull l = {.pull = &pull, .descriptor = &pull.manifest.layers.items[position]};
+    int r = config_layer_diff_id(pull.config, position, &l.diff_id, err);
+
+    t.vertex = vertex;
+    pull.t = &t;
+    digest_format(&l.descriptor->digest, l.name);
+    if (r == 0)
+        r = pull_layer(&l, err);
+    if (r == 0)
+        *layer = l.layer;
+    return r;
+}

@@ -37,8 +37,6 @@ static const struct option foreign[] = {
     /* docker build, buildx build */
     {.name = "builder", .kind = OPTION_TEXT, .argument = "NAME", .ignored = NO_DAEMON},
     IGNORED("compress", "the context is never sent anywhere"),
-    IGNORED_VALUE("cache-from", "SOURCE", OWN_CACHE),
-    IGNORED_VALUE("cache-to", "DESTINATION", OWN_CACHE),
     IGNORED_VALUE("cgroup-parent", "CGROUP", LIMITS),
     IGNORED_VALUE("cpu-period", "N", LIMITS),
     IGNORED_VALUE("cpu-quota", "N", LIMITS),

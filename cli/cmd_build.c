@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
+#include "builder/cache_address.h"
 #include "cli/build_call.h"
 #include "cli/build_compat.h"
 #include "cli/build_input.h"
@@ -33,6 +34,8 @@ struct build_flags {
     struct strv labels;
     struct output_flags output;
     struct strv no_cache_filter;
+    struct strv cache_from;
+    struct strv cache_to;
     struct strv add_hosts;
     struct strv allow;
     struct registry_flags registry;
@@ -87,6 +90,14 @@ static const struct option options[] = {
      LIST(contexts),
      .argument = "NAME=VALUE",
      .help = "another context: a directory, docker-image://REF, oci-layout://DIR, git or a URL"},
+    {.name = "cache-from",
+     LIST(cache_from),
+     .argument = "NAME|type=TYPE,KEY=VALUE",
+     .help = "use steps that others built: of a registry (ref) or local (src)"},
+    {.name = "cache-to",
+     LIST(cache_to),
+     .argument = "NAME|type=TYPE[,KEY=VALUE]",
+     .help = "export the steps for others: registry (ref), local (dest) or inline; mode=min|max"},
     {.name = "call",
      TEXT(call),
      .argument = "METHOD[,format=json]",
@@ -560,6 +571,8 @@ static int plan_outputs(const struct build_flags *f, const struct strv *tags,
 struct request {
     struct registries_options registries;
     struct build_compat_result compat;
+    struct cache_addresses cache_from;
+    struct cache_addresses cache_to;
     struct build_context *contexts;
     struct strv context_names;
     struct platform platform;
@@ -584,6 +597,8 @@ static void request_release(struct request *q)
     platform_release(&q->platform);
     strv_release(&q->context_names);
     free(q->contexts);
+    cache_addresses_release(&q->cache_from);
+    cache_addresses_release(&q->cache_to);
     build_compat_release(&q->compat);
 }
 DEFINE_CLEANUP_VALUE(request_release, struct request)
@@ -596,6 +611,23 @@ static int collect_platform(const struct build_flags *f, struct request *q, stru
 
     if (r == 0 && text != NULL)
         o->platform = &q->platform;
+    return r;
+}
+
+/* The image is the same without: a service that only other builders talk to is no reason to stop. */
+static int collect_caches(const struct strv *given, enum cache_use use, struct cache_addresses *out,
+                          struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < given->count; i++) {
+        r = cache_address_parse(given->items[i], use, out, err);
+        if (r != -ENOTSUP)
+            continue;
+        log_warn("%s, continuing without it", err->text);
+        error_clear(err);
+        r = 0;
+    }
     return r;
 }
 
@@ -616,6 +648,10 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
         r = proxy_args_add(&q->args, err);
     if (r == 0)
         r = set_numbers(f, o, err);
+    if (r == 0)
+        r = collect_caches(&f->cache_from, CACHE_IMPORT, &q->cache_from, err);
+    if (r == 0)
+        r = collect_caches(&f->cache_to, CACHE_EXPORT, &q->cache_to, err);
     if (r == 0)
         r = collect_tags(&f->tags, &q->tags, err);
     if (r == 0)
@@ -639,6 +675,8 @@ static void set_options(const struct build_flags *f, const struct request *q,
     o->labels = &f->labels;
     output_plan_apply(&q->plan, o);
     o->no_cache_stages = &f->no_cache_filter;
+    o->cache_from = &q->cache_from;
+    o->cache_to = &q->cache_to;
     o->extra_hosts = &f->add_hosts;
     o->secrets = q->secrets.items;
     o->secret_count = q->secrets.count;
@@ -735,7 +773,10 @@ const struct subcommand cmd_build = {
         "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
         "name, compression, compression-level, force-compression, oci-mediatypes, "
         "rewrite-timestamp and annotation.KEY. DIR alone is type=local, - a tar on standard output. "
-        "Without an image among them none is stored.",
+        "Without an image among them none is stored. --cache-from and --cache-to may be repeated: "
+        "type=registry (ref), type=local (src, dest, tag, digest) and, to alone, type=inline, which "
+        "puts the records into the image; mode=min has the image's own steps, mode=max those of the "
+        "stages it copies from too. What cannot be imported is told of and passed over.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .foreign = build_foreign_options,
