@@ -352,11 +352,15 @@ static void take_stage(struct build_stage *s, struct build_stage *base)
     s->state = base->state;
     s->args = base->args;
     s->arg_names = base->arg_names;
-    s->env = base->env;
-    s->env.fallback = &s->args;
     base->state = (struct stage_state){0};
     base->args = (struct variables){0};
     base->arg_names = (struct strv){0};
+    if (base->hides_env) { /* in a new stage the ENV of its image holds again */
+        load_env(s);
+        return;
+    }
+    s->env = base->env;
+    s->env.fallback = &s->args;
     base->env = (struct variables){0};
 }
 

@@ -66,7 +66,7 @@ struct build_stage {
     enum stage_status status; /* guarded by build->lock */
 
     struct stage_state state;     /* read by others once DONE */
-    struct variables env;         /* of the state's config, over args: what instructions see */
+    struct variables env;         /* over args: what instructions see; see hides_env */
     struct variables args;        /* ARGs of the stage with a value, in order */
     struct strv arg_names;        /* declared ones in order, for history and RUN */
     struct instructions triggers; /* of the base's ONBUILD; owned */
@@ -76,6 +76,7 @@ struct build_stage {
     bool runs_triggers;  /* the instruction at hand came out of an ONBUILD */
     bool has_cmd;        /* CMD was given in this stage */
     bool is_workdir_set; /* WORKDIR was given in this stage */
+    bool hides_env;      /* `env` has values of ARG that the image's ENV has not */
 };
 
 struct shared_cache;

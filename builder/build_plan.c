@@ -48,10 +48,11 @@ static int set_globals(struct build *b, struct error *err)
 {
     const char *target = b->options->target;
 
+    if (target == NULL || target[0] == '\0')
+        target = b->df->stages[b->df->stage_count - 1].from->from.name.text;
     set_platform_args(b, "BUILD", &b->build_platform);
     set_platform_args(b, "TARGET", &b->platform);
-    variables_set(&b->globals, "TARGETSTAGE",
-                  target == NULL || target[0] == '\0' ? "default" : target);
+    variables_set(&b->globals, "TARGETSTAGE", target == NULL ? "default" : target);
     for (size_t i = 0; i < b->globals.count; i++) {
         const char *given = build_arg(b, b->globals.items[i].name);
 

@@ -11,6 +11,17 @@ bool build_is_canceled(const struct build *b)
     return atomic_load(b->stop);
 }
 
+/* Of ENV and ARG with one name the later one holds: for the rest of the stage, not in the image. */
+static void hide_env(struct build_stage *s, const char *name, const char *value)
+{
+    const char *shown = variables_get(&s->env, name);
+
+    if (shown != NULL && strcmp(shown, value) == 0)
+        return;
+    variables_set(&s->env, name, value);
+    s->hides_env = true;
+}
+
 static int do_arg(struct build_stage *s, const struct instruction *in, struct error *err)
 {
     auto_str struct str text = {0};
@@ -29,6 +40,8 @@ static int do_arg(struct build_stage *s, const struct instruction *in, struct er
         /* Declared again without a value, it keeps the one it has. */
         if (value != NULL || !variables_has(&s->args, pair->name))
             variables_set(&s->args, pair->name, value);
+        if (value != NULL)
+            hide_env(s, pair->name, value);
         str_addf(&text, "%s%s", i == 0 ? "ARG " : " ", pair->name);
         if (value != NULL)
             str_addf(&text, "=%s", value);
@@ -64,6 +77,8 @@ static void command_words(const struct build_stage *s, const struct command *c, 
 {
     if (!c->is_exec)
         config_shell(s->state.config, out);
+    if (!c->is_exec && c->words.count == 0)
+        strv_add(out, ""); /* a shell with nothing to do */
     for (size_t i = 0; i < c->words.count; i++)
         strv_add(out, c->words.items[i]);
 }
@@ -90,7 +105,7 @@ static int do_command(struct build_stage *s, const struct instruction *in, struc
 {
     bool is_cmd = in->kind == INSTRUCTION_CMD;
     auto_strv struct strv words = {0};
-    bool is_empty = in->command.words.count == 0;
+    bool is_empty = in->command.is_exec && in->command.words.count == 0;
 
     (void)err;
     if (!is_empty)

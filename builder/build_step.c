@@ -95,18 +95,18 @@ static int choose_modes(struct step *s, struct error *err)
 
 static void make_argv(struct step *s)
 {
+    if (s->script.form == RUN_FORM_EXEC) {
+        strv_copy(&s->argv, &s->script.argv);
+        return;
+    }
+    config_shell(s->stage->state.config, &s->argv);
     if (s->script.form == RUN_FORM_SHELL) {
-        config_shell(s->stage->state.config, &s->argv);
         strv_add(&s->argv, s->script.text);
         return;
     }
-    if (s->script.form == RUN_FORM_SCRIPT) {
-        s->mounts.script_name = path_base(s->script.name);
-        s->mounts.script = s->script.text;
-        strv_addf(&s->argv, SANDBOX_PIPES "/%s", s->mounts.script_name);
-        return;
-    }
-    strv_copy(&s->argv, &s->script.argv);
+    s->mounts.script_name = path_base(s->script.name);
+    s->mounts.script = s->script.text;
+    strv_addf(&s->argv, SANDBOX_PIPES "/%s", s->mounts.script_name);
 }
 
 static bool env_has(const struct strv *env, const char *name)
@@ -133,12 +133,28 @@ static bool is_for_the_builder(const char *name)
            strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
 }
 
-/* ENV of the image, then ARGs of the stage that it does not override. */
+/* An ARG below an ENV of its name hides it. */
+static void show_args(const struct build_stage *stage, struct strv *env)
+{
+    for (size_t i = 0; i < env->count; i++) {
+        auto_free char *name = mem_strndup(env->items[i], strcspn(env->items[i], "="));
+        const char *value = variables_get(&stage->env, name);
+
+        if (value == NULL || is_for_the_builder(name))
+            continue;
+        free(env->items[i]);
+        env->items[i] = str_format("%s=%s", name, value);
+    }
+}
+
+/* ENV of the image, then ARGs of the stage that have no namesake in it. */
 static void make_env(struct step *s)
 {
     const struct build_stage *stage = s->stage;
 
     config_env(stage->state.config, &s->env);
+    if (stage->hides_env)
+        show_args(stage, &s->env);
     for (size_t i = 0; i < stage->arg_names.count; i++) {
         const char *name = stage->arg_names.items[i];
         const char *value = variables_get(&stage->args, name);

@@ -162,8 +162,8 @@ void run_script_make(const struct instruction *in, struct run_script *out)
     } else if (!heredoc_parse_word(text, &alone)) {
         out->text = reassemble(in, text);
     } else {
-        out->form = text_starts(doc->content, "#!") ? RUN_FORM_SCRIPT : RUN_FORM_SHELL;
         out->text = heredoc_text(doc);
+        out->form = text_starts(out->text, "#!") ? RUN_FORM_SCRIPT : RUN_FORM_SHELL;
         out->name = mem_strdup(doc->name);
         out->summary = summarize(doc->content);
     }

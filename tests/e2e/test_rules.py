@@ -109,14 +109,40 @@ def test_a_whiteout_name_cannot_be_forged_by_a_copy():
 
 # -- ARG and ENV --
 
-def test_env_beats_arg_in_whatever_order():
-    """Dockerfile reference, "Using ARG variables": ENV always overrides an ARG of its name."""
+def test_of_env_and_arg_with_one_name_the_later_holds_until_the_stage_ends():
+    """Dockerfile reference, "Using ARG variables": ENV overrides an ARG above it. An ARG below an ENV
+    hides it, as in BuildKit, from what follows in that stage; the image keeps the ENV."""
     state = State()
-    result = state.built(f"FROM {busybox()}\nENV A=env\nARG A=arg\nRUN echo one=$A\n"
-                         "ARG B=arg\nENV B=env\nRUN echo two=$B\nENV C=${A}-${B}\nRUN echo three=$C\n",
-                         "--build-arg", "A=cli", "--build-arg", "B=cli")
-    for line in ("one=env", "two=env", "three=env-env"):
+    result = state.built(f"FROM {busybox()} AS a\nENV A=env\nARG A=arg\nRUN echo one=$A\n"
+                         "ARG B=arg\nENV B=env\nRUN echo two=$B\nENV C=${A}-${B}\nRUN echo three=$C\n"
+                         "ENV D=env\nARG D\nRUN echo four=$D\n"
+                         "FROM a\nRUN echo five=$A\nARG A\nRUN echo six=$A\n",
+                         "--build-arg", "A=cli", "--build-arg", "B=cli", "-t", "t")
+    for line in ("one=cli", "two=env", "three=cli-env", "four=env", "five=env", "six=cli"):
         check_in(line, result.err)
+    image = Image(state, "t")
+    check_equal([image.env()[name] for name in "ABCD"], ["env", "env", "cli-env", "env"])
+    check("RUN |3 A=cli B=env D=env /bin/sh -c echo four=$D # buildkit" in
+          [h["created_by"] for h in image.config["history"]], image.config["history"])
+
+
+def test_an_arg_below_the_env_of_the_base_image_is_what_a_step_sees():
+    state = State()
+    state.built(f"FROM {busybox()}\nENV DEBIAN_FRONTEND=teletype\n", "-t", "parent")
+    result = state.built("FROM parent\nARG DEBIAN_FRONTEND=noninteractive\nRUN echo is=$DEBIAN_FRONTEND\n"
+                         "FROM parent\nARG DEBIAN_FRONTEND\nRUN echo was=$DEBIAN_FRONTEND\n"
+                         "COPY --from=0 /etc/passwd /p\n")
+    check_in("is=noninteractive", result.err)
+    check_in("was=teletype", result.err)
+
+
+def test_the_stage_asked_for_is_an_argument():
+    """Dockerfile reference, "Automatic platform ARGs": TARGETSTAGE."""
+    state = State()
+    text = f"FROM {busybox()} AS one\nARG TARGETSTAGE\nRUN echo is=$TARGETSTAGE.\nFROM one AS two\n"
+    check_in("is=two.", state.built(text).err)
+    check_in("is=one.", state.built(text, "--target", "one").err)
+    check_in("is=default.", state.built(text.replace(" AS two", "")).err)
 
 
 def test_all_values_of_one_env_line_see_the_old_environment():
@@ -213,6 +239,10 @@ def test_a_heredoc_with_an_interpreter_is_a_program():
     check_equal(image.last_layer(), ["out"])
     result = state.built(f"FROM {busybox()}\nRUN <<EOF\n#!/bin/sh\necho $0 other\nEOF\n")
     check_in("/dev/pipes/EOF other", result.err)
+    check_equal(image.config["history"][-1]["created_by"],
+                "RUN /bin/sh -c /dev/pipes/EOF # buildkit")
+    result = state.built(f"FROM {busybox()}\nRUN <<-EOF\n\t#!/bin/sh\n\techo $0 tabs\nEOF\n")
+    check_in("/dev/pipes/EOF tabs", result.err)
 
 
 def test_another_script_is_another_step():
