@@ -9,9 +9,14 @@
 
 #include "fs/base/banned.h"
 
+static bool is_fetched(const char *source)
+{
+    return source_is_url(source) || git_address_is(source);
+}
+
 bool copy_is_remote(const struct copying *c, const char *source)
 {
-    return c->in->kind == INSTRUCTION_ADD && (source_is_url(source) || git_address_is(source));
+    return c->in->kind == INSTRUCTION_ADD && is_fetched(source);
 }
 
 void copy_parts_release(struct copying *c)
@@ -42,10 +47,19 @@ static int check_flags(const struct copying *c, struct error *err)
     if (copy->checksum.text != NULL && copy->sources.count + copy->content_count != 1)
         return error_set(err, EINVAL, "checksum can't be specified for multiple sources");
     if (copy->checksum.text != NULL && git_count + url_count == 0)
-        return error_set(err, EINVAL, "checksum requires a URL or a git repository as the source");
+        return error_set(err, EINVAL, "checksum requires HTTP(S) or Git sources");
     if (copy->keep_git_dir != TOGGLE_UNSET && git_count == 0)
         return error_set(err, EINVAL, "keep-git-dir requires a git repository as the source");
     return 0;
+}
+
+/* COPY fetches nothing. */
+static int refuse_remote(const struct copying *c, const struct word *source, struct error *err)
+{
+    error_set(err, EINVAL, "source can't be a %s for COPY",
+              git_address_is(source->text) ? "git ref" : "URL");
+    (void)error_hint(err, "ADD fetches it"); /* returned below */
+    return copy_fail_at(c, source, err);
 }
 
 int copy_parts_plan(struct copying *c, struct error *err)
@@ -56,6 +70,9 @@ int copy_parts_plan(struct copying *c, struct error *err)
 
     if (r < 0)
         return copy->checksum.text != NULL ? copy_fail_at(c, &copy->checksum, err) : r;
+    for (size_t i = 0; !is_add && i < copy->sources.count; i++)
+        if (is_fetched(copy->sources.items[i].text))
+            return refuse_remote(c, &copy->sources.items[i], err);
     c->parts = mem_alloc((copy->sources.count + 1) * sizeof(*c->parts));
     for (size_t i = 0; i < copy->sources.count; i++) {
         bool fetched = copy_is_remote(c, copy->sources.items[i].text);

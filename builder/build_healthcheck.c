@@ -31,7 +31,6 @@ static void add_duration(struct str *out, int64_t ns)
 {
     int64_t seconds = ns / NS_PER_S;
 
-    str_add_char(out, '"');
     if (ns != 0 && ns < NS_PER_US) {
         str_addf(out, "%" PRId64 "ns", ns);
     } else if (ns != 0 && ns < NS_PER_MS) {
@@ -48,64 +47,28 @@ static void add_duration(struct str *out, int64_t ns)
         add_decimal(out, ns - seconds / 60 * 60 * NS_PER_S, NS_PER_S);
         str_add_char(out, 's');
     }
-    str_add_char(out, '"');
 }
 
-/* RFC 3629, 3. What is no character is U+FFFD. */
-static void add_utf8(struct str *out, uint32_t c)
-{
-    if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-        c = 0xfffd;
-    if (c >= 0x10000) {
-        str_add_char(out, (char)(0xf0 | (c >> 18)));
-        str_add_char(out, (char)(0x80 | ((c >> 12) & 0x3f)));
-    } else if (c >= 0x800) {
-        str_add_char(out, (char)(0xe0 | (c >> 12)));
-    }
-    if (c >= 0x800)
-        str_add_char(out, (char)(0x80 | ((c >> 6) & 0x3f)));
-    else if (c >= 0x80)
-        str_add_char(out, (char)(0xc0 | (c >> 6)));
-    str_add_char(out, (char)(c < 0x80 ? c : 0x80 | (c & 0x3f)));
-}
-
-/* A number as Go prints it where it takes it for a character: '\x03'. */
-static void add_character(struct str *out, int number)
-{
-    auto_str struct str character = {0};
-    auto_str struct str quoted = {0};
-
-    if (number == '\'' || number == '"' || number == 0) {
-        str_add(out, number == 0 ? "'\\x00'" : number == '"' ? "'\"'" : "'\\''");
-        return;
-    }
-    add_utf8(&character, (uint32_t)number);
-    str_add_quoted(&quoted, str_text(&character));
-    str_addf(out, "'%.*s'", (int)quoted.size - 2, str_text(&quoted) + 1);
-}
-
-/* The line that docker's builder has always written, which prints the structure as it lies in Go's
- * memory: &{["CMD-SHELL" "x"] "30s" "0s" "0s" "0s" '\x03'}. Tools compare histories. */
+/* As BuildKit writes it, which prints a structure: {Test:[CMD-SHELL x] Interval:30s .. Retries:3}.
+ * Tools compare histories. */
 static void add_history(struct build_stage *s, const struct strv *test, const struct healthcheck *h)
 {
-    const int64_t times[] = {h->interval_ns, h->timeout_ns, h->start_period_ns,
-                             h->start_interval_ns};
+    const struct {
+        const char *name;
+        int64_t ns;
+    } times[] = {{"Interval", h->interval_ns},
+                 {"Timeout", h->timeout_ns},
+                 {"StartPeriod", h->start_period_ns},
+                 {"StartInterval", h->start_interval_ns}};
+    auto_free char *words = strv_join(test, " ");
     auto_str struct str text = {0};
 
-    str_add(&text, "HEALTHCHECK &{[");
-    for (size_t i = 0; i < test->count; i++) {
-        if (i > 0)
-            str_add_char(&text, ' ');
-        str_add_quoted(&text, test->items[i]);
-    }
-    str_add_char(&text, ']');
+    str_addf(&text, "HEALTHCHECK {Test:[%s]", words);
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        str_add_char(&text, ' ');
-        add_duration(&text, times[i]);
+        str_addf(&text, " %s:", times[i].name);
+        add_duration(&text, times[i].ns);
     }
-    str_add_char(&text, ' ');
-    add_character(&text, h->retries);
-    str_add_char(&text, '}');
+    str_addf(&text, " Retries:%d}", h->retries);
     step_history(s, str_text(&text), true);
 }
 

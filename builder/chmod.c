@@ -15,7 +15,7 @@
 static int refuse(const char *text, struct error *err)
 {
     return error_set(err, EINVAL,
-                     "invalid chmod parameter: '%s': it should be octal string and between 0 and "
+                     "invalid chmod parameter: '%s'. it should be octal string and between 0 and "
                      "07777, or a symbolic mode such as u=rwX,go=rX",
                      text);
 }

@@ -66,9 +66,10 @@ ONBUILD RUN x
         ("VOLUME [/v]", True),
         ("STOPSIGNAL TERM", True),
         ("SHELL [/bin/sh -ec]", True),
-        ('HEALTHCHECK &{["CMD-SHELL" "wget -q \\"http://x\\""] "1m30s" "1.5s" "0s" "0s" \'\\x03\'}',
-         True),
-        ('HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" \'\\x00\'}', True),
+        ('HEALTHCHECK {Test:[CMD-SHELL wget -q "http://x"] Interval:1m30s Timeout:1.5s '
+         'StartPeriod:0s StartInterval:0s Retries:3}', True),
+        ("HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s "
+         "Retries:0}", True),
         ('ENTRYPOINT ["/a" "b"]', True),
         ('CMD ["/bin/sh" "-ec" "c d"]', True),
         ("MAINTAINER me", True)])

@@ -37,6 +37,12 @@ def test_a_missing_source_is_suggested_or_known_to_be_ignored():
     check("hint" not in s.build("FROM scratch\nCOPY nothing-like-it /\n", context={"a": ""}).err, "")
 
 
+def test_copy_of_an_address_is_refused_where_add_fetches_it():
+    for source, what in (("http://h/x.tar", "URL"), ("https://h/x.git", "git ref"),
+                         ("git@h:x.git", "git ref")):
+        refused(f"FROM scratch\nCOPY {source} /\n", f"source can't be a {what} for COPY")
+
+
 def test_a_mistyped_stage_or_base_is_suggested():
     s = State()
     text = "FROM scratch AS build\nCOPY f /\nFROM scratch\nCOPY --from=biuld /f /\n"

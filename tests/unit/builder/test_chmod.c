@@ -78,7 +78,7 @@ TEST(chmod, what_is_no_mode_is_refused_by_name)
         check_fails(chmod_parse(wrong[i], &c, &test_err), EINVAL);
     check_fails(chmod_parse("rw", &c, &test_err), EINVAL);
     check_error(&test_err, EINVAL,
-                "invalid chmod parameter: 'rw': it should be octal string and between 0 and 07777, "
+                "invalid chmod parameter: 'rw'. it should be octal string and between 0 and 07777, "
                 "or a symbolic mode such as u=rwX,go=rX");
 }
 
