@@ -196,7 +196,6 @@ static void quick_key(struct copying *c, struct digest *out)
             key_text(&key, "source", c->copy->sources.items[k].text);
     }
     key_final(&key, out);
-    build_key_with_epoch(c->stage->build, out, out);
 }
 
 /* What of the sources does not matter, because a flag sets it. */
@@ -270,9 +269,8 @@ static int put_copy_rows(void *context, int64_t layer, struct error *err)
     if (r == 0)
         r = build_cache_put(s, rows->entry, layer, err);
     if (r == 0 && rows->quick != NULL) {
-        const struct digest *chain = rows->entry->canonical;
         const struct cache_entry alias = {.key = *rows->quick,
-                                          .canonical = chain ? chain : &rows->entry->key,
+                                          .canonical = &rows->entry->key,
                                           .description = rows->entry->description};
 
         r = build_cache_put(s, &alias, layer, err);
@@ -348,7 +346,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
     struct cache_entry entry = {.description = c->text};
     const struct digest parent = c->stage->state.key;
     bool is_quick;
-    struct digest quick, chain;
+    struct digest quick;
     uint64_t start_ns = io_ticks_ns();
     int r = open_parts(c, err);
 
@@ -373,14 +371,9 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
     }
     r = select_sources(c, err);
     if (r == 0)
-        r = content_key(c, &key, &chain, err);
-    if (r < 0)
-        return r;
-    if (build_key_with_epoch(c->stage->build, &chain, &entry.key)) {
-        key_note(&key, "epoch", c->stage->build->epoch_text);
-        entry.canonical = &chain;
-    }
-    r = build_cache_find(c->stage, &entry.key, out, err);
+        r = content_key(c, &key, &entry.key, err);
+    if (r == 0)
+        r = build_cache_find(c->stage, &entry.key, out, err);
     if (r < 0)
         return r;
     if (r == 1) {
@@ -396,7 +389,7 @@ static int copy_step(struct copying *c, enum progress_state *state, struct cache
     if (r < 0)
         return r;
     *state = PROGRESS_DONE;
-    *out = build_made(c->stage->build, &chain, 0);
+    *out = build_made(c->stage->build, &entry.key, 0);
     entry.inputs = str_text(&key.inputs);
     if (build_step_missed(c->stage, c->text, &entry)) {
         if (c->copy->link == TOGGLE_ON)

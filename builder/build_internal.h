@@ -159,9 +159,9 @@ DEFINE_CLEANUP_VALUE(build_release, struct build)
 
 /* build_epoch.c: SOURCE_DATE_EPOCH. */
 int build_epoch(struct build *b, struct error *err); /* after build_plan; settles b->now_ns */
-/* The key of a step that makes directories, which have the time of the epoch: *step is *chain without
+/* The key of a step that makes a directory, which has the time of the epoch: *step is *chain without
  * an epoch, which is false, else of both. What follows goes on from *chain, for it does not look at
- * the times of directories. */
+ * the times of directories. COPY has no such key: files keep the times of their first copy, too. */
 bool build_key_with_epoch(const struct build *b, const struct digest *chain, struct digest *step);
 /* The layer with no file newer than the epoch: made once, then found. */
 int build_clamp(struct build *b, int64_t layer, int64_t *out, struct error *err);
