@@ -156,6 +156,18 @@ int output_file_finish(struct output_file *f, struct error *err)
     return 0;
 }
 
+int output_file_put(const char *path, const void *bytes, size_t size, struct error *err)
+{
+    auto_free char *named = str_format("%s%s", strcmp(path, "-") == 0 ? "./" : "", path);
+    auto_output_file struct output_file file;
+    int r = output_file_open(&file, named, err);
+
+    if (r < 0)
+        return r; /* nothing to release, and releasing it does no harm */
+    r = writer_write(&file.writer, bytes, size, err);
+    return r < 0 ? r : output_file_finish(&file, err);
+}
+
 void output_file_release(struct output_file *f)
 {
     if (f->temporary != NULL)

@@ -30,6 +30,8 @@ int output_file_open(struct output_file *out, const char *path, struct error *er
  * replaces whatever has the name and is not a directory. */
 int output_file_open_at(struct output_file *out, int dir_fd, const char *name, struct error *err);
 int output_file_finish(struct output_file *f, struct error *err);
+/* A short file in one call; mode as above. Not standard output: "-" is a name here. */
+int output_file_put(const char *path, const void *bytes, size_t size, struct error *err);
 void output_file_release(struct output_file *f); /* without finish: no trace of it */
 DEFINE_CLEANUP_VALUE(output_file_release, struct output_file)
 #define auto_output_file CLEANUP(output_file_release)

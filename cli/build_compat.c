@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "builder/output_file.h"
 #include "builder/sandbox.h"
 #include "cli/build_compat.h"
 #include "cli/text.h"
@@ -211,5 +212,5 @@ int build_compat_finish(const struct build_compat *c, const struct digest *manif
     if (c->digest_file == NULL)
         return 0;
     digest_format(manifest, text);
-    return io_write_file_atomic(AT_FDCWD, c->digest_file, text, strlen(text), 0644, err);
+    return output_file_put(c->digest_file, text, strlen(text), err);
 }

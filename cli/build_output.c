@@ -425,7 +425,7 @@ static int write_metadata(const struct output_plan *plan, const char *path,
         json_put_text(document, "image.name", names);
     json_write_pretty(document, &text);
     str_add_char(&text, '\n');
-    return io_write_file_atomic(AT_FDCWD, path, str_text(&text), text.size, 0644, err);
+    return output_file_put(path, str_text(&text), text.size, err);
 }
 
 static int push_all(struct program *p, struct output_plan *plan, const char *progress_mode,
@@ -459,7 +459,7 @@ int output_plan_finish(struct program *p, struct output_plan *plan, const struct
 
     digest_format(&result->config, config);
     if (r == 0 && f->iidfile != NULL)
-        r = io_write_file_atomic(AT_FDCWD, f->iidfile, config, strlen(config), 0644, err);
+        r = output_file_put(f->iidfile, config, strlen(config), err);
     if (r == 0 && f->metadata_file != NULL)
         r = write_metadata(plan, f->metadata_file, result, err);
     return r;

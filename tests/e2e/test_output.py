@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 
@@ -183,6 +184,18 @@ def test_push_sends_the_form_asked_for_and_the_metadata_names_it():
     build(state, "-o", f"type=registry,name={registry.host}/out/app:2")
     skopeo("inspect", "--tls-verify=false", f"docker://{registry.host}/out/app:2")
     registry.stop()
+
+
+def test_what_is_no_file_is_written_to_and_stays():
+    """A device or pipe named as the file of an identity or of metadata is not replaced by a file."""
+    state = State()
+    for option in ("--iidfile", "--metadata-file", "--digest-file"):
+        pipe = where("pipe" + option)
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+            build(state, "-t", "p:1", option, pipe)
+            check_in("sha256:", reader.stdout.read().decode())
+        check(stat.S_ISFIFO(os.lstat(pipe).st_mode), option + " replaced a pipe")
 
 
 def test_metadata_of_an_archive_is_of_what_is_in_it():
