@@ -248,6 +248,7 @@ static const struct source *fetched(const struct build *b, const struct context 
 int context_time(struct build *b, const char *name, int64_t *out, struct error *err)
 {
     struct context *c = name == NULL ? &b->contexts[0] : context_find(b, name, &b->platform);
+    struct fetch f = build_fetch(b, 0);
     const struct source *source;
     int r;
 
@@ -258,9 +259,7 @@ int context_time(struct build *b, const char *name, int64_t *out, struct error *
         return 0;
     r = ensure_open(b, c, err);
     source = r < 0 ? NULL : fetched(b, c);
-    if (source != NULL)
-        *out = source->mtime_ns;
-    return r;
+    return source == NULL ? r : source_time(&f, source, out, err);
 }
 
 const struct ignore *build_context_ignore(const struct build *b)

@@ -47,8 +47,8 @@ const struct ignore *build_context_ignore(const struct build *b);
 int context_state(struct build_stage *s, struct context *c, struct stage_state *out,
                   struct error *err);
 
-/* When what a context holds was made: a commit's time, Last-Modified; 0 for a directory or an image,
- * which have none. `name` NULL: the build context. -ENOENT, without a sentence, when there is no such
+/* When what a context holds was made: a commit's time, Last-Modified, the newest file of an archive; 0
+ * for a directory or an image, which have none. `name` NULL: the build context. -ENOENT, without a sentence, when there is no such
  * context. */
 int context_time(struct build *b, const char *name, int64_t *out, struct error *err);
 

@@ -42,10 +42,14 @@ int copy_fail_at(const struct copying *c, const struct word *word, struct error 
 int copy_hint_missing(const struct copying *c, const struct copy_part *part, const char *source,
                       struct error *err);
 
-/* A source that is fetched: a URL or a repository. */
+bool copy_is_address(const char *source); /* of a URL or a repository */
+/* Whether this instruction fetches it. */
 bool copy_is_remote(const struct copying *c, const char *source);
 /* build_copy_from.c: divides the sources into parts, opens their trees, and checks that the flags
  * fit what they are. */
 int copy_parts_plan(struct copying *c, struct error *err);
 int copy_part_open(struct copying *c, struct copy_part *part, struct error *err);
 void copy_parts_release(struct copying *c);
+/* Fetches what the one source of an expanded ADD names; when it was made, 0 if nothing tells. */
+int copy_remote_time(struct build_stage *s, const struct instruction *add, uint32_t vertex,
+                     int64_t *out, struct error *err);

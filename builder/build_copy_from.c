@@ -9,14 +9,14 @@
 
 #include "fs/base/banned.h"
 
-static bool is_fetched(const char *source)
+bool copy_is_address(const char *source)
 {
     return source_is_url(source) || git_address_is(source);
 }
 
 bool copy_is_remote(const struct copying *c, const char *source)
 {
-    return c->in->kind == INSTRUCTION_ADD && is_fetched(source);
+    return c->in->kind == INSTRUCTION_ADD && copy_is_address(source);
 }
 
 void copy_parts_release(struct copying *c)
@@ -71,7 +71,7 @@ int copy_parts_plan(struct copying *c, struct error *err)
     if (r < 0)
         return copy->checksum.text != NULL ? copy_fail_at(c, &copy->checksum, err) : r;
     for (size_t i = 0; !is_add && i < copy->sources.count; i++)
-        if (is_fetched(copy->sources.items[i].text))
+        if (copy_is_address(copy->sources.items[i].text))
             return refuse_remote(c, &copy->sources.items[i], err);
     c->parts = mem_alloc((copy->sources.count + 1) * sizeof(*c->parts));
     for (size_t i = 0; i < copy->sources.count; i++) {
@@ -181,4 +181,21 @@ int copy_part_open(struct copying *c, struct copy_part *part, struct error *err)
 {
     return part->is_fetched ? open_fetched(c, part, err)
                             : build_tree_open(c->stage, c->copy->from.text, &part->tree, err);
+}
+
+int copy_remote_time(struct build_stage *s, const struct instruction *add, uint32_t vertex,
+                     int64_t *out, struct error *err)
+{
+    struct copying c = {
+        .stage = s, .in = add, .copy = &add->copy, .vertex = vertex, .text = mem_strdup("ADD")};
+    struct fetch fetch = build_fetch(s->build, vertex);
+    int r = copy_parts_plan(&c, err);
+
+    if (r == 0)
+        r = copy_part_open(&c, &c.parts[0], err);
+    if (r == 0)
+        r = source_time(&fetch, &c.parts[0].source, out, err);
+    copy_parts_release(&c);
+    free(c.text);
+    return r;
 }

@@ -3,9 +3,11 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "builder/build_context.h"
 #include "builder/key.h"
+#include "builder/quote.h"
 #include "builder/source.h"
 #include "fs/layer.h"
 #include "fs/store.h"
@@ -38,20 +40,43 @@ static void settle(struct build *b, bool has_epoch, uint64_t epoch_s)
         variables_set(&b->globals, NAME, b->epoch_text);
 }
 
-/* `context`, or the name of a context: the time of what was fetched. A directory has none, for its
- * files' times depend on who checked them out. */
-static int time_of_context(struct build *b, const char *name, bool *has_time, uint64_t *seconds,
-                           struct error *err)
+static int stage_named(const struct build *b, const char *name)
 {
-    int64_t time_ns = 0;
-    int r = b->mode == BUILD_MODE_READ
-                ? 0
-                : context_time(b, strcmp(name, "context") == 0 ? NULL : name, &time_ns, err);
+    for (size_t i = 0; i < b->df->stage_count; i++) {
+        const char *known = b->df->stages[i].from->from.name.text;
 
-    if (r == -ENOENT && err->code != ENOENT)
-        return error_set(err, EINVAL,
-                         NAME " is neither a number of seconds, 'context' nor a context: '%s'",
-                         name);
+        if (known != NULL && strcasecmp(known, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static int refuse(const char *value, struct error *err)
+{
+    auto_free char *shown = quote_bare(value);
+
+    error_set(err, EINVAL, "invalid " NAME ": %s", shown);
+    return error_hint(err, "it is a number of seconds, 'context', or the name of a build context or "
+                           "of a stage that fetches one thing");
+}
+
+/* `context`, or the name of a context or of a stage: the time of what is fetched. A directory has
+ * none, for its files' times depend on who checked them out. */
+static int time_of(struct build *b, const char *name, bool *has_time, uint64_t *seconds,
+                   struct error *err)
+{
+    const char *context = strcmp(name, "context") == 0 ? NULL : name;
+    bool is_context = context == NULL || context_find(b, context, &b->platform) != NULL;
+    int position = is_context ? -1 : stage_named(b, name);
+    int64_t time_ns = 0;
+    int r = 0;
+
+    if (!is_context && position < 0)
+        return refuse(name, err);
+    if (position >= 0)
+        r = build_stage_time(b, (size_t)position, &time_ns, err);
+    else if (b->mode != BUILD_MODE_READ)
+        r = context_time(b, context, &time_ns, err);
     *has_time = time_ns > 0;
     *seconds = (uint64_t)time_ns / NS_PER_S;
     return r;
@@ -66,7 +91,7 @@ int build_epoch(struct build *b, struct error *err)
 
     error_clear(err);
     if (has_epoch && !text_to_u64(value, EPOCH_MAX_S, &seconds))
-        r = time_of_context(b, value, &has_epoch, &seconds, err);
+        r = time_of(b, value, &has_epoch, &seconds, err);
     if (r < 0)
         return r;
     settle(b, has_epoch, seconds);

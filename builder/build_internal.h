@@ -163,6 +163,9 @@ int build_epoch(struct build *b, struct error *err); /* after build_plan; settle
  * an epoch, which is false, else of both. What follows goes on from *chain, for it does not look at
  * the times of directories. COPY has no such key: files keep the times of their first copy, too. */
 bool build_key_with_epoch(const struct build *b, const struct digest *chain, struct digest *step);
+/* build_epoch_stage.c: the time of what the stage fetches, 0 when nothing tells. -EINVAL: it is more
+ * than `FROM scratch` with one remote ADD. */
+int build_stage_time(struct build *b, size_t position, int64_t *out, struct error *err);
 /* The layer with no file newer than the epoch: made once, then found. */
 int build_clamp(struct build *b, int64_t layer, int64_t *out, struct error *err);
 /* The same for all that this Dockerfile made; the base's stay as they are. */

@@ -101,6 +101,9 @@ int source_context(struct fetch *f, const char *address, bool keep_git_dir, stru
 /* The same of standard input; a file's bytes go to `text`. -EFBIG above LIMIT_DOCKERFILE_SIZE. */
 int source_stream(struct fetch *f, struct reader *from, struct source *out, struct str *text,
                   struct error *err);
+/* When what was fetched was made: its own time, else that of the newest regular file in the archive
+ * it is; 0 when nothing tells. */
+int source_time(struct fetch *f, const struct source *s, int64_t *out, struct error *err);
 /* Bytes of a file in the tree, links followed inside it; at most LIMIT_DOCKERFILE_SIZE. -ENOENT. */
 int source_read_file(struct fetch *f, const struct source *s, const char *path, struct str *out,
                      struct error *err);

@@ -14,7 +14,7 @@
 #define FILE_NAME "context"
 #define HEAD_SIZE (1u << 20) /* enough to see what any packed archive begins with */
 
-static int open_tree(struct fetch *f, const struct source *s, struct tree **out, struct error *err)
+int source_open_tree(struct fetch *f, const struct source *s, struct tree **out, struct error *err)
 {
     const struct view_options options = {.label = "the build context", .read_only = true};
     struct view *view;
@@ -33,7 +33,7 @@ static int unpack(struct fetch *f, const char *what, struct source *s, struct er
     auto_reader struct reader *head = NULL;
     auto_reader struct reader *from = NULL;
     auto_source struct source archive = {0};
-    int r = open_tree(f, s, &tree, err);
+    int r = source_open_tree(f, s, &tree, err);
 
     if (r == 0)
         r = tree_stat(tree, s->name, &node, err);
@@ -160,7 +160,7 @@ int source_read_file(struct fetch *f, const struct source *s, const char *path, 
     auto_tree struct tree *tree = NULL;
     auto_free char *real = NULL;
     auto_tree_node struct tree_node node = {0};
-    int r = open_tree(f, s, &tree, err);
+    int r = source_open_tree(f, s, &tree, err);
 
     if (r == 0)
         r = tree_resolve(tree, path, &real, err);

@@ -4,6 +4,7 @@
 #include "builder/source.h"
 
 struct json;
+struct tree;
 struct view;
 
 /* What the store knows under a key. `document` is the record's own text, or NULL. */
@@ -26,3 +27,5 @@ int source_note(struct fetch *f, const struct digest *key, const char *descripti
 /* The bytes of a secret, or NULL. */
 const struct build_secret *source_secret(const struct fetch *f, const char *id);
 int source_check_stop(const struct fetch *f, struct error *err);
+/* What was fetched, to read from. Caller closes. */
+int source_open_tree(struct fetch *f, const struct source *s, struct tree **out, struct error *err);

@@ -1,5 +1,6 @@
 """What a build fetches: URLs, repositories, contexts that are no directory. Rules are those of the
 Dockerfile reference ("ADD", "Build context"), RFC 9110 and SECURITY R53, R54."""
+import datetime
 import email.utils
 import hashlib
 import http.server
@@ -8,6 +9,7 @@ import os
 import signal
 import subprocess
 import tarfile
+import tempfile
 import threading
 
 from harness import *
@@ -82,6 +84,60 @@ def make_tar(files, mode="w"):
                 e.size = len(content)
             tar.addfile(e, io.BytesIO(content) if isinstance(content, bytes) else None)
     return out.getvalue()
+
+
+# -- SOURCE_DATE_EPOCH --
+
+def epoch_of(state, text, *options, **more):
+    state.built(text, "-t", "epoch", *options, **more)
+    created = Image(state, "epoch").config["created"]
+    return int(datetime.datetime.strptime(created[:19] + "Z", "%Y-%m-%dT%H:%M:%S%z").timestamp())
+
+
+def test_the_epoch_may_be_the_time_of_what_a_stage_fetches():
+    """BuildKit: Last-Modified, else the newest regular file of the archive that it is."""
+    w = web()
+    w.pages["/x.tar"] = make_tar({"d": None, "d/f": b"x"})
+    w.pages["/bare.tar"] = lambda request: request.answer(200, w.pages["/x.tar"])
+    state = State()
+    text = ("ARG SOURCE_DATE_EPOCH=Src\nARG BASE=scratch\nFROM $BASE AS src\nARG NAME=x\n"
+            f"ADD {w.base}/${{NAME}}.tar /\nFROM {busybox()}\nARG SOURCE_DATE_EPOCH\n"
+            "RUN echo $SOURCE_DATE_EPOCH > /e\n")
+    check_equal(epoch_of(state, text), w.stamp)
+    check_equal(Image(state, "epoch").text("e"), f"{w.stamp}\n")
+    check_equal(epoch_of(state, text, "--build-arg", "NAME=bare"), 1600000000)
+
+
+def test_the_epoch_of_an_archive_as_context_is_its_newest_file():
+    w = web()
+    files = make_tar({"Dockerfile": b"FROM scratch\nCOPY Dockerfile /\n"})
+    w.pages["/context.tar"] = lambda request: request.answer(200, files)
+    state = State()
+    for source in (f"{w.base}/context.tar", "-"):
+        with tempfile.TemporaryFile(dir=SCRATCH) as stdin:
+            stdin.write(files)
+            stdin.seek(0)
+            state.ok("build", "-t", "a", "--build-arg", "SOURCE_DATE_EPOCH=context", source, stdin=stdin)
+        check_equal(Image(state, "a").config["created"][:19], "2020-09-13T12:26:40")
+
+
+def test_a_stage_that_does_more_than_fetch_is_no_epoch():
+    add = "ADD http://127.0.0.1:1/x /\n"
+    for stage, sentence in (
+            ("FROM busybox AS s\n" + add, "SOURCE_DATE_EPOCH stage must use FROM scratch"),
+            ("FROM scratch AS s\n", "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD"),
+            ("FROM scratch AS s\n" + add + add,
+             "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD"),
+            ("FROM scratch AS s\nADD f http://127.0.0.1:1/x /\n",
+             "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD source"),
+            ("FROM scratch AS s\nADD f /\n",
+             "SOURCE_DATE_EPOCH stage source must be a single HTTP(S) or Git ADD"),
+            ("FROM scratch AS s\n" + add + "ENV a=b\n", "SOURCE_DATE_EPOCH stage does not meet "
+             "source-only requirements: unsupported ENV instruction")):
+        result = State().build(stage + "FROM scratch\nCOPY f /\n", "--build-arg",
+                               "SOURCE_DATE_EPOCH=s", context={"f": ""})
+        check_equal(result.code, 1)
+        check_in(f"img: failed to build: {sentence}\n", result.err)
 
 
 # -- ADD of URLs --
