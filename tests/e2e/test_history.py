@@ -170,14 +170,16 @@ def test_rewritten_timestamps_are_clamped_in_new_layers_alone():
     check_equal(Image(again, "x").config, image.config)
 
 
+# WORKDIR and COPY make directories, which have its time; RUN goes on from what both hold.
 def test_a_moved_epoch_runs_no_command_again():
     s = State()
     text = f"FROM {busybox()}\nWORKDIR /w\nCOPY f .\nRUN cat f > g\n"
     where = make_context(text, {"f": "f"})
-    for epoch, cached in ((EPOCH, 1), (EPOCH + 60, 3)):
+    for epoch, cached in ((EPOCH, 1), (EPOCH + 60, 2)):
         err = s.ok("build", "--progress=plain", "-t", "x", where,
                    env={"SOURCE_DATE_EPOCH": str(epoch)}).err
         check_equal(err.count("CACHED"), cached)
+        check(not cached > 1 or "RUN cat f > g\n#5 CACHED" in err, err)
         image = Image(s, "x")
         check_equal(image.layers[1].getmember("w").mtime, epoch)
     check_equal(image.config["created"], "2017-07-14T02:41:00Z")
