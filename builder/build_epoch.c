@@ -56,8 +56,9 @@ static int refuse(const char *value, struct error *err)
     auto_free char *shown = quote_bare(value);
 
     error_set(err, EINVAL, "invalid " NAME ": %s", shown);
-    return error_hint(err, "it is a number of seconds, 'context', or the name of a build context or "
-                           "of a stage that fetches one thing");
+    return error_hint(err,
+                      "it is a number of seconds, 'context', or the name of a build context or "
+                      "of a stage that fetches one thing");
 }
 
 /* `context`, or the name of a context or of a stage: the time of what is fetched. A directory has

@@ -33,7 +33,9 @@ static char *target_of(const struct build_stage *s, const struct run_mount *spec
         return path_join(config_working_dir(s->state.config), spec->target);
     if (spec->type == RUN_MOUNT_SECRET)
         return path_join("/run/secrets", spec->id);
-    return NULL;
+    if (spec->type == RUN_MOUNT_SSH)
+        return NULL;
+    return path_join("/", config_working_dir(s->state.config));
 }
 
 static int check(const struct step_mount *m, struct error *err)

@@ -52,16 +52,42 @@ static void step_release(struct step *s)
 }
 DEFINE_CLEANUP_VALUE(step_release, struct step)
 
-static int refuse_unsupported(const struct step *s, struct error *err)
+static void warn_of(const struct step *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void warn_of(const struct step *s, const char *fmt, ...)
+{
+    auto_str struct str text = {0};
+    va_list args;
+
+    va_start(args, fmt);
+    str_vaddf(&text, fmt, args);
+    va_end(args);
+    progress_warn(s->stage->build->options->progress, s->vertex, str_text(&text));
+}
+
+/* No device of the host is registered: one that is required is missing, others are done without. */
+static int check_devices(const struct step *s, struct error *err)
 {
     const struct run *run = &s->in->run;
 
-    if (run->device_count > 0)
-        return error_set(err, ENOTSUP,
-                         "RUN --device=%s is not supported: a step without privileges is given no "
-                         "device of the host",
-                         run->devices[0].name);
+    for (size_t i = 0; i < run->device_count; i++) {
+        if (run->devices[i].is_required)
+            return error_set(err, ENOTSUP,
+                             "RUN --device=%s is not supported: a step without privileges is given "
+                             "no device of the host",
+                             run->devices[i].name);
+        warn_of(s, "device '%s' is not there, continuing without it", run->devices[i].name);
+    }
     return 0;
+}
+
+static void warn_of_mounts(const struct step *s)
+{
+    for (size_t i = 0; i < s->in->run.mounts.count; i++)
+        if (s->in->run.mounts.items[i].ignored != NULL)
+            warn_of(s, "'%s' of a mount means nothing here, continuing without it",
+                    s->in->run.mounts.items[i].ignored);
 }
 
 static int choose_modes(struct step *s, struct error *err)
@@ -537,7 +563,7 @@ static void finish(struct step *s, const struct cache_hit *made, bool is_cached)
 static int look_up(struct step *s, struct key *key, struct cache_entry *entry,
                    struct cache_hit *made, struct error *err)
 {
-    int r = refuse_unsupported(s, err);
+    int r = check_devices(s, err);
 
     if (r == 0)
         r = choose_modes(s, err);
@@ -572,6 +598,7 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
         build_step_unknown(stage, str_text(&s.text), "what it starts from is not known");
         return 0;
     }
+    warn_of_mounts(&s);
     r = look_up(&s, &key, &entry, &made, err);
     is_cached = r == 1;
     if (r == 0 && build_step_missed(stage, str_text(&s.text), &entry))

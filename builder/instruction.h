@@ -69,6 +69,7 @@ struct flag {
     char *name;  /* without the dashes */
     char *value; /* "" when it has none */
     bool has_value;
+    size_t value_offset; /* in the joined line; of use while that is parsed */
     struct position at;
 };
 

@@ -90,6 +90,7 @@ static void add_flag(struct parsing *p, const char *start, const char *end)
     flag->name = mem_strndup(start + 2, (size_t)(name_end - start) - 2);
     flag->has_value = equals != NULL;
     flag->value = equals ? mem_strndup(equals + 1, (size_t)(end - equals) - 1) : mem_strdup("");
+    flag->value_offset = (size_t)((equals ? equals + 1 : end) - str_text(&p->line->text));
     flag->at = line_position(p->line, start);
 }
 

@@ -180,7 +180,8 @@ static int parse_mounts(struct parsing *p)
             continue;
         r = run_mount_parse(flag->value, &how, NULL, &mount, p->err);
         if (r < 0) {
-            p->fault = flag->at;
+            p->fault = line_position(p->line, str_text(&p->line->text) + flag->value_offset +
+                                                  mount.fault_offset);
             return r;
         }
         mount.line = flag->at.line;

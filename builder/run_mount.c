@@ -67,6 +67,7 @@ struct field {
     char *text;       /* as written, for messages */
     char *key;        /* lower case */
     char *value;      /* NULL: there is no equals sign */
+    size_t offset;    /* of `text` in the flag's value */
     bool is_deferred; /* holds a variable whose value is not known yet */
 };
 
@@ -76,6 +77,7 @@ struct mount_parsing {
     struct field fields[KEYS]; /* each key at most once */
     struct run_mount *out;
     bool knows_type;
+    size_t at; /* offset of the field being looked at */
     struct error *err;
 };
 
@@ -144,9 +146,6 @@ static int refuse_key(struct mount_parsing *p, const struct field *field)
         (void)error_set(p->err, EINVAL, "invalid field '%s' must be a key=value pair", text);
     else
         (void)error_set(p->err, EINVAL, "unexpected key '%s' in '%s'", key, text);
-    if (text_equal(field->key, "z") || text_equal(field->key, "u"))
-        return error_hint(p->err, "relabelling and chowning a mount are not needed here, "
-                                  "remove the key");
     return field->value ? suggest(p->err, field->key, names, KEY_NAMES) : -EINVAL;
 }
 
@@ -193,6 +192,18 @@ static int resolve(struct mount_parsing *p, enum key key, struct field *field)
     return 0;
 }
 
+static bool is_without_meaning(const char *key)
+{
+    return text_equal(key, "z") || text_equal(key, "u");
+}
+
+/* `z`, `Z` and `U` of other builders: labels are not used here, and owners are what they are. */
+static void note_ignored(struct mount_parsing *p, const char *text)
+{
+    free(p->out->ignored);
+    p->out->ignored = mem_strdup(text);
+}
+
 static int add_field(struct mount_parsing *p, const char *start, const char *end)
 {
     auto_free char *text = strip_quotes(start, (size_t)(end - start));
@@ -201,6 +212,7 @@ static int add_field(struct mount_parsing *p, const char *start, const char *end
         .text = mem_strndup(start, (size_t)(end - start)),
         .key = equals ? mem_strndup(text, (size_t)(equals - text)) : mem_strdup(text),
         .value = equals ? mem_strdup(equals + 1) : NULL,
+        .offset = p->at,
     };
     const struct key_name *known = NULL;
     int r = 0;
@@ -210,6 +222,11 @@ static int add_field(struct mount_parsing *p, const char *start, const char *end
     for (size_t i = 0; i < KEY_NAMES && !known; i++)
         if (text_equal(key_names[i].name, field.key))
             known = &key_names[i];
+    if (is_without_meaning(field.key)) {
+        note_ignored(p, field.text);
+        field_release(&field);
+        return 0;
+    }
     if (!known || (!field.value && !may_stand_alone(known->key)))
         r = refuse_key(p, &field);
     else if (p->fields[known->key].key)
@@ -228,10 +245,14 @@ static int split_fields(struct mount_parsing *p, const char *text)
 {
     auto_free char *all = strip_quotes(text, strlen(text));
     const char *at = all;
+    size_t quote = strlen(text) > strlen(all); /* in front, when it was taken off */
 
     for (;;) {
         const char *end = end_of_field(at);
-        int r = add_field(p, at, end);
+        int r;
+
+        p->at = quote + (size_t)(at - all);
+        r = add_field(p, at, end);
 
         if (r < 0 || *end == '\0')
             return r;
@@ -252,6 +273,7 @@ static int read_choice(struct mount_parsing *p, const struct field *field, const
 {
     auto_free char *shown = quote_word(field->value);
 
+    p->at = field->offset;
     for (size_t i = 0; i < count; i++) {
         if (strcasecmp(field->value, names[i]) == 0) {
             *out = i;
@@ -285,6 +307,7 @@ static int read_switch(struct mount_parsing *p, enum key key, bool *out)
 
     if (!field)
         return 0;
+    p->at = field->offset;
     if (field->value && !read_bool(field->value, &value)) {
         shown = quote_bare(field->value);
         return error_set(p->err, EINVAL, "invalid value for %s: %s", field->key, shown);
@@ -303,6 +326,7 @@ static int read_number(struct mount_parsing *p, enum key key, bool *has, uint32_
 
     if (!field)
         return 0;
+    p->at = field->offset;
     if (key == KEY_MODE) {
         value = strtoul(field->value, &end, 8);
         ok = isdigit((unsigned char)field->value[0]) && *end == '\0' && value <= 07777;
@@ -354,6 +378,7 @@ static int read_size(struct mount_parsing *p)
 
     if (!field || parse_size(field->value, &p->out->size_max_bytes))
         return 0;
+    p->at = field->offset;
     shown = quote_bare(field->value);
     return error_set(p->err, EINVAL, "invalid value for %s: %s", field->key, shown);
 }
@@ -383,6 +408,7 @@ static int check_keys(struct mount_parsing *p)
             continue;
         if (i == KEY_ACCESS && p->out->is_read_only == (p->out->type != RUN_MOUNT_TMPFS))
             continue; /* says what holds anyway */
+        p->at = field->offset;
         if (i == KEY_MODE || i == KEY_UID || i == KEY_GID)
             return error_set(p->err, EINVAL, "%s not allowed for \"%s\" type mounts", field->key,
                              type);
@@ -407,6 +433,7 @@ static int finish_secret(struct mount_parsing *p)
 {
     struct run_mount *m = p->out;
 
+    p->at = 0;
     if (!p->fields[KEY_SOURCE].key && !p->fields[KEY_TARGET].key && !p->fields[KEY_ID].key)
         return error_set(p->err, EINVAL, "invalid secret mount. one of source, target required");
     if (p->fields[KEY_SOURCE].key && p->fields[KEY_ID].key)
@@ -430,6 +457,7 @@ static int finish(struct mount_parsing *p)
 
     if (!p->knows_type)
         return 0;
+    p->at = target ? p->fields[KEY_TARGET].offset : 0;
     if (target && text_equal(target, "/"))
         return error_set(p->err, EINVAL, "invalid mount target \"/\"");
     if (!m->has_mode)
@@ -494,8 +522,10 @@ int run_mount_parse(const char *text, const struct expand *how, struct expand_us
         r = read_all(&p);
     for (size_t i = 0; i < KEYS; i++)
         field_release(&p.fields[i]);
-    if (r < 0)
+    if (r < 0) {
         run_mount_release(out);
+        out->fault_offset = p.at;
+    }
     return r;
 }
 
@@ -513,6 +543,7 @@ void run_mount_copy(struct run_mount *to, const struct run_mount *from)
     to->source = copy_text(from->source);
     to->id = copy_text(from->id);
     to->env = copy_text(from->env);
+    to->ignored = copy_text(from->ignored);
 }
 
 void run_mount_release(struct run_mount *mount)
@@ -523,5 +554,6 @@ void run_mount_release(struct run_mount *mount)
     free(mount->source);
     free(mount->id);
     free(mount->env);
+    free(mount->ignored);
     *mount = (struct run_mount){0};
 }

@@ -1,7 +1,8 @@
 /* run_mount.h - the value of RUN --mount: a list of key=value fields in CSV form.
  *
  * Keys are a closed list (SECURITY R24): type target dst destination source src from id rw
- * readwrite ro readonly sharing required size mode uid gid env. Anything else, a key given twice, or
+ * readwrite ro readonly sharing required size mode uid gid env, and buildah's z, Z and U, which mean
+ * nothing here. Anything else, a key given twice, or
  * a key that its type does not have, is an error. Fields are separated by commas; quotes keep a
  * comma or blank inside a field.
  */
@@ -44,6 +45,8 @@ struct run_mount {
     uint32_t uid, gid; /* default 0 */
     enum run_mount_sharing sharing;
     uint64_t size_max_bytes; /* tmpfs; 0: no limit asked for */
+    char *ignored;       /* z, Z or U: a field of other builders that means nothing here; or NULL */
+    size_t fault_offset; /* after a failure alone: where in `text` the field to blame begins */
 };
 
 struct run_mounts {
@@ -60,7 +63,7 @@ struct expand_use;
  * With how->env NULL, before expansion, fields whose value holds a `$` are left for later, the others
  * are checked, and is_complete tells whether nothing was left. With an environment every value but
  * from's is expanded and the result is complete. `use` may be NULL.
- * Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7. */
+ * Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7, and out->fault_offset. */
 int run_mount_parse(const char *text, const struct expand *how, struct expand_use *use,
                     struct run_mount *out, struct error *err);
 void run_mount_copy(struct run_mount *to, const struct run_mount *from); /* `to` is empty */

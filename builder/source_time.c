@@ -9,7 +9,8 @@
 
 static int newest_in(struct fetch *f, struct reader *from, int64_t *out, struct error *err)
 {
-    auto_archive_reader struct archive_reader *archive = archive_reader_new(from, "what was fetched");
+    auto_archive_reader struct archive_reader *archive =
+        archive_reader_new(from, "what was fetched");
     const struct tar_entry *entry;
     int r;
 

@@ -144,10 +144,6 @@ TEST(run_mount, unknown_keys_and_types_get_a_suggestion)
 /* SECURITY R24: a closed list; no propagation, relabelling, exec or suid flags, nothing twice. */
 TEST(run_mount, options_of_other_tools_are_refused)
 {
-    struct expand how = {.escape = '\\'};
-    struct run_mount out = {0};
-    struct error err = {0};
-
     refuse_mount("target=/x,bind-propagation=shared",
                  "unexpected key 'bind-propagation' in 'bind-propagation=shared'");
     refuse_mount("target=/x,suid", "invalid field 'suid' must be a key=value pair");
@@ -155,9 +151,44 @@ TEST(run_mount, options_of_other_tools_are_refused)
     refuse_mount("target=/x,target=/y", "duplicate key 'target' in 'target=/x,target=/y'");
     refuse_mount("target=/x,dst=/y", "duplicate key 'dst' in 'target=/x,dst=/y'");
     refuse_mount("target=/x,ro,rw", "duplicate key 'rw' in 'target=/x,ro,rw'");
-    check_fails(run_mount_parse("target=/x,z", &how, NULL, &out, &err), EINVAL);
-    check_text(err.text, "invalid field 'z' must be a key=value pair");
-    check_text(err.hint, "relabelling and chowning a mount are not needed here, remove the key");
+}
+
+/* FEATURES 1.3, "Buildah extras": accepted, and named so that the step can say so. */
+TEST(run_mount, labels_and_owners_of_buildah_mean_nothing)
+{
+    static const char *const fields[] = {"z", "Z", "U", "U=true"};
+
+    for (size_t i = 0; i < 4; i++) {
+        auto_free char *text = str_format("target=/x,%s", fields[i]);
+        auto_mount m = mount(text, "");
+
+        check_text(m.target, "/x");
+        check_text(m.ignored, fields[i]);
+    }
+}
+
+/* Where the caret of an error goes: the field that is wrong. */
+TEST(run_mount, a_failure_tells_which_field_is_to_blame)
+{
+    static const struct {
+        const char *text;
+        size_t offset;
+    } cases[] = {
+        {"type=cahce,target=/x", 0},           {"target=/x,tpye=cache", 10},
+        {"\"target=/x,tpye=cache\"", 11},      {"type=cache,target=/x,sharing=lcoked", 21},
+        {"type=bind,mode=0755,target=/x", 10}, {"target=/x,ro=maybe", 10},
+        {"type=cache,target=/,id=x", 11},      {"type=tmpfs,target=/x,size=1q", 21},
+        {"type=cache,target=/x,uid=root", 21}, {"type=secret", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct expand how = {.escape = '\\'};
+        struct run_mount out = {0};
+        struct error err = {0};
+
+        check_fails(run_mount_parse(cases[i].text, &how, NULL, &out, &err), EINVAL);
+        check_int(out.fault_offset, cases[i].offset);
+    }
 }
 
 TEST(run_mount, keys_belong_to_their_types)
@@ -243,7 +274,7 @@ TEST(run_mount, an_instruction_reports_it_with_a_caret)
 
     check_fails(dockerfile_parse(text, strlen(text), NULL, &df, &err), EINVAL);
     check_text(err.text, "unsupported mount type \"cach\" (did you mean cache?)");
-    check_true(strstr(err.detail, "     |                        ^\n") != NULL);
+    check_true(strstr(err.detail, "     |                                ^\n") != NULL);
 }
 
 TEST(run_mount, an_expanded_run_has_complete_mounts)
