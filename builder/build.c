@@ -229,6 +229,17 @@ static unsigned job_count(const struct build *b)
     return jobs < needed ? jobs : needed;
 }
 
+int build_run_stage(struct build *b, size_t position, struct error *err)
+{
+    pthread_mutex_lock(&b->lock);
+    work_until(b, position);
+    pthread_mutex_unlock(&b->lock);
+    if (!b->has_error)
+        return 0;
+    *err = b->first_error;
+    return b->first_result;
+}
+
 #define JOBS_MAX 64u
 
 /* One stage needs no thread but ours; the main thread works along with the others. */
@@ -475,7 +486,7 @@ static int check_first(struct build *b, struct error *err)
 
     if (!b->checks.config.is_error)
         return 0;
-    (void)build_check(b->options, &found, &ignored);
+    (void)build_check(b->options, false, &found, &ignored);
     if (found.checks.count == 0)
         return 0;
     checks_release(&b->checks);

@@ -143,7 +143,8 @@ int build_run(const struct build_options *options, struct build_result *out, str
  * manifest and configuration are fetched, no layer, and nothing of it is kept. */
 int build_predict(const struct build_options *options, struct build_result *out, struct error *err);
 
-/* All checks of the stages that the target needs, and those of the text of the others, without
- * building: `out->checks`, also on failure. The environment of a base image is looked up as for
+/* All checks of the stages that the target needs, of all when none is asked for and `all_stages` says
+ * so, and those of the text of the others, without building: `out->checks`, also on failure. The environment of a base image is looked up as for
  * build_predict; where that fails for want of a network, its names are not checked. */
-int build_check(const struct build_options *options, struct build_result *out, struct error *err);
+int build_check(const struct build_options *options, bool all_stages, struct build_result *out,
+                struct error *err);

@@ -293,7 +293,7 @@ int build_suggest(const struct build_stage *s, const char *image, struct error *
     const char *near = dockerfile_suggest_base(s->build->df, s->position, image);
     struct error was = *err;
 
-    if (near == NULL || (was.code != ENOENT && was.code != EACCES))
+    if (near == NULL || was.code == ECANCELED)
         return -was.code;
     (void)error_set(err, was.code, "%s (did you mean %s?)", was.text, near); /* returned below */
     memcpy(err->hint, was.hint, sizeof(err->hint));

@@ -85,6 +85,7 @@ struct cache_remote;
 struct build {
     const struct build_options *options;
     enum build_mode mode;
+    bool all_stages; /* every one is needed, whatever the target does not use */
     struct dockerfile *df;
     struct platform platform;       /* target */
     struct platform build_platform; /* host */
@@ -153,6 +154,8 @@ void build_init(struct build *b, const struct build_options *options, enum build
 int build_parse(struct build *b, struct error *err);
 int build_load(struct build *b, struct error *err); /* parses, plans and checks the text */
 int build_run_stages(struct build *b, struct error *err);
+/* The same up to one needed stage, on the caller's thread. */
+int build_run_stage(struct build *b, size_t position, struct error *err);
 void build_finish(struct build *b, struct build_result *out); /* fills what `out` tells of it */
 void build_release(struct build *b);
 DEFINE_CLEANUP_VALUE(build_release, struct build)

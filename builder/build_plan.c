@@ -233,6 +233,8 @@ void build_mark_needed(struct build *b, size_t position)
 static void mark_target(struct build *b)
 {
     build_mark_needed(b, b->target);
+    for (size_t i = 0; b->all_stages && i <= b->target; i++)
+        b->stages[i].is_needed = true;
     for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
         b->stages[i].is_exported = true;
 }

@@ -134,14 +134,18 @@ int build_predict(const struct build_options *options, struct build_result *out,
     return r;
 }
 
-int build_check(const struct build_options *options, struct build_result *out, struct error *err)
+int build_check(const struct build_options *options, bool all_stages, struct build_result *out,
+                struct error *err)
 {
     __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
     int r;
 
     *out = (struct build_result){0};
     build_init(&b, options, BUILD_MODE_READ);
+    b.all_stages = all_stages && (options->target == NULL || options->target[0] == '\0');
     r = build_load(&b, err);
+    for (size_t i = 0; r == 0 && b.all_stages && i + 1 < b.stage_count; i++)
+        r = build_run_stage(&b, i, err);
     if (r == 0)
         r = build_run_stages(&b, err);
     build_finish(&b, out);

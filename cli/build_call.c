@@ -187,7 +187,7 @@ static int told(struct error *err)
 static int call_check(const struct call *call, const struct build_options *o, struct error *err)
 {
     auto_build_result struct build_result result = {0};
-    int r = build_check(o, &result, err);
+    int r = build_check(o, true, &result, err);
     size_t count = result.checks.count;
 
     if (r == -ECANCELED)

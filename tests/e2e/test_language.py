@@ -52,6 +52,52 @@ def test_a_mistyped_stage_or_base_is_suggested():
     check_in("1 | >>> FROM debain:12\n     |          ^", err)
 
 
+def test_the_caret_is_under_the_option_of_a_mount_that_is_wrong():
+    for text, excerpt in (
+            ("RUN --network=none --mount=type=cache,tagret=/x make",
+             "2 | >>> RUN --network=none --mount=type=cache,tagret=/x make\n     |" + " " * 43 + "^\n"),
+            ("RUN \\\n  --mount=type=cache,target=/x,sharing=lcoked make",
+             "3 | >>>   --mount=type=cache,target=/x,sharing=lcoked make\n     |" + " " * 36 + "^\n")):
+        refused(f"FROM scratch\n{text}\n", excerpt)
+
+
+def test_a_mount_without_a_target_is_on_the_working_directory():
+    s = State()
+    base = busybox()
+    result = s.built(f"FROM {base}\nWORKDIR /w\nRUN --mount=type=tmpfs mount | grep ' /w '\n")
+    check_in(" on /w type tmpfs", result.err)
+    check_in('invalid mount target "/"', s.build(f"FROM {base}\nRUN --mount=type=tmpfs true\n").err)
+
+
+# FEATURES 1.3, "Buildah extras"; Dockerfile reference, "RUN --device": not required by default.
+def test_what_a_step_does_without_is_said():
+    s = State()
+    base = busybox()
+    result = s.built(f"FROM {base}\nRUN --mount=target=/x,z --device=vendor.com/gpu=0 ls /x\n",
+                     context={"f": ""})
+    check_in("'z' of a mount means nothing here, continuing without it", result.err)
+    check_in("device 'vendor.com/gpu=0' is not there, continuing without it", result.err)
+    result = s.build(f"FROM {base}\nRUN --device=vendor.com/gpu=0,required true\n")
+    check_equal(result.code, 1)
+    check_in("RUN --device=vendor.com/gpu=0 is not supported: a step without privileges is given no "
+             "device of the host", result.err)
+
+
+def test_a_base_that_cannot_be_fetched_is_suggested_too():
+    s = State()
+    result = s.build("FROM scratch AS build\nFROM biuld\n", env={"HTTPS_PROXY": "http://127.0.0.1:1"})
+    check_in("(did you mean build?)", result.err)
+
+
+def test_a_check_without_a_target_looks_at_every_stage():
+    s = State()
+    text = "FROM scratch AS a\nCOPY $nope /\nFROM scratch AS b\nCOPY f /\nFROM a AS c\nFROM a\n"
+    where = make_context(text, {"f": ""})
+    check_in("Usage of undefined variable '$nope'", s.fails("build", "--check", where).out)
+    check_in("no warnings", s.ok("build", "--check", "--target", "b", where).out)
+    check("$nope" in s.ok("build", where).err, "the target is made of it")
+
+
 def test_giant_lines_and_instructions_are_refused():
     refused("FROM scratch\nENV A=" + "x" * 10_000_000 + "\n",
             "dockerfile line greater than max allowed size of 65535")
