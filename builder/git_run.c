@@ -79,8 +79,8 @@ static void set_plain(struct setup *s, const struct git_call *call)
         "GIT_OPTIONAL_LOCKS=0",
         "GIT_SSH_VARIANT=ssh",
         /* The agent is asked, no key file is; hosts must be known already. */
-        "GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none "
-        "-o ClearAllForwardings=yes",
+        ("GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none "
+         "-o ClearAllForwardings=yes"),
     };
     static const char *const names[] = {"PATH",        "TMPDIR",      "http_proxy",
                                         "https_proxy", "HTTPS_PROXY", "no_proxy",
