@@ -271,15 +271,14 @@ static void follow_pairs(struct checking *c, const struct instruction *in,
     for (size_t i = 0; i < in->pairs.count; i++) {
         const struct pair *pair = &in->pairs.items[i];
         const char *given = is_arg && c->args ? variables_get(c->args, pair->name) : NULL;
+        const char *global = variables_get(&c->globals, pair->name); /* may have no value there */
         auto_str struct str value = {0};
         auto_expand_use struct expand_use use = {0};
 
         if (given)
             str_add(&value, given);
-        else if (!pair->value && variables_has(&c->globals, pair->name))
-            str_add(&value, variables_get(&c->globals, pair->name));
         else if (!pair->value)
-            str_add(&value, "");
+            str_add(&value, global ? global : "");
         else if (!expand_known(c, pair->value, &facts->env, &use, &value))
             str_truncate(&value, 0);
         variables_set(&values, pair->name, use.unmatched.count > 0 ? NULL : str_text(&value));

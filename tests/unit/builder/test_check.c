@@ -299,6 +299,14 @@ TEST(check, undefined_variables_are_found_after_expansion)
                       "$food?)\n");
 }
 
+/* Docker's Dockerfile reference, "Understand how ARG and FROM interact": an ARG before FROM need
+ * not have a default, and a stage may ask for it all the same. */
+TEST(check, an_argument_without_a_value_is_empty_in_a_stage)
+{
+    check_finds("ARG VERSION\nFROM a\nARG VERSION\nWORKDIR /$VERSION\nRUN make $VERSION\n", "");
+    check_finds("ARG VERSION=$OTHER\nFROM a\nARG VERSION\nWORKDIR /$VERSION\n", "");
+}
+
 TEST(check, a_base_of_another_platform)
 {
     auto_dockerfile struct dockerfile *df = parse("FROM a\n");
