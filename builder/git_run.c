@@ -225,6 +225,7 @@ static _Noreturn void run_child(const struct launch *l)
         dup2(l->out_fd, 1) < 0 || dup2(l->said_fd, 2) < 0)
         _exit(126);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     (void)close_range(3, ~0u, 0); /* all are close-on-exec anyway */
     execve(l->program, l->argv, l->env);
     _exit(127);

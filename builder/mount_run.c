@@ -114,6 +114,7 @@ static bool is_somewhere(const char *name)
 static void restore_signals(const sigset_t *before)
 {
     (void)signal(SIGPIPE, SIG_DFL); /* ignored by us; cannot fail for these */
+    (void)signal(SIGXFSZ, SIG_DFL);
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGQUIT, SIG_DFL);
     (void)sigprocmask(SIG_SETMASK, before, NULL);

@@ -1,5 +1,6 @@
 /* main.c - dispatch, and the one place that prints an error. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -83,8 +84,13 @@ int program_cancel_fd(struct program *p, int *fd, struct error *err)
         if (p->cancel_fd < 0)
             return error_errno(err, "cannot watch for signals");
         cancel_write_fd = p->cancel_fd;
-        for (size_t i = 0; i < COUNT(numbers); i++)
-            sigaction(numbers[i], &action, NULL);
+        for (size_t i = 0; i < COUNT(numbers); i++) {
+            struct sigaction before;
+
+            /* What nohup(1), or a shell for what it runs in the background, has ignored stays so. */
+            if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+                sigaction(numbers[i], &action, NULL);
+        }
     }
     *fd = p->cancel_fd;
     return 0;
@@ -257,6 +263,15 @@ static void program_release(struct program *p)
 }
 DEFINE_CLEANUP_VALUE(program_release, struct program)
 
+/* A reader who has seen enough (`img ls | head`) is no failure to speak of; the status is that of a
+ * program which such a reader ends. */
+static int finish_output(int status, struct error *err)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return status;
+    return errno == EPIPE ? 128 + SIGPIPE : error_errno(err, "cannot write to standard output");
+}
+
 static int run(int argc, char **argv)
 {
     __attribute__((cleanup(cleanup_program_release))) struct program p = {.cancel_fd = -1};
@@ -264,10 +279,10 @@ static int run(int argc, char **argv)
     bool is_usage = false;
     int r = dispatch(&p, argc, argv, &is_usage, &err);
 
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0))
-        r = error_errno(&err, "cannot write to standard output");
+    if (r == 0)
+        r = finish_output(p.status, &err);
     if (r >= 0)
-        return p.status;
+        return r;
     if (r == -ECANCELED) {
         fprintf(stderr, "img: canceled\n");
         return 130;
@@ -276,15 +291,30 @@ static int run(int argc, char **argv)
     return is_usage ? 2 : p.status != 0 ? p.status : 1;
 }
 
+/* A standard stream that is closed would be the number of the next file opened, and a message its
+ * content. A descriptor of no use takes the place, so that using the stream fails as before. */
+static int occupy_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_PATH) != fd)
+            return -1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     spawner_main_if_asked(argc, argv);
+    if (occupy_standard_streams() < 0) {
+        fprintf(stderr, "img: a closed standard stream cannot be replaced by '/dev/null'\n");
+        return 1;
+    }
     if (getauxval(AT_SECURE) != 0) {
         fprintf(stderr, "img: refusing to run with a set-id bit or file capabilities\n");
         return 1;
     }
     umask(022);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is a failed write, with a sentence */
     index_guard();
     return run(argc, argv);
 }
