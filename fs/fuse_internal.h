@@ -1,9 +1,10 @@
 /* fuse_internal.h - one FUSE connection, as fuse_ops.c, fuse_shim.c and mount.c share it.
  *
- * Requests are answered one at a time, under `lock`. While its reply is sent the lock is not held:
- * sending wakes the client, which may keep this thread off its CPU for long, and another thread may
- * then go on. The raw bytes of a request stay at hand, because libfuse 3.14 does not pass everything
- * on that the kernel says (which writes must drop suid bits, for instance).
+ * Requests are answered one at a time, under `lock`. An answer is only put together there: it is sent
+ * when the lock is free again, because sending wakes the client, which may keep this thread off its
+ * CPU for long, and another thread may then go on. The raw bytes of a request stay at hand, because
+ * libfuse 3.14 does not pass everything on that the kernel says (which writes must drop suid bits, for
+ * instance).
  */
 #pragma once
 
@@ -27,11 +28,17 @@ struct view;
 #define FUSE_OPCODE_STATX 52u                        /* since protocol 7.39 */
 #define FUSE_FEATURE_KILLPRIV_V2 (1u << 28)          /* INIT flag; since protocol 7.33 */
 
-/* A thread's own room for the request it serves. */
+/* A thread's own room for the request it serves, and for the reply. The kernel looks every page and
+ * every part of a buffer up that it copies from or to, so a small request lies in one page, and a
+ * reply is one part: its header is right before its body, which begins a page. */
 struct fuse_buffers {
+    uint8_t *room;    /* all of it, from mmap(2) */
     uint8_t *request; /* FUSE_REQUEST_MAX bytes */
+    uint8_t *reply;   /* the body: FUSE_TRANSFER_MAX bytes for what is read, listed, or linked to */
     size_t request_size;
-    uint8_t *reply; /* FUSE_TRANSFER_MAX bytes for what is read, listed, or linked to */
+    size_t reply_size; /* with its header, of the reply to be sent; 0: there is none */
+    uint64_t
+        reply_ino; /* what the kernel has a reference to once it has the reply; 0: nothing new */
 };
 
 struct fuse_face {
@@ -68,10 +75,16 @@ int fuse_shim_errno(int code);
 /* Is the request as long as its operation needs, its names terminated? Only the kernel writes to
  * the device, but libfuse would read past the end of a short one. */
 bool fuse_shim_is_sound(const struct fuse_face *f);
-/* Answers on `fd` what libfuse 3.14 does not know; false when libfuse shall have the request. */
-bool fuse_shim_answer(struct fuse_face *f, int fd);
-/* Sends a reply, letting go of the lock meanwhile. What is sent must be this thread's own. */
-ssize_t fuse_shim_send(struct fuse_face *f, int fd, const struct iovec *parts, int count);
-/* The writev of fuse_custom_io, `context` being the face: puts into the reply to INIT what libfuse
- * 3.14 cannot ask for. */
+/* Answers what libfuse 3.14 does not know; false when libfuse shall have the request. */
+bool fuse_shim_answer(struct fuse_face *f);
+/* The writev of fuse_custom_io, `context` being the face: keeps the reply in f->at, to be sent by
+ * fuse_shim_send, and puts into that to INIT what libfuse 3.14 cannot ask for. */
 ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context);
+
+/* These two belong to the thread of the buffers; the lock need not be held.
+ * False when there is no memory. */
+bool fuse_buffers_init(struct fuse_buffers *b);
+void fuse_buffers_release(struct fuse_buffers *b);
+/* Sends the reply on `fd`, if there is one. False when it is one to a request that was aborted
+ * meanwhile: then nobody has the reference to reply_ino. */
+bool fuse_shim_send(const struct fuse_buffers *b, int fd);

@@ -50,8 +50,8 @@ static struct union_cred cred_of(fuse_req_t req)
     return (struct union_cred){.uid = context->uid, .gid = context->gid};
 }
 
-/* `r` is what the union returned: 0 or more means success. A reply which cannot be delivered, here
- * and below, is one to a request that was aborted; nobody waits for it. */
+/* `r` is what the union returned: 0 or more means success. Replies, here and below, are kept
+ * (fuse_shim_writev), so giving one cannot fail. */
 static void reply_status(fuse_req_t req, int r)
 {
     (void)fuse_reply_err(req, r < 0 ? fuse_shim_errno(-r) : 0);
@@ -108,7 +108,6 @@ static struct fuse_entry_param entry_from(const struct union_attr *a)
 /* The kernel holds a reference to what an entry names, unless the reply was in vain. */
 static void reply_entry(fuse_req_t req, int r, const struct union_attr *attr)
 {
-    struct view *v = view_of(req);
     struct fuse_entry_param entry;
 
     if (r < 0) {
@@ -116,8 +115,8 @@ static void reply_entry(fuse_req_t req, int r, const struct union_attr *attr)
         return;
     }
     entry = entry_from(attr);
-    if (fuse_reply_entry(req, &entry) < 0)
-        union_forget(v, attr->ino, 1);
+    face_of(req)->at->reply_ino = attr->ino;
+    (void)fuse_reply_entry(req, &entry);
 }
 
 static void reply_attr(fuse_req_t req, int r, const struct union_attr *attr)
@@ -246,7 +245,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     reply_attr(req, r, &attr);
 }
 
-/* The target is the union's, and may go while it is sent. */
+/* The target is the union's, and may go before it is sent. */
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct fuse_face *f = face_of(req);
@@ -306,7 +305,6 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    struct view *v = view_of(req);
     struct fuse_entry_param entry;
     struct union_attr attr;
     int r = make_node(req, parent, name, S_IFREG | (mode & 07777), 0, &attr);
@@ -317,8 +315,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     }
     entry = entry_from(&attr);
     fi->keep_cache = 1;
-    if (fuse_reply_create(req, &entry, fi) < 0)
-        union_forget(v, attr.ino, 1);
+    face_of(req)->at->reply_ino = attr.ino;
+    (void)fuse_reply_create(req, &entry, fi);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)

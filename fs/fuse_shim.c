@@ -2,9 +2,12 @@
  *
  * Not for anything that touches libfuse's own structures: those are in fuse_ops.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fs/acl.h"
@@ -138,35 +141,63 @@ bool fuse_shim_is_sound(const struct fuse_face *f)
     return payload_size(f) <= left;
 }
 
-ssize_t fuse_shim_send(struct fuse_face *f, int fd, const struct iovec *parts, int count)
-{
-    struct fuse_buffers *at = f->at;
-    ssize_t size;
+#define PAGE_SIZE_MAX 65536u /* of all machines this runs on */
+#define ROOM_REQUEST ((size_t)FUSE_REQUEST_MAX + PAGE_SIZE_MAX - FUSE_REQUEST_MAX % PAGE_SIZE_MAX)
+#define ROOM_SIZE (ROOM_REQUEST + PAGE_SIZE_MAX + FUSE_TRANSFER_MAX)
 
-    (void)pthread_mutex_unlock(&f->lock);
-    size = writev(fd, parts, count);
-    if (size < 0 && errno != ENOENT)
-        log_debug("a reply cannot be delivered: %s", strerror(errno));
-    (void)pthread_mutex_lock(&f->lock);
-    f->at = at;
-    errno = ENOENT; /* whatever it is, nobody waits for it; libfuse prints all others itself */
-    return size;
+bool fuse_buffers_init(struct fuse_buffers *b)
+{
+    void *room = mmap(NULL, ROOM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (room == MAP_FAILED)
+        return false;
+    *b = (struct fuse_buffers){.room = room};
+    b->request = b->room;
+    b->reply = b->room + ROOM_REQUEST + PAGE_SIZE_MAX;
+    return true;
 }
 
-/* A reply that cannot be delivered belongs to a request that was aborted meanwhile. */
-static void reply(struct fuse_face *f, int fd, int error, const void *body, size_t size)
+void fuse_buffers_release(struct fuse_buffers *b)
+{
+    if (b->room)
+        (void)munmap(b->room, ROOM_SIZE);
+    *b = (struct fuse_buffers){0};
+}
+
+bool fuse_shim_send(const struct fuse_buffers *b, int fd)
+{
+    const uint8_t *from = b->reply - sizeof(struct fuse_out_header);
+
+    /* Not write(2) of the C library, see receive() in mount.c. */
+    if (b->reply_size == 0 || syscall(SYS_write, fd, from, b->reply_size) >= 0)
+        return true;
+    if (errno != ENOENT)
+        log_debug("a reply cannot be delivered: %s", strerror(errno));
+    return false;
+}
+
+/* Puts the reply together; its body may be where it belongs already. */
+static void keep(struct fuse_face *f, const struct fuse_out_header *header, const void *body,
+                 size_t size)
+{
+    struct fuse_buffers *b = f->at;
+
+    assert(size <= FUSE_TRANSFER_MAX);
+    memcpy(b->reply - sizeof(*header), header, sizeof(*header));
+    if (size > 0 && body != b->reply)
+        memcpy(b->reply, body, size);
+    b->reply_size = sizeof(*header) + size;
+}
+
+static void reply(struct fuse_face *f, int error, const void *body, size_t size)
 {
     struct fuse_out_header header = {
         .len = (uint32_t)(sizeof(header) + size),
         .error = -error,
         .unique = fuse_face_header(f)->unique,
     };
-    struct iovec parts[2] = {
-        {.iov_base = &header, .iov_len = sizeof(header)},
-        {.iov_base = (void *)(uintptr_t)body, .iov_len = size},
-    };
 
-    (void)fuse_shim_send(f, fd, parts, size > 0 ? 2 : 1);
+    keep(f, &header, body, size);
 }
 
 static void split_time(int64_t ns, uint64_t *seconds, uint32_t *nanoseconds)
@@ -197,7 +228,7 @@ static void fill_attr(const struct union_attr *from, struct fuse_attr *to)
 }
 
 /* FUSE_TMPFILE is a CREATE without a name: the reply is an entry and an open file. */
-static void answer_tmpfile(struct fuse_face *f, int fd)
+static void answer_tmpfile(struct fuse_face *f)
 {
     const struct fuse_in_header *header = fuse_face_header(f);
     const struct fuse_create_in *in = fuse_face_argument(f);
@@ -215,13 +246,13 @@ static void answer_tmpfile(struct fuse_face *f, int fd)
     if (r == 0)
         r = union_tmpfile(f->view, header->nodeid, mode, cred, &attr);
     if (r != 0) {
-        reply(f, fd, fuse_shim_errno(-r), NULL, 0);
+        reply(f, fuse_shim_errno(-r), NULL, 0);
         return;
     }
     r = acl_apply(f->view, attr.ino, mode, &acl);
     if (r < 0) {
         union_forget(f->view, attr.ino, 1);
-        reply(f, fd, fuse_shim_errno(-r), NULL, 0);
+        reply(f, fuse_shim_errno(-r), NULL, 0);
         return;
     }
     out.entry.nodeid = attr.ino;
@@ -229,17 +260,18 @@ static void answer_tmpfile(struct fuse_face *f, int fd)
     out.entry.attr_valid = FUSE_FOREVER_S;
     fill_attr(&attr, &out.entry.attr);
     out.open.open_flags = FOPEN_KEEP_CACHE;
-    reply(f, fd, 0, &out, sizeof(out));
+    f->at->reply_ino = attr.ino;
+    reply(f, 0, &out, sizeof(out));
 }
 
-bool fuse_shim_answer(struct fuse_face *f, int fd)
+bool fuse_shim_answer(struct fuse_face *f)
 {
     switch (fuse_face_header(f)->opcode) {
     case FUSE_TMPFILE:
-        answer_tmpfile(f, fd);
+        answer_tmpfile(f);
         return true;
     case FUSE_SYNCFS: /* durable is what a sealed layer is; inside a step nothing has to be */
-        reply(f, fd, 0, NULL, 0);
+        reply(f, 0, NULL, 0);
         return true;
     case FUSE_NOTIFY_REPLY: /* nothing was retrieved, so this answers nothing */
     case FUSE_INTERRUPT:    /* requests are answered one by one, so the one meant is answered */
@@ -253,7 +285,9 @@ ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context)
 {
     struct fuse_face *f = context;
     const struct fuse_in_header *header = fuse_face_header(f);
+    size_t size = 0;
 
+    (void)fd;
     if (header->opcode == FUSE_INIT && count == 2 &&
         parts[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
         const struct fuse_init_in *in = fuse_face_argument(f);
@@ -262,5 +296,10 @@ ssize_t fuse_shim_writev(int fd, struct iovec *parts, int count, void *context)
         /* libfuse 3.14 does not know the one, and forgets to ask for the other. */
         out->flags |= in->flags & (FUSE_FEATURE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
     }
-    return fuse_shim_send(f, fd, parts, count);
+    /* libfuse gives the header, and the body in one part if there is one. */
+    assert(count <= 2 && parts[0].iov_len == sizeof(struct fuse_out_header));
+    if (count == 2)
+        size = parts[1].iov_len;
+    keep(f, parts[0].iov_base, size > 0 ? parts[1].iov_base : NULL, size);
+    return (ssize_t)(sizeof(struct fuse_out_header) + size);
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fuse_lowlevel.h>
@@ -88,7 +89,9 @@ static enum received receive(struct mount_lane *lane)
     struct mount *m = lane->mount;
 
     for (;;) {
-        ssize_t size = read(m->fd, lane->buffers.request, FUSE_REQUEST_MAX);
+        /* Not read(2) of the C library, which in a program with threads spends more on being a
+         * cancellation point than a short read itself takes. */
+        ssize_t size = syscall(SYS_read, m->fd, lane->buffers.request, FUSE_REQUEST_MAX);
 
         if (size > 0) {
             lane->buffers.request_size = (size_t)size;
@@ -125,7 +128,9 @@ static bool answer(struct mount *m)
     opcode = fuse_face_header(f)->opcode;
     if (opcode < FUSE_OPCODE_COUNT)
         atomic_fetch_add_explicit(&f->counts[opcode], 1, memory_order_relaxed);
-    if (!fuse_shim_answer(f, m->fd))
+    f->at->reply_size = 0;
+    f->at->reply_ino = 0;
+    if (!fuse_shim_answer(f))
         fuse_ops_serve(f, m->session);
     atomic_fetch_add_explicit(&m->answered, 1, memory_order_relaxed);
     return true;
@@ -154,6 +159,19 @@ static void lane_yield(struct mount_lane *lane)
     signal_fd(other->turn_fd);
 }
 
+/* Sends what `answer` left to send. */
+static void deliver(struct mount_lane *lane)
+{
+    struct fuse_face *f = &lane->mount->face;
+    const struct fuse_buffers *b = &lane->buffers;
+
+    if (fuse_shim_send(b, lane->mount->fd) || b->reply_ino == 0)
+        return;
+    (void)pthread_mutex_lock(&f->lock);
+    union_forget(f->view, b->reply_ino, 1);
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
 /* Serves for one turn. A request that was taken is answered in any case. False at the end. */
 static bool serve(struct mount_lane *lane)
 {
@@ -178,6 +196,8 @@ static bool serve(struct mount_lane *lane)
             serve_sched_tick(&m->sched, (pid_t)fuse_face_header(&m->face)->pid))
             lane_yield(lane);
         (void)pthread_mutex_unlock(&m->face.lock);
+        if (is_sound)
+            deliver(lane);
     }
     return is_sound;
 }
@@ -291,8 +311,7 @@ static void mount_free(struct mount *m)
     cleanup_close_fd(&m->end_fd);
     for (size_t i = 0; i < LANE_COUNT; i++) {
         cleanup_close_fd(&m->lanes[i].turn_fd);
-        free(m->lanes[i].buffers.request);
-        free(m->lanes[i].buffers.reply);
+        fuse_buffers_release(&m->lanes[i].buffers);
     }
     free(m);
 }
@@ -301,7 +320,7 @@ static int mount_new(struct view *v, int fuse_fd, const struct mount_options *op
                      struct mount **out, struct error *err)
 {
     struct mount *m = mem_new(struct mount);
-    bool has_fds;
+    bool has_all;
     int flags;
     int r;
 
@@ -311,19 +330,17 @@ static int mount_new(struct view *v, int fuse_fd, const struct mount_options *op
     serve_sched_init(&m->sched, options->plain);
     m->stop_fd = eventfd(0, EFD_CLOEXEC);
     m->end_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    has_fds = m->stop_fd >= 0 && m->end_fd >= 0;
+    has_all = m->stop_fd >= 0 && m->end_fd >= 0;
     for (size_t i = 0; i < LANE_COUNT; i++) {
         m->lanes[i] = (struct mount_lane){
             .mount = m,
             .lane = (enum serve_lane)i,
-            .buffers = {.request = mem_alloc(FUSE_REQUEST_MAX),
-                        .reply = mem_alloc(FUSE_TRANSFER_MAX)},
             .turn_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         };
-        has_fds &= m->lanes[i].turn_fd >= 0;
+        has_all &= m->lanes[i].turn_fd >= 0 && fuse_buffers_init(&m->lanes[i].buffers);
     }
     flags = fcntl(fuse_fd, F_GETFL);
-    if (!has_fds || flags < 0 || fcntl(fuse_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (!has_all || flags < 0 || fcntl(fuse_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         r = error_errno(err, "cannot serve '%s'", view_label(v));
     else
         r = fuse_ops_session(&m->face, fuse_fd, &m->session, err);
