@@ -312,7 +312,8 @@ static int plan_helper(struct id_map *out, struct error *err)
         error_set(err, EPERM,
                   "newuidmap cannot work: this process may not gain privileges "
                   "(no_new_privs)");
-        return error_hint(err, "in a Kubernetes pod set allowPrivilegeEscalation: true");
+        return error_hint(
+            err, "in a Kubernetes pod set allowPrivilegeEscalation: true, or try --single-id");
     }
     r = read_ranges("/etc/subuid", name, uid, &out->uids, err);
     if (r < 0)
@@ -411,8 +412,10 @@ static int finish_helper(struct helper *h, struct error *err)
         return 0;
     error_set(err, EPERM, "'%s' refused the id map: %s", h->program,
               said[0] ? said : "it did not say why");
-    return error_hint(err, "it must be setuid root, or hold the file capabilities cap_setuid and "
-                           "cap_setgid, and agree with /etc/subuid and /etc/subgid");
+    return error_hint(err,
+                      "it must agree with /etc/subuid and /etc/subgid and be setuid root; in a "
+                      "container its file capability does it instead (setcap cap_setuid=ep "
+                      "newuidmap, cap_setgid=ep newgidmap), or --single-id");
 }
 
 /* Side by side: they are a third of a build's start. */

@@ -148,7 +148,7 @@ TEST(sandbox_hosts, a_helper_that_refuses_is_quoted)
     own_host_run_as_user(covers, open_default, NULL, &out, sizeof(out));
     check_int(out.result, -EPERM);
     check_true(strstr(out.err.text, "newuidmap' refused the id map: newuidmap: ") != NULL);
-    check_true(strstr(out.err.hint, "it must be setuid root") == out.err.hint);
+    check_true(strstr(out.err.hint, "it must agree with /etc/subuid") == out.err.hint);
 }
 
 TEST(sandbox_hosts, a_missing_fuse_device_is_named)
