@@ -137,11 +137,11 @@ def master(name):
         return f.read().replace(":*:", ":x:")
 
 
-def debian_tar():
-    """A root of the packages in TOOLS and all they depend on, as if they had been unpacked there."""
+def debian_tar(wanted=TOOLS):
+    """A root of the packages `wanted` and all they depend on, as if they had been unpacked there."""
     if not os.path.exists(DPKG + "/status"):
         raise Skip("the host has no Debian packages")
-    packages = closure(TOOLS)
+    packages = closure(wanted)
     root = Root()
     for name in ("bin", "sbin", "lib", "lib64", "usr", "etc", "var", "root", "home", "run", "proc",
                  "sys", "dev", "opt", "srv", "mnt"):
