@@ -12,8 +12,8 @@
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"
-#include "fs/hashed_copy.h"
 #include "fs/store_internal.h"
+#include "fs/sums.h"
 
 #include "fs/base/banned.h"
 
@@ -25,6 +25,7 @@ struct blob_writer {
     char *what;
     int fd;
     struct hasher *hasher;
+    struct sums *sums;
     uint64_t size_bytes; /* written and hashed so far */
     uint64_t size_max;
     bool has_size; /* size_max is the exact size */
@@ -69,6 +70,7 @@ static int hash_partial(struct blob_writer *w)
         if (r < 0)
             return r;
         hasher_update(w->hasher, buf, size);
+        sums_update(w->sums, buf, size);
         w->size_bytes += size;
     }
     return 0;
@@ -112,6 +114,7 @@ int blob_writer_open(struct store *store, const struct blob_writer_options *opti
     w->what = mem_strdup(options->what ? options->what : "a blob");
     w->fd = -1;
     w->hasher = hasher_new();
+    w->sums = sums_new();
     w->has_size = options->size_bytes != UINT64_MAX;
     w->size_max = w->has_size ? options->size_bytes : LIMIT_LAYER_SIZE;
     if (w->size_max > LIMIT_LAYER_SIZE)
@@ -182,6 +185,7 @@ int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, str
     if (r < 0)
         return fail_errno(w, "store", r, err);
     hasher_update(w->hasher, bytes, size);
+    sums_update(w->sums, bytes, size);
     w->size_bytes += size;
     return 0;
 }
@@ -191,6 +195,7 @@ int blob_writer_restart(struct blob_writer *w, struct error *err)
     if (ftruncate(w->fd, 0) < 0)
         return fail_errno(w, "store", -errno, err);
     hasher_reset(w->hasher);
+    sums_reset(w->sums);
     w->size_bytes = 0;
     return 0;
 }
@@ -254,6 +259,8 @@ static int publish(struct blob_writer *w, const struct digest *digest, struct er
     r = object_adopt_blob(store, &object, w->fd, keep, w->partial[0] ? w->partial : NULL, err);
     if (r == 0)
         r = blob_row_insert(store, digest, w->size_bytes, err);
+    if (r == 0)
+        r = store_sums_put(store, digest, w->sums, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 
@@ -300,6 +307,7 @@ void blob_writer_abort(struct blob_writer *w)
         drop_partial(w);
     cleanup_close_fd(&w->fd);
     hasher_free(w->hasher);
+    sums_free(w->sums);
     free(w->what);
     free(w);
 }
@@ -444,7 +452,7 @@ int blob_write(struct store *store, const struct digest *digest, struct writer *
                struct error *err)
 {
     auto_reader struct reader *from = NULL;
-    struct digest found;
+    bool is_sound;
     uint64_t size;
     int fd;
     int r = blob_fd(store, digest, &fd, &size, err);
@@ -452,8 +460,8 @@ int blob_write(struct store *store, const struct digest *digest, struct writer *
     if (r < 0)
         return r;
     from = fd_reader_new_range(fd, 0, size, "blob");
-    r = hashed_copy(from, to, &found, &size, err);
-    return r == 0 && !digest_equal(&found, digest) ? damaged(digest, err) : r;
+    r = store_copy_checked(store, digest, size, from, to, &is_sound, err);
+    return r == 0 && !is_sound ? damaged(digest, err) : r;
 }
 
 int blob_read(struct store *store, const struct digest *digest, uint64_t size_max, struct str *out,

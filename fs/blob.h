@@ -70,8 +70,8 @@ int blob_put(struct store *store, const void *bytes, size_t size, struct digest 
  * bytes are not those named. */
 int blob_open(struct store *store, const struct digest *digest, struct reader **out,
               uint64_t *size_bytes, struct error *err);
-/* The whole blob to `to`, verified; for large ones faster than blob_open. -EIO when the bytes are not
- * those named: `to` has them by then. */
+/* The whole blob to `to`, verified: by the checksums of a large one (fs/sums.h), else by its digest.
+ * -EIO when the bytes are not those named: `to` has them by then. */
 int blob_write(struct store *store, const struct digest *digest, struct writer *to,
                struct error *err);
 /* Not verified, positioned at 0, owned by the caller: for sendfile and ranges. */

@@ -16,6 +16,7 @@
 #include "fs/fsck_internal.h"
 #include "fs/index.h"
 #include "fs/layer.h"
+#include "fs/sums.h"
 
 #include "fs/base/banned.h"
 
@@ -40,6 +41,29 @@ find(struct verdict *v, enum fsck_kind kind, const char *fmt, ...)
     va_end(args);
 }
 
+/* The bytes are those of the digest; so must be what is known of them. */
+static int judge_sums(struct fsck *f, const struct digest *digest, uint64_t size_bytes,
+                      struct sums *actual, struct error *err)
+{
+    auto_str struct str known = {0};
+    const struct str *sums = sums_final(actual);
+    char name[OBJECT_TEXT_SIZE] = "checksums of ";
+    int r = store_sums_get(f->store, digest, size_bytes, &known, err);
+
+    if (r == -ENOENT) {
+        error_clear(err);
+        return 0;
+    }
+    if (r < 0 || (known.size == sums->size && memcmp(known.data, sums->data, known.size) == 0))
+        return r;
+    digest_format(digest, name + strlen(name));
+    if (f->options->repair)
+        r = store_sums_remove(f->store, digest, err);
+    fsck_say(f, FSCK_DATABASE, f->options->repair && r == 0, name,
+             "they are not those of its bytes");
+    return r;
+}
+
 /* Looks at size and, unless quick, digest (NULL: not known) of an object. */
 static int judge_file(struct fsck *f, const struct object *object, uint64_t size_bytes,
                       const struct digest *digest, struct verdict *v, struct error *err)
@@ -48,6 +72,7 @@ static int judge_file(struct fsck *f, const struct object *object, uint64_t size
                                O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     auto_free uint8_t *buf = NULL;
     auto_hasher struct hasher *hasher = NULL;
+    auto_sums struct sums *sums = NULL;
     struct digest actual;
     struct stat st;
 
@@ -68,6 +93,7 @@ static int judge_file(struct fsck *f, const struct object *object, uint64_t size
         return 0;
     buf = mem_alloc(HASH_SIZE);
     hasher = hasher_new();
+    sums = sums_new();
     for (uint64_t at = 0; at < size_bytes;) {
         size_t size = size_bytes - at < HASH_SIZE ? (size_t)(size_bytes - at) : HASH_SIZE;
 
@@ -76,12 +102,14 @@ static int judge_file(struct fsck *f, const struct object *object, uint64_t size
             return 0;
         }
         hasher_update(hasher, buf, size);
+        sums_update(sums, buf, size);
         at += size;
         f->result->checked_bytes += size;
     }
     hasher_final(hasher, &actual);
-    if (!digest_equal(&actual, digest))
-        find(v, FSCK_CONTENT, "its bytes do not match its digest");
+    if (digest_equal(&actual, digest))
+        return judge_sums(f, digest, size_bytes, sums, err);
+    find(v, FSCK_CONTENT, "its bytes do not match its digest");
     return 0;
 }
 
@@ -226,10 +254,12 @@ static int judge_layer_index(struct fsck *f, const struct check_layer *layer, st
 }
 
 /* A built layer's tar is made from index and packs, the same each time. */
-static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct verdict *v)
+static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct verdict *v,
+                           struct error *err)
 {
     auto_reader struct reader *reader = NULL;
     auto_hasher struct hasher *hasher = hasher_new();
+    auto_sums struct sums *sums = sums_new();
     auto_free uint8_t *buf = mem_alloc(HASH_SIZE);
     struct error ignored = {0};
     struct digest actual;
@@ -238,6 +268,7 @@ static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct v
 
     while (n >= 0 && (n = reader_read(reader, buf, HASH_SIZE, &ignored)) > 0) {
         hasher_update(hasher, buf, (size_t)n);
+        sums_update(sums, buf, (size_t)n);
         size += (uint64_t)n;
     }
     f->result->checked_bytes += size;
@@ -246,8 +277,9 @@ static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct v
         return 0;
     }
     hasher_final(hasher, &actual);
-    if (size != row->tar_size_bytes || !digest_equal(&actual, &row->diff_id))
-        find(v, FSCK_CONTENT, "its tar does not match its diff id");
+    if (size == row->tar_size_bytes && digest_equal(&actual, &row->diff_id))
+        return judge_sums(f, &row->diff_id, size, sums, err);
+    find(v, FSCK_CONTENT, "its tar does not match its diff id");
     return 0;
 }
 
@@ -259,7 +291,7 @@ static int judge_tar(struct fsck *f, const struct layer_row *row, struct verdict
     if (v->kind != 0 || !row->has_diff_id || f->options->quick)
         return 0;
     if (row->kind == LAYER_BUILT)
-        return judge_built_tar(f, row, v);
+        return judge_built_tar(f, row, v, err);
     object_of_id(OBJECT_PACK, row->pack, &object); /* a pulled layer's pack is its tar */
     return judge_file(f, &object, row->tar_size_bytes, &row->diff_id, v, err);
 }

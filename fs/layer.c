@@ -6,11 +6,11 @@
 #include <stdio.h>
 
 #include "fs/blob.h"
-#include "fs/hashed_copy.h"
 #include "fs/layer.h"
 #include "fs/layer_internal.h"
 #include "fs/pack.h"
 #include "fs/store.h"
+#include "fs/sums.h"
 
 #include "fs/base/banned.h"
 
@@ -128,25 +128,25 @@ int layer_tar_open(struct store *store, int64_t layer, struct reader **out, stru
 int layer_tar_write(struct store *store, int64_t layer, struct writer *to, struct error *err)
 {
     auto_reader struct reader *from = NULL;
+    bool is_sound = true;
     struct layer_row row;
-    struct digest found;
-    uint64_t size;
     int r = store_layer_get(store, layer, &row, err);
 
     if (r == 0)
         r = open_unchecked(store, &row, &from, err);
-    if (r == 0)
-        r = hashed_copy(from, to, &found, &size, err);
-    if (r == 0 && row.has_diff_id && !digest_equal(&found, &row.diff_id))
-        return damaged(layer, err);
-    return r;
+    if (r == 0 && row.has_diff_id)
+        r = store_copy_checked(store, &row.diff_id, row.tar_size_bytes, from, to, &is_sound, err);
+    else if (r == 0)
+        r = stream_copy(from, to, NULL, err);
+    return r == 0 && !is_sound ? damaged(layer, err) : r;
 }
 
 /* -- digest and compressed forms -- */
 
-/* Reads the whole tar; hashes it, and copies it to `to` unless that is NULL. */
+/* Reads the whole tar; hashes it, and copies it to `to` unless that is NULL. What has no diff_id yet
+ * is summed, too. */
 static int read_tar(struct store *store, const struct layer_row *row, struct writer *to,
-                    struct digest *diff_id, uint64_t *size, struct error *err)
+                    struct sums *sums, struct digest *diff_id, uint64_t *size, struct error *err)
 {
     auto_reader struct reader *tar = NULL;
     auto_hasher struct hasher *hasher = hasher_new();
@@ -161,8 +161,10 @@ static int read_tar(struct store *store, const struct layer_row *row, struct wri
         if (store_is_stopped(store))
             return error_set(err, ECANCELED, "canceled");
         total += (uint64_t)n;
-        if (!row->has_diff_id) /* else the reader checks it */
+        if (!row->has_diff_id) { /* else the reader checks it */
             hasher_update(hasher, buffer, (size_t)n);
+            sums_update(sums, buffer, (size_t)n);
+        }
         r = to ? writer_write(to, buffer, (size_t)n, err) : 0;
         if (r < 0)
             return r;
@@ -176,6 +178,20 @@ static int read_tar(struct store *store, const struct layer_row *row, struct wri
     return 0;
 }
 
+/* A diff_id that was just computed, and the sums that go with it. */
+static int remember(struct store *store, const struct layer_row *row, struct sums *sums,
+                    struct error *err)
+{
+    auto_store_tx struct store_tx tx = {0};
+    int r = store_begin(store, &tx, err);
+
+    if (r == 0)
+        r = store_layer_set_diff_id(store, row->id, &row->diff_id, row->tar_size_bytes, err);
+    if (r == 0)
+        r = store_sums_put(store, &row->diff_id, sums, err);
+    return r < 0 ? r : store_commit(&tx, err);
+}
+
 int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uint64_t *tar_size,
                  struct error *err)
 {
@@ -185,9 +201,11 @@ int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uin
     if (r < 0)
         return r;
     if (!row.has_diff_id) {
-        r = read_tar(store, &row, NULL, &row.diff_id, &row.tar_size_bytes, err);
+        auto_sums struct sums *sums = sums_new();
+
+        r = read_tar(store, &row, NULL, sums, &row.diff_id, &row.tar_size_bytes, err);
         if (r == 0)
-            r = store_layer_set_diff_id(store, layer, &row.diff_id, row.tar_size_bytes, err);
+            r = remember(store, &row, sums, err);
         if (r < 0)
             return r;
     }
@@ -198,7 +216,7 @@ int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uin
 
 /* Makes a blob of the whole tar; learns the diff_id on the way. */
 static int compress(struct store *store, struct layer_row *row, enum codec_format format, int level,
-                    unsigned threads, struct layer_blob *out, struct error *err)
+                    unsigned threads, struct sums *sums, struct layer_blob *out, struct error *err)
 {
     auto_blob_writer struct blob_writer *blob = NULL;
     auto_writer struct writer *deflate = NULL;
@@ -211,7 +229,7 @@ static int compress(struct store *store, struct layer_row *row, enum codec_forma
     if (r == 0)
         r = deflate_writer_new(format, level, threads, blob_writer_stream(blob), &deflate, err);
     if (r == 0)
-        r = read_tar(store, row, deflate, &row->diff_id, &row->tar_size_bytes, err);
+        r = read_tar(store, row, deflate, sums, &row->diff_id, &row->tar_size_bytes, err);
     if (r == 0)
         r = writer_finish(deflate, err);
     if (r == 0)
@@ -224,6 +242,7 @@ int layer_compress(struct store *store, int64_t layer, enum codec_format format,
                    unsigned threads, struct layer_blob *out, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
+    auto_sums struct sums *sums = sums_new();
     struct layer_blob_row known;
     struct layer_blob made = {0};
     struct layer_row row;
@@ -237,11 +256,11 @@ int layer_compress(struct store *store, int64_t layer, enum codec_format format,
     if (r == -ENOENT)
         r = store_layer_get(store, layer, &row, err);
     if (r == 0)
-        r = compress(store, &row, format, level, threads, &made, err);
+        r = compress(store, &row, format, level, threads, sums, &made, err);
     if (r == 0)
         r = store_begin(store, &tx, err);
     if (r == 0 && !row.has_diff_id)
-        r = store_layer_set_diff_id(store, layer, &row.diff_id, row.tar_size_bytes, err);
+        r = remember(store, &row, sums, err);
     if (r == 0)
         r = store_layer_blob_add(store, layer, format, &made.digest, err);
     if (r == 0)

@@ -60,8 +60,8 @@ int layer_clamp(struct store *store, int64_t layer, int64_t mtime_max_ns, int64_
 
 /* -- out -- */
 int layer_tar_open(struct store *store, int64_t layer, struct reader **out, struct error *err);
-/* The whole tar to `to`, verified; for large ones faster than reading and writing it. -EIO when the
- * bytes are not those of the diff_id: `to` has them by then. */
+/* The whole tar to `to`, verified: by the checksums of a large one (fs/sums.h), else by its diff_id.
+ * -EIO when the bytes are not what they were: `to` has them by then. */
 int layer_tar_write(struct store *store, int64_t layer, struct writer *to, struct error *err);
 /* Diff id and tar size, computed and remembered if they are not known yet. -ECANCELED: see
  * store_set_stop. */

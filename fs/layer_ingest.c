@@ -20,6 +20,7 @@
 #include "fs/pack.h"
 #include "fs/ring.h"
 #include "fs/store.h"
+#include "fs/sums.h"
 
 #include "fs/base/banned.h"
 
@@ -58,6 +59,7 @@ struct layer_ingest {
     uint64_t started_size; /* of the pack, on its way to the disk */
     uint64_t data_bytes;
     struct hasher *tar_hasher;
+    struct sums *tar_sums;
     struct tar_reader *reader;
     struct index_builder *builder;
 
@@ -189,6 +191,7 @@ static bool take_tar(struct layer_ingest *in, const uint8_t *bytes, size_t size)
     bool is_written;
 
     hasher_update(in->tar_hasher, bytes, size);
+    sums_update(in->tar_sums, bytes, size);
     is_written = write_pack(in, bytes, size, &err) == 0;
     if (is_written && tar_reader_write(in->reader, bytes, size, &err) == 0)
         return true;
@@ -254,6 +257,7 @@ static struct layer_ingest *ingest_alloc(struct store *store,
     ring_init(&in->tar, BUFFER_COUNT, TAR_SIZE);
     in->inflater = inflater_new(options->format == CODEC_NONE ? CODEC_NONE : CODEC_DETECT);
     in->tar_hasher = hasher_new();
+    in->tar_sums = sums_new();
     in->builder = index_builder_new();
     in->reader = tar_reader_new(add_entry, in);
     return in;
@@ -325,6 +329,7 @@ void layer_ingest_abort(struct layer_ingest *in)
     tar_reader_free(in->reader);
     index_builder_free(in->builder);
     hasher_free(in->tar_hasher);
+    sums_free(in->tar_sums);
     inflater_free(in->inflater);
     ring_release(&in->tar);
     ring_release(&in->compressed);
@@ -559,6 +564,8 @@ static int commit_layer(struct layer_ingest *in, bool has_blob, int64_t *layer, 
         known = find_layer(in, layer, err);
         r = known == -ENOENT ? insert_layer(in, index, layer, err) : known;
     }
+    if (r == 0)
+        r = store_sums_put(in->store, &in->tar_digest, in->tar_sums, err);
     if (r == 0 && has_blob)
         r = store_layer_blob_add(in->store, *layer, blob_format(in), &in->blob_digest, err);
     return r < 0 ? r : store_commit(&tx, err);

@@ -1,4 +1,4 @@
--- img.db, version 1: what the store knows, apart from the bytes themselves.
+-- img.db, version 2: what the store knows, apart from the bytes themselves.
 --
 -- Comments are stripped when this is built in; the rest is compared byte for byte with what a
 -- database holds when it is opened, so a changed statement is a new version (user_version) with a
@@ -145,3 +145,10 @@ CREATE TABLE cache_mount_layer (
     PRIMARY KEY (mount, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cache_mount_layer_by_layer ON cache_mount_layer (layer);
+
+-- Since version 2, and therefore last. XXH3-64 of each 4 MiB of a blob or of a layer's tar, by the
+-- sha256 of the whole, so that a row is true for ever and of use as long as the bytes are here.
+CREATE TABLE checksum (
+    digest BLOB NOT NULL PRIMARY KEY,
+    sums BLOB NOT NULL -- eight bytes each, least significant first; the last block may be short
+) STRICT;

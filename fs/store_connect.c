@@ -18,7 +18,8 @@
 #include "fs/base/banned.h"
 
 #define APPLICATION_ID 0x696d6773 /* "imgs" */
-#define USER_VERSION 1
+#define USER_VERSION 2
+#define SINCE_2 "CREATE TABLE checksum " /* what version 1 has not begins here */
 #define TEXT_OF(number) TEXT_OF_EXPANDED(number)
 #define TEXT_OF_EXPANDED(number) #number
 
@@ -197,7 +198,9 @@ static int read_version(struct store *store, struct str *application, struct str
     return r < 0 ? r : run_script(store, "COMMIT", err); /* closing ends it otherwise */
 }
 
-/* 1 when nothing was ever put into the database, 0 when it is of this version. */
+enum { IS_CURRENT, IS_BLANK, IS_OLD };
+
+/* One of these; IS_BLANK: nothing was ever put into it. */
 static int check_version(struct store *store, struct error *err)
 {
     auto_str struct str application = {0};
@@ -210,7 +213,7 @@ static int check_version(struct store *store, struct error *err)
         return r;
     if (text_equal(str_text(&application), "0") && text_equal(str_text(&version), "0") &&
         text_equal(str_text(&tables), "0"))
-        return 1;
+        return IS_BLANK;
     if (!text_to_u64(str_text(&application), UINT32_MAX, &number) || number != APPLICATION_ID)
         return not_ours(store, "it carries another application's mark", err);
     if (!text_to_u64(str_text(&version), INT32_MAX, &number) || number == 0)
@@ -219,11 +222,12 @@ static int check_version(struct store *store, struct error *err)
         return error_set(err, ENOTSUP,
                          "the store '%s' was made by a newer img (version %ju, this one knows %d)",
                          store->path, (uintmax_t)number, USER_VERSION);
-    return 0;
+    return number < USER_VERSION ? IS_OLD : IS_CURRENT;
 }
 
-/* The schema as SQLite keeps it is, statement by statement, the text it was made from. */
-static int check_schema(struct store *store, struct error *err)
+/* The schema as SQLite keeps it is, statement by statement, the text it was made from. `*rest` is what
+ * of that text the database does not have. */
+static int compare_schema(struct store *store, const char **rest, struct error *err)
 {
     const char *expected = store_schema();
     sqlite3_stmt *stmt = NULL;
@@ -244,9 +248,16 @@ static int check_schema(struct store *store, struct error *err)
     if (r == 0 && rc != SQLITE_DONE && rc != SQLITE_ROW)
         r = sql_fail(store, rc, err);
     (void)sqlite3_finalize(stmt); /* repeats what step told */
-    if (r == 0 && *expected != '\0')
-        r = not_ours(store, "tables are missing", err);
+    *rest = expected;
     return r;
+}
+
+static int check_schema(struct store *store, struct error *err)
+{
+    const char *rest;
+    int r = compare_schema(store, &rest, err);
+
+    return r == 0 && *rest != '\0' ? not_ours(store, "tables are missing", err) : r;
 }
 
 static int quick_check(struct store *store, struct error *err)
@@ -282,6 +293,35 @@ static int create_tables(struct store *store, struct error *err)
     return r;
 }
 
+/* A database of version 1 gets the statements that were added since, if it is sound as version 1. Two
+ * processes may meet it: the second finds nothing left to do. */
+static int add_since_1(struct store *store, struct error *err)
+{
+    auto_str struct str version = {0};
+    const char *rest;
+    int r = query_text(store, "PRAGMA user_version", &version, err);
+
+    if (r < 0 || !text_equal(str_text(&version), "1"))
+        return r;
+    r = compare_schema(store, &rest, err);
+    if (r == 0 && !text_starts(rest, SINCE_2))
+        r = not_ours(store, "its tables are not those of version 1", err);
+    if (r == 0)
+        r = run_script(store, rest, err);
+    if (r == 0 && FAILPOINT("store.migrate") < 0)
+        r = error_errno(err, "cannot bring '%s/img.db' to version 2", store->path);
+    return r < 0 ? r : run_script(store, "PRAGMA user_version = " TEXT_OF(USER_VERSION), err);
+}
+
+static int migrate(struct store *store, struct error *err)
+{
+    int r = run_script(store, "BEGIN IMMEDIATE", err);
+
+    if (r == 0)
+        r = add_since_1(store, err);
+    return r < 0 ? r : run_script(store, "COMMIT", err); /* closing rolls back otherwise */
+}
+
 /* Several processes may meet an empty database; one of them fills it. */
 static int create(struct store *store, struct error *err)
 {
@@ -290,7 +330,7 @@ static int create(struct store *store, struct error *err)
     if (flock(store->lock_fd, LOCK_EX) < 0)
         return error_errno(err, "cannot lock '%s/lock'", store->path);
     r = check_version(store, err);
-    if (r > 0)
+    if (r == IS_BLANK)
         r = create_tables(store, err);
     (void)flock(store->lock_fd, LOCK_UN); /* closing it would do as well */
     if (r < 0)
@@ -304,20 +344,22 @@ static int create(struct store *store, struct error *err)
 static int set_up(struct store *store, bool is_unclean, bool check_only, struct error *err)
 {
     int r = open_database(store, check_only, err);
-    int is_empty;
+    int version;
 
     if (r == 0)
         r = configure(store, err);
     if (r < 0)
         return r;
-    is_empty = check_version(store, err);
-    if (is_empty > 0 && check_only) {
+    version = check_version(store, err);
+    if (version == IS_BLANK && check_only) {
         store->is_blank = true;
         return not_ours(store, "it is empty", err);
     }
-    r = is_empty < 0 ? is_empty : apply_settings(store, err);
-    if (r == 0 && is_empty > 0)
+    r = version < 0 ? version : apply_settings(store, err);
+    if (r == 0 && version == IS_BLANK)
         r = create(store, err);
+    if (r == 0 && version == IS_OLD)
+        r = migrate(store, err);
     if (r == 0)
         r = check_schema(store, err);
     if (r == 0 && is_unclean)

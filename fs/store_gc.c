@@ -111,6 +111,11 @@ int gc_sweep(struct store *store, struct gc_dead *dead, struct error *err)
                       dead, err);
     if (r == 0)
         r = sweep_blobs(store, dead, err);
+    if (r == 0)
+        r = sql_exec(store,
+                     "DELETE FROM checksum WHERE digest NOT IN (SELECT digest FROM blob) AND digest"
+                     " NOT IN (SELECT diff_id FROM layer WHERE diff_id IS NOT NULL)",
+                     err);
     if (r == 0 && FAILPOINT("gc.sweep") < 0)
         r = error_errno(err, "cannot sweep");
     return r;

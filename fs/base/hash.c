@@ -38,6 +38,11 @@ struct hash_stream *hash_stream_new(void)
     return h;
 }
 
+void hash_stream_reset(struct hash_stream *h)
+{
+    (void)XXH3_64bits_reset(h->state);
+}
+
 void hash_stream_update(struct hash_stream *h, const void *bytes, size_t size)
 {
     (void)XXH3_64bits_update(h->state, bytes, size);

@@ -14,6 +14,7 @@ uint64_t hash64(const void *bytes, size_t size, uint64_t seed);
 
 struct hash_stream; /* running XXH3-64 */
 struct hash_stream *hash_stream_new(void);
+void hash_stream_reset(struct hash_stream *h); /* as new */
 void hash_stream_update(struct hash_stream *h, const void *bytes, size_t size);
 uint64_t hash_stream_final(const struct hash_stream *h);
 void hash_stream_free(struct hash_stream *h);

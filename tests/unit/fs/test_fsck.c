@@ -178,7 +178,7 @@ TEST(fsck, a_newer_store_is_left_alone)
     struct fsck_result result;
 
     make_store();
-    run_sql("PRAGMA user_version = 2");
+    run_sql("PRAGMA user_version = 3");
     check_fails(fsck_run(state_path(), &options, &result, &test_err), ENOTSUP);
 }
 

@@ -281,7 +281,7 @@ TEST(store, every_setting_is_as_required)
         {"journal_mode", "delete\n"},       {"synchronous", "3\n"},     {"foreign_keys", "1\n"},
         {"trusted_schema", "0\n"},          {"cell_size_check", "1\n"}, {"mmap_size", "0\n"},
         {"busy_timeout", "10000\n"},        {"temp_store", "2\n"},      {"auto_vacuum", "2\n"},
-        {"application_id", "1768777587\n"}, {"user_version", "1\n"},
+        {"application_id", "1768777587\n"}, {"user_version", "2\n"},
     };
     auto_store struct store *store = state_open();
 
@@ -347,10 +347,10 @@ TEST(store, a_newer_version_is_refused_and_left_alone)
 
     make_and_close();
     db = state_file("img.db");
-    database_run(db, "PRAGMA user_version = 2; CREATE TABLE new (a)", NULL);
+    database_run(db, "PRAGMA user_version = 3; CREATE TABLE new (a)", NULL);
     before = hash_of("img.db");
     check_fails(try_open(), ENOTSUP);
-    sentence = str_format("the store '%s' was made by a newer img (version 2, this one knows 1)",
+    sentence = str_format("the store '%s' was made by a newer img (version 3, this one knows 2)",
                           state_path());
     check_error(&test_err, ENOTSUP, sentence);
     after = hash_of("img.db");
@@ -394,6 +394,63 @@ TEST(store, after_an_unclean_end_the_pages_are_looked_at)
     check_ok(try_open());
     state_write("img.db-journal", "");
     check_fails(try_open(), EUCLEAN);
+}
+
+/* What a program of version 1 left: version 2 only added to it. */
+static char *make_version_1(const char *more)
+{
+    auto_free char *sql = str_format("DROP TABLE checksum; PRAGMA user_version = 1; %s", more);
+    auto_free char *db = NULL;
+
+    make_and_close();
+    db = state_file("img.db");
+    database_run(db, sql, NULL);
+    return STEAL(&db);
+}
+
+static void check_version_of(const char *db, const char *expected)
+{
+    auto_str struct str found = {0};
+
+    database_run(db,
+                 "PRAGMA user_version; SELECT count(*) FROM sqlite_schema WHERE name ="
+                 " 'checksum'",
+                 &found);
+    check_text(str_text(&found), expected);
+}
+
+/* FORMAT.md, "Versions": a newer program migrates an older database in one transaction. */
+TEST(store, a_database_of_version_1_is_brought_to_version_2)
+{
+    auto_free char *db = make_version_1("");
+
+    check_ok(try_open());
+    check_version_of(db, "2\n1\n");
+    check_ok(try_open());
+}
+
+TEST(store, what_is_not_quite_version_1_is_refused_and_left_alone)
+{
+    auto_free char *db = make_version_1("DROP INDEX cache_mount_layer_by_layer");
+
+    check_fails(try_open(), EUCLEAN);
+    check_version_of(db, "1\n0\n");
+}
+
+static void die_while_migrating(void)
+{
+    failpoint_set("store.migrate=kill");
+    store_close(state_open());
+}
+
+TEST(store, a_migration_that_was_killed_is_done_again)
+{
+    auto_free char *db = make_version_1("");
+
+    check_int(in_child(die_while_migrating), 256 + SIGKILL);
+    check_version_of(db, "1\n0\n");
+    check_ok(try_open());
+    check_version_of(db, "2\n1\n");
 }
 
 static void die_while_creating(void)
