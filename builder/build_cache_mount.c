@@ -15,6 +15,7 @@
 #define CACHE_STACK_MAX 16u /* layers of a cache before they are folded into one */
 #define PRIVATE_MAX 64u     /* caches of one id that sharing=private makes before it waits */
 #define LOCK_POLL_MS 50     /* a file lock gives no event to wait for together with others */
+#define LOCK_SAY_MS 1000u   /* a wait this long is worth a line */
 #define CONTENT "/content"  /* where in its view a cache is, so that its root has attributes too */
 
 /* One cache that steps of this build use at the same time. */
@@ -62,25 +63,43 @@ static int cache_id(struct step_mounts *m, const struct step_mount *item, unsign
     return r;
 }
 
-static int wait_a_little(const struct build *b, struct error *err)
+static void say_waiting(const struct step_mounts *m, const struct step_mount *item)
 {
+    const char *name = item->spec->id != NULL ? item->spec->id : item->target;
+    auto_free char *line =
+        str_format("waiting for the cache mount '%s', which another step or build has\n", name);
+
+    progress_log(m->stage->build->options->progress, m->vertex, 2, line, strlen(line));
+}
+
+/* `waited_ms` counts the wait for one mount of a step, from 0. */
+static int wait_a_little(const struct step_mounts *m, const struct step_mount *item,
+                         unsigned *waited_ms, struct error *err)
+{
+    const struct build *b = m->stage->build;
     struct pollfd fds[] = {{.fd = b->options->cancel_fd, .events = POLLIN},
                            {.fd = b->stop_fd, .events = POLLIN}};
 
     if (poll(fds, 2, LOCK_POLL_MS) > 0 || build_is_canceled(b))
         return error_set(err, ECANCELED, "canceled");
+    if (*waited_ms < LOCK_SAY_MS && (*waited_ms += LOCK_POLL_MS) >= LOCK_SAY_MS)
+        say_waiting(m, item);
     return 0;
 }
 
-static int lock_id(const struct build *b, const struct digest *id, int *fd, struct error *err)
+static int lock_id(const struct step_mounts *m, const struct step_mount *item, int *fd,
+                   struct error *err)
 {
+    unsigned waited_ms = 0;
+
     for (;;) {
-        int r = store_cache_mount_lock(b->options->store, id, true, false, fd, err);
+        int r = store_cache_mount_lock(m->stage->build->options->store, &item->cache_id, true,
+                                       false, fd, err);
 
         if (r != -EBUSY)
             return r;
         error_clear(err);
-        r = wait_a_little(b, err);
+        r = wait_a_little(m, item, &waited_ms, err);
         if (r < 0)
             return r;
     }
@@ -90,6 +109,7 @@ static int lock_id(const struct build *b, const struct digest *id, int *fd, stru
 static int lock_private(struct step_mounts *m, struct step_mount *item, struct error *err)
 {
     struct build *b = m->stage->build;
+    unsigned waited_ms = 0;
 
     for (unsigned place = 0;; place = (place + 1) % PRIVATE_MAX) {
         int r = cache_id(m, item, place, &item->cache_id, err);
@@ -101,7 +121,7 @@ static int lock_private(struct step_mounts *m, struct step_mount *item, struct e
             return r;
         error_clear(err);
         if (place == PRIVATE_MAX - 1)
-            r = wait_a_little(b, err);
+            r = wait_a_little(m, item, &waited_ms, err);
         else
             r = build_is_canceled(b) ? error_set(err, ECANCELED, "canceled") : 0;
         if (r < 0)
@@ -292,7 +312,7 @@ static int serve_shared(struct step_mounts *m, const struct step_mount *item,
     const struct mount_options options = {0};
     struct spawner *sp;
     int device = -1;
-    int r = lock_id(b, &c->id, &c->lock_fd, err);
+    int r = lock_id(m, item, &c->lock_fd, err);
 
     if (r == 0)
         r = open_view(m, item, &c->view, err);
@@ -410,7 +430,7 @@ static int take(struct step_mounts *m, struct step_mount *item, bool is_shared, 
     if (item->spec->sharing == RUN_MOUNT_PRIVATE)
         r = lock_private(m, item, err);
     else
-        r = lock_id(m->stage->build, &item->cache_id, &item->lock_fd, err);
+        r = lock_id(m, item, &item->lock_fd, err);
     return r < 0 ? r : open_view(m, item, &item->view, err);
 }
 

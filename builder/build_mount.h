@@ -45,6 +45,7 @@ struct step_mounts {
     struct run_mount script_mount;
     struct build_stage *stage;
     const struct run *run;
+    uint32_t vertex; /* of the step, for what is to be said about its mounts; set before the open */
     struct step_mount *items;
     size_t count;
     struct sandbox_mount *specs; /* for the sandbox, in order */
@@ -58,7 +59,8 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
                     struct key *key, struct error *err);
 /* For the explanation of a miss: adds the files of the context that are mounted to the inputs. */
 int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err);
-/* Opens views, takes locks, fills specs and env. Waits for a cache another build holds. */
+/* Opens views, takes locks, fills specs and env. Waits for a cache another build holds, and
+ * says so after a while. */
 int step_mounts_open(struct step_mounts *m, struct error *err);
 /* Makes the mount points inside the trees other than the root. */
 int step_mounts_points(struct step_mounts *m, const struct sandbox_mountpoint_list *list,

@@ -518,6 +518,7 @@ static int execute(struct step *s, const struct cache_entry *entry, int64_t *lay
         r = view_user_resolve(v, config_user(stage->state.config), &user, err);
     if (r == 0)
         r = view_ensure_dir(v, config_working_dir(stage->state.config), stage->build->now_ns, err);
+    s->mounts.vertex = s->vertex;
     if (r == 0)
         r = step_mounts_open(&s->mounts, err);
     for (size_t i = 0; r == 0 && i < s->mounts.count; i++)

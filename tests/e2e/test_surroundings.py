@@ -1,0 +1,192 @@
+"""What img is started with, and beside: streams, limits and signals of its caller, and other img on
+the same state.
+"""
+import os
+import random
+import resource
+import signal
+import subprocess
+import threading
+import time
+
+from harness import (IMG, Image, State, busybox, check, check_equal, check_in, directory, main,
+                     make_context)
+from test_bad_input import check_whole, nothing_left
+
+
+def run_shell(state, script):
+    """What a shell makes of it; `$IMG` is the program."""
+    return subprocess.run(["bash", "-c", script], env={**state.env, "IMG": IMG},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+# -- streams --
+
+def test_a_result_that_cannot_be_written_is_a_failure():
+    state = State()
+    state.built("FROM scratch\nCOPY Dockerfile /\n", "-t", "a")
+    context = make_context("FROM scratch\nARG n=1\nCOPY Dockerfile /\n", {})
+    for words in ("ls", "ls --json", "history a", "inspect a", "du", "version", "fsck", "save a", "help build",
+                  "help --man", f"build -q {context}", f"build -o - {context}",
+                  f"build --call=outline {context}"):
+        result = run_shell(state, f"$IMG {words} > /dev/full")
+        check_equal((words, result.returncode), (words, 1))
+        check_in("No space left on device", result.stderr)
+        check_equal((words, run_shell(state, f"$IMG {words} > /dev/null").returncode), (words, 0))
+
+
+def test_a_reader_who_has_seen_enough_hears_no_complaint():
+    result = run_shell(State(), "{ $IMG help --man; echo status=$? >&2; } | true")
+    check(result.stderr in ("status=141\n", "status=0\n"), result.stderr)  # 0: written before it ended
+    result = run_shell(State(), "mkfifo $HOME/f; exec 8<>$HOME/f 9>$HOME/f 8<&-; $IMG ls >&9")
+    check_equal((result.returncode, result.stderr), (141, ""))
+
+
+def test_closed_standard_streams_are_no_files():
+    """A file that is opened as number 2 would get the messages as content."""
+    state = State()
+    state.built("FROM scratch\nCOPY Dockerfile /\n", "-t", "a")
+    context = make_context(f"FROM {busybox()}\nRUN echo out; echo err >&2; echo x > /x\n", {})
+    for closed, status in (("<&-", 0), ("2>&-", 0), ("<&- 2>&-", 0), (">&-", 1), ("<&- >&- 2>&-", 1)):
+        result = run_shell(state, f"$IMG build -q --no-cache -t b {context} {closed}")
+        check_equal((closed, result.returncode), (closed, status))
+        check_whole(state)
+        check_equal(Image(state, "b").text("x"), "x\n")
+    check_in("Bad file descriptor", run_shell(state, "$IMG ls >&-").stderr)
+    check_equal(run_shell(state, f"$IMG build - <&-").returncode, 1)
+
+
+# -- limits and signals --
+
+def test_a_limit_on_the_size_of_files_is_a_sentence():
+    """setrlimit(2): SIGXFSZ would end the program in the middle of it."""
+    state = State()
+    context = make_context("FROM scratch\nCOPY big /\n", {"big": "x" * 3000000})
+    with nothing_left(state):
+        result = run_shell(state, f"ulimit -f 2000; $IMG build {context}")
+        check_equal(result.returncode, 1)
+        check_in("cannot write 'big'", result.stderr)
+    check_whole(state)
+    state.ok("build", context)
+
+
+def test_a_step_has_the_standard_signals():
+    """What img ignores is its own affair: SIGPIPE is 13, SIGXFSZ 25 (signal(7))."""
+    result = State().built(f'FROM {busybox()}\nRUN ["grep", "SigIgn", "/proc/self/status"]\n')
+    ignored = int(result.err.split("SigIgn:")[1].split()[0], 16)
+    check_equal([n for n in range(1, 32) if ignored >> (n - 1) & 1], [])
+
+
+def test_what_nohup_ignores_stays_ignored():
+    for ignored, status in ((True, 0), (False, 130)):
+        state = State()
+        context = make_context(f"FROM {busybox()}\nRUN echo it has begun; sleep 2\n", {})
+        process = subprocess.Popen(
+            [IMG, "build", "--progress=plain", context], env=state.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL))
+        with nothing_left(state):
+            for line in process.stdout:
+                if b"it has begun" in line and b"echo" not in line:
+                    break
+            process.send_signal(signal.SIGHUP)
+            output = process.stdout.read()
+            check_equal((process.wait(), output[-200:] if ignored and process.returncode else b""), (status, b""))
+
+
+def test_few_descriptors_are_enough_or_named():
+    state = State()
+    state.ok("pull", busybox())
+    context = make_context(f"FROM {busybox()}\nRUN echo x > /x\nRUN echo y > /y\n", {})
+    result = run_shell(state, f"ulimit -n 64; $IMG build -t a {context}")
+    check_equal((result.returncode, result.stderr[-300:] if result.returncode else ""), (0, ""))
+    result = run_shell(state, f"ulimit -n 20; $IMG build --no-cache {context}")
+    check_equal(result.returncode, 1)
+    check_in("Too many open files", result.stderr)
+    check_whole(state)
+
+
+# -- others --
+
+def test_a_wait_for_a_cache_mount_of_another_build_is_said():
+    """SECURITY R65: `locked` serialises two builds. Who waits is told what for."""
+    for sharing in ("shared", "locked"):
+        state = State()
+        state.ok("pull", busybox())
+        mount = f"--mount=type=cache,id=its-name,target=/c,sharing={sharing}"
+        first = state.start("build", "--progress=plain", "--no-cache", make_context(
+            f"FROM {busybox()}\nRUN {mount} echo it has begun; sleep 3; echo first >> /c/f\n", {}))
+        for line in first.stdout:
+            if b"it has begun" in line and b"echo" not in line:
+                break
+        result = state.built(f"FROM {busybox()}\nRUN {mount} echo second >> /c/f; cat /c/f\n")
+        check_in("waiting for the cache mount 'its-name'", result.err)
+        check_in("first\n", result.err)
+        first.stdout.read()
+        check_equal(first.wait(), 0)
+        result = state.built(f"FROM {busybox()}\nRUN {mount} cat /c/f && true\n")
+        check("waiting" not in result.err, result.err)
+
+
+def crowd_work(state, context, archive):
+    """What one of the crowd may do next."""
+    return [("build", "--progress=plain", "-t", "built", "--no-cache", context),
+            ("build", "--progress=plain", "-t", "cached", context),
+            ("build", "--progress=plain", "-t", "cached", context),
+            ("pull", busybox()), ("load", "-i", archive), ("save", "-o", "/dev/null", "kept"),
+            ("tag", "kept", "other"), ("prune",), ("prune", "--all"), ("fsck", "--quick"), ("ls",), ("du",),
+            ("shell", "kept", "--", "ls", "/"), ("diff", "kept")]
+
+
+def crowd_member(state, work, number, until, failures):
+    moments = random.Random(number)
+    while time.monotonic() < until and not failures:
+        words = moments.choice(work)
+        process = state.start(*words)
+        if moments.random() < 0.2:
+            try:
+                process.wait(moments.uniform(0, 0.3))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        output = process.communicate()[0].decode(errors="replace")
+        bad = process.returncode not in (0, -signal.SIGKILL)
+        if words[0] == "diff" and process.returncode == 1 and "img:" not in output:
+            bad = False  # there are differences
+        if bad or "database is" in output:  # locked, malformed
+            failures.append(f"{words}: exit {process.returncode}: {output[-2000:]}")
+
+
+def test_a_crowd_on_one_state_does_no_harm():
+    """SECURITY S13: builds, pulls, collections and checks at once, one in five killed."""
+    state = State()
+    state.ok("pull", busybox())
+    context = make_context(f"FROM {busybox()}\nCOPY data /data\n"
+                           "RUN --mount=type=cache,target=/c date >> /c/f; cat /data /data > /twice\n"
+                           "RUN for i in 1 2 3 4 5 6; do echo $i > /$i; done; rm /twice\n", {"data": "x" * 100000})
+    state.ok("build", "-t", "kept", context)
+    archive = os.path.join(directory("crowd"), "kept.tar")
+    state.ok("save", "-o", archive, "kept")
+    with open(archive, "rb") as f:
+        expected = f.read()
+    seed = random.randrange(1 << 32)
+    print(f"# seed {seed}")
+    failures = []
+    until = time.monotonic() + float(os.environ.get("IMG_CROWD_SECONDS", "8"))
+    work = crowd_work(state, context, archive)
+    with nothing_left(state):
+        members = [threading.Thread(target=crowd_member, args=(state, work, seed + n, until, failures))
+                   for n in range(6)]
+        for member in members:
+            member.start()
+        for member in members:
+            member.join()
+    check(not failures, "\n".join(failures))
+    state.ok("ls")  # removes what the dead left
+    check_whole(state)
+    state.ok("save", "-o", archive, "kept")
+    with open(archive, "rb") as f:
+        check(f.read() == expected, "the image that was kept is another one now")
+
+
+if __name__ == "__main__":
+    main(globals())
