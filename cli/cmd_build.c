@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builder/build.h"
@@ -16,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/registry_flags.h"
+#include "cli/step_flags.h"
 #include "fs/base/io.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
@@ -321,115 +321,6 @@ static int set_numbers(const struct build_flags *f, struct build_options *o, str
     return 0;
 }
 
-/* The secrets given, read now: a missing one is an error before anything is built. */
-struct secrets {
-    struct build_secret *items;
-    size_t count;
-    struct str *bytes; /* one per item */
-    struct strv ids;
-};
-
-static void secrets_release(struct secrets *s)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        if (s->bytes[i].data != NULL)
-            explicit_bzero(s->bytes[i].data, s->bytes[i].size);
-        str_release(&s->bytes[i]);
-    }
-    free(s->bytes);
-    free(s->items);
-    strv_release(&s->ids);
-}
-DEFINE_CLEANUP_VALUE(secrets_release, struct secrets)
-
-#define SECRET_SIZE_MAX (500u << 10) /* as peers limit it */
-
-static int read_secret(const char *id, const char *file, const char *name, struct str *out,
-                       struct error *err)
-{
-    const char *value = getenv(name != NULL ? name : id);
-
-    if (file == NULL && value != NULL) {
-        str_add(out, value);
-        return 0;
-    }
-    if (file == NULL && name != NULL)
-        return error_set(err, ENOENT, "secret '%s': the variable '%s' is not set", id, name);
-    if (file == NULL)
-        file = id;
-    if (io_read_file(AT_FDCWD, file, SECRET_SIZE_MAX, out, err) < 0)
-        return error_wrap(err, "secret '%s'", id);
-    return 0;
-}
-
-/* "id=ID,src=FILE" or "id=ID,env=NAME"; with the id alone a variable or file of that name. */
-static int parse_secret(const char *text, struct secrets *s, struct error *err)
-{
-    auto_free char *copy = mem_strdup(text);
-    const char *id = NULL;
-    const char *file = NULL;
-    const char *name = NULL;
-    char *save = NULL;
-
-    for (char *field = strtok_r(copy, ",", &save); field != NULL;
-         field = strtok_r(NULL, ",", &save)) {
-        if (text_starts(field, "id="))
-            id = field + 3;
-        else if (text_starts(field, "src="))
-            file = field + 4;
-        else if (text_starts(field, "source="))
-            file = field + 7;
-        else if (text_starts(field, "env="))
-            name = field + 4;
-        else if (strcmp(field, "type=file") != 0 && strcmp(field, "type=env") != 0)
-            return error_set(err, EINVAL, "invalid secret '%s': unknown field '%s'", text, field);
-    }
-    if (id == NULL || id[0] == '\0')
-        return error_set(err, EINVAL, "invalid secret '%s': it has no id", text);
-    strv_add(&s->ids, id);
-    return read_secret(id, file, name, &s->bytes[s->count++], err);
-}
-
-static int collect_secrets(const struct strv *given, struct secrets *s, struct error *err)
-{
-    int r = 0;
-
-    s->bytes = mem_alloc((given->count + 1) * sizeof(*s->bytes));
-    s->items = mem_alloc((given->count + 1) * sizeof(*s->items));
-    for (size_t i = 0; r == 0 && i < given->count; i++)
-        r = parse_secret(given->items[i], s, err);
-    for (size_t i = 0; r == 0 && i < s->count; i++)
-        s->items[i] = (struct build_secret){
-            .id = s->ids.items[i], .bytes = str_text(&s->bytes[i]), .size = s->bytes[i].size};
-    return r;
-}
-
-/* "default" or "ID=SOCKET"; keys themselves are for an agent to hold. */
-static int collect_ssh(const struct strv *given, struct strv *ids, struct build_ssh *out,
-                       struct error *err)
-{
-    for (size_t i = 0; i < given->count; i++) {
-        const char *text = given->items[i];
-        const char *equals = strchr(text, '=');
-        const char *path = equals != NULL ? equals + 1 : getenv("SSH_AUTH_SOCK");
-        struct stat st;
-
-        if (path == NULL || path[0] == '\0') {
-            error_set(err, ENOENT, "--ssh %s: SSH_AUTH_SOCK is not set", text);
-            return error_hint(err, "start an agent: eval $(ssh-agent); ssh-add");
-        }
-        if (stat(path, &st) < 0)
-            return error_errno(err, "--ssh %s: cannot use '%s'", text, path);
-        if (!S_ISSOCK(st.st_mode)) {
-            error_set(err, ENOTSOCK, "--ssh %s: '%s' is not the socket of an agent", text, path);
-            return error_hint(err, "give keys to an agent: eval $(ssh-agent); ssh-add %s", path);
-        }
-        strv_take(ids, mem_strndup(text, strcspn(text, "=")));
-        out[i] = (struct build_ssh){.id = ids->items[ids->count - 1], .socket = path};
-    }
-    return 0;
-}
-
 static void announce(struct program *p, const struct build_flags *f,
                      const struct build_result *result, const struct output_plan *plan)
 {
@@ -655,9 +546,9 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     if (r == 0)
         r = collect_tags(&f->tags, &q->tags, err);
     if (r == 0)
-        r = collect_secrets(&f->secrets, &q->secrets, err);
+        r = secrets_collect(&f->secrets, &q->secrets, err);
     if (r == 0)
-        r = collect_ssh(&f->ssh, &q->ssh_ids, q->ssh, err);
+        r = ssh_collect(&f->ssh, &q->ssh_ids, q->ssh, err);
     if (r == 0)
         r = collect_platform(f, q, o, err);
     if (r == 0)

@@ -1,0 +1,109 @@
+/* step_flags.c - see step_flags.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/step_flags.h"
+#include "fs/base/io.h"
+
+#include "fs/base/banned.h"
+
+void secrets_release(struct secrets *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->bytes[i].data != NULL)
+            explicit_bzero(s->bytes[i].data, s->bytes[i].size);
+        str_release(&s->bytes[i]);
+    }
+    free(s->bytes);
+    free(s->items);
+    strv_release(&s->ids);
+}
+#define SECRET_SIZE_MAX (500u << 10) /* as peers limit it */
+
+static int read_secret(const char *id, const char *file, const char *name, struct str *out,
+                       struct error *err)
+{
+    const char *value = getenv(name != NULL ? name : id);
+
+    if (file == NULL && value != NULL) {
+        str_add(out, value);
+        return 0;
+    }
+    if (file == NULL && name != NULL)
+        return error_set(err, ENOENT, "secret '%s': the variable '%s' is not set", id, name);
+    if (file == NULL)
+        file = id;
+    if (io_read_file(AT_FDCWD, file, SECRET_SIZE_MAX, out, err) < 0)
+        return error_wrap(err, "secret '%s'", id);
+    return 0;
+}
+
+/* "id=ID,src=FILE" or "id=ID,env=NAME"; with the id alone a variable or file of that name. */
+static int parse_secret(const char *text, struct secrets *s, struct error *err)
+{
+    auto_free char *copy = mem_strdup(text);
+    const char *id = NULL;
+    const char *file = NULL;
+    const char *name = NULL;
+    char *save = NULL;
+
+    for (char *field = strtok_r(copy, ",", &save); field != NULL;
+         field = strtok_r(NULL, ",", &save)) {
+        if (text_starts(field, "id="))
+            id = field + 3;
+        else if (text_starts(field, "src="))
+            file = field + 4;
+        else if (text_starts(field, "source="))
+            file = field + 7;
+        else if (text_starts(field, "env="))
+            name = field + 4;
+        else if (strcmp(field, "type=file") != 0 && strcmp(field, "type=env") != 0)
+            return error_set(err, EINVAL, "invalid secret '%s': unknown field '%s'", text, field);
+    }
+    if (id == NULL || id[0] == '\0')
+        return error_set(err, EINVAL, "invalid secret '%s': it has no id", text);
+    strv_add(&s->ids, id);
+    return read_secret(id, file, name, &s->bytes[s->count++], err);
+}
+
+int secrets_collect(const struct strv *given, struct secrets *s, struct error *err)
+{
+    int r = 0;
+
+    s->bytes = mem_alloc((given->count + 1) * sizeof(*s->bytes));
+    s->items = mem_alloc((given->count + 1) * sizeof(*s->items));
+    for (size_t i = 0; r == 0 && i < given->count; i++)
+        r = parse_secret(given->items[i], s, err);
+    for (size_t i = 0; r == 0 && i < s->count; i++)
+        s->items[i] = (struct build_secret){
+            .id = s->ids.items[i], .bytes = str_text(&s->bytes[i]), .size = s->bytes[i].size};
+    return r;
+}
+
+int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,
+                struct error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *text = given->items[i];
+        const char *equals = strchr(text, '=');
+        const char *path = equals != NULL ? equals + 1 : getenv("SSH_AUTH_SOCK");
+        struct stat st;
+
+        if (path == NULL || path[0] == '\0') {
+            error_set(err, ENOENT, "--ssh %s: SSH_AUTH_SOCK is not set", text);
+            return error_hint(err, "start an agent: eval $(ssh-agent); ssh-add");
+        }
+        if (stat(path, &st) < 0)
+            return error_errno(err, "--ssh %s: cannot use '%s'", text, path);
+        if (!S_ISSOCK(st.st_mode)) {
+            error_set(err, ENOTSOCK, "--ssh %s: '%s' is not the socket of an agent", text, path);
+            return error_hint(err, "give keys to an agent: eval $(ssh-agent); ssh-add %s", path);
+        }
+        strv_take(ids, mem_strndup(text, strcspn(text, "=")));
+        out[i] = (struct build_ssh){.id = ids->items[ids->count - 1], .socket = path};
+    }
+    return 0;
+}

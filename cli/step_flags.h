@@ -1,0 +1,24 @@
+/* step_flags.h - options about what steps are given to see: --secret, --ssh, --add-host. */
+#pragma once
+
+#include "builder/build.h"
+#include "fs/base/cleanup.h"
+#include "fs/base/error.h"
+#include "fs/base/str.h"
+
+/* The secrets given, read now: a missing one is an error before anything is built. */
+struct secrets {
+    struct build_secret *items;
+    size_t count;
+    struct str *bytes; /* one per item */
+    struct strv ids;
+};
+void secrets_release(struct secrets *s);
+DEFINE_CLEANUP_VALUE(secrets_release, struct secrets)
+#define auto_secrets CLEANUP(secrets_release)
+int secrets_collect(const struct strv *given, struct secrets *s, struct error *err);
+
+/* "default" or "ID=SOCKET"; keys themselves are for an agent to hold. `out` has room for all that are
+ * given, and borrows from `ids` and `given`. */
+int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,
+                struct error *err);
