@@ -276,6 +276,14 @@ static void set_labels(struct build *b, struct config *config)
     }
 }
 
+static void unset_env(struct build *b, struct config *config)
+{
+    const struct strv *names = b->options->unset_env;
+
+    for (size_t i = 0; names != NULL && i < names->count; i++)
+        config_env_remove(config, names->items[i]);
+}
+
 static int tag_all(struct build *b, uint32_t vertex, const struct digest *manifest,
                    struct error *err)
 {
@@ -314,6 +322,7 @@ static int make_image(struct build *b, struct build_result *out, struct error *e
     if (r == 0)
         r = cache_remote_bring(b, state->layers, state->layer_count, err);
     set_labels(b, state->config);
+    unset_env(b, state->config);
     config_set_created(state->config, state->time_ns);
     if (r == 0 && b->options->rewrite_timestamp)
         r = build_clamp_all(b, state, err);
@@ -367,7 +376,8 @@ void build_init(struct build *b, const struct build_options *options, enum build
         platform_copy(&b->platform, options->platform);
     else
         platform_copy(&b->platform, &b->build_platform);
-    b->now_ns = io_now_ns();
+    b->started_ns = io_now_ns();
+    b->now_ns = b->started_ns;
 }
 
 static void stage_release(struct build_stage *s)

@@ -67,6 +67,10 @@ struct build_options {
     const struct strv *tags;                  /* canonical references the result is known by */
     const struct cache_addresses *cache_from; /* cache_address.h; or NULL */
     const struct cache_addresses *cache_to;
+    const struct strv *env;          /* "NAME=value" for images that stages start from; or NULL */
+    const struct strv *unset_env;    /* names the result does not have; or NULL */
+    const struct strv *unset_labels; /* names not taken over from such images; or NULL */
+    uint64_t cache_ttl_ns;           /* older steps are run again; 0: none is too old */
     const struct strv *no_cache_stages; /* stages built anew, or NULL */
     const struct build_secret *secrets;
     size_t secret_count;

@@ -385,6 +385,22 @@ static int copy_stage(struct build_stage *s, const struct build_stage *base, str
     return 0;
 }
 
+/* --env and --unsetlabel are about what stages start from: their instructions come later, and win. */
+static void change_base(struct build_stage *s)
+{
+    const struct build_options *o = s->build->options;
+
+    for (size_t i = 0; o->env != NULL && i < o->env->count; i++) {
+        const char *pair = o->env->items[i];
+        size_t size = strcspn(pair, "=");
+        auto_free char *name = mem_strndup(pair, size);
+
+        config_env_put(s->state.config, name, pair + size + 1);
+    }
+    for (size_t i = 0; o->unset_labels != NULL && i < o->unset_labels->count; i++)
+        config_map_remove(s->state.config, "Labels", o->unset_labels->items[i]);
+}
+
 int build_base(struct build_stage *s, struct error *err)
 {
     int r = 0;
@@ -402,6 +418,8 @@ int build_base(struct build_stage *s, struct error *err)
     }
     if (r < 0)
         return r;
+    if (s->base_stage < 0)
+        change_base(s);
     load_env(s);
     return parse_triggers(s, err);
 }

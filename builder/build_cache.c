@@ -80,6 +80,13 @@ static void note_use(struct build_stage *s, const struct digest *key)
     pthread_mutex_unlock(&b->lock);
 }
 
+static bool is_too_old(const struct build *b, int64_t created_ns)
+{
+    uint64_t ttl_ns = b->options->cache_ttl_ns;
+
+    return ttl_ns != 0 && b->started_ns - created_ns > (int64_t)ttl_ns;
+}
+
 /* What somebody else built. A prediction fetches nothing: it only knows that the step would not be
  * run. */
 static int find_remote(struct build_stage *s, const struct digest *key, struct cache_hit *out)
@@ -87,7 +94,7 @@ static int find_remote(struct build_stage *s, const struct digest *key, struct c
     struct build *b = s->build;
     struct cache_record *record = cache_remote_find(b, key);
 
-    if (record == NULL)
+    if (record == NULL || is_too_old(b, record->created_ns))
         return 0;
     *out = (struct cache_hit){
         .key = record->has_canonical ? record->canonical : *key,
@@ -118,6 +125,8 @@ int build_cache_find(struct build_stage *s, const struct digest *key, struct cac
     if (s->no_cache)
         return 0;
     r = store_cache_get(s->build->options->store, key, &row, err);
+    if (r == 0 && is_too_old(s->build, row.created_ns))
+        return 0;
     if (r == -ENOENT) {
         error_clear(err);
         return find_remote(s, key, out);

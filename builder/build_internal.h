@@ -95,6 +95,7 @@ struct build {
     size_t target;
     size_t first_open;     /* guarded by lock: all stages before it are done, or needed by nobody */
     size_t copied_entries; /* guarded by lock: of configurations, by stages made FROM others */
+    int64_t started_ns;    /* by the clock, whatever SOURCE_DATE_EPOCH says */
     int64_t now_ns;        /* one time for everything this build makes */
     bool is_epoch_settled; /* the next three are what they will be */
     bool has_epoch;        /* SOURCE_DATE_EPOCH */

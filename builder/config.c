@@ -209,6 +209,30 @@ void config_env_put(struct config *c, const char *name, const char *value)
     table_put(&c->env, name, (void *)(uintptr_t)json_count(env));
 }
 
+void config_env_remove(struct config *c, const char *name)
+{
+    auto_strv struct strv pairs = {0};
+    auto_strv struct strv kept = {0};
+    size_t size = strlen(name);
+
+    config_env(c, &pairs);
+    for (size_t i = 0; i < pairs.count; i++)
+        if (strncmp(pairs.items[i], name, size) != 0 || pairs.items[i][size] != '=')
+            strv_add(&kept, pairs.items[i]);
+    if (kept.count == pairs.count)
+        return;
+    config_set_words(c, "Env", &kept);
+    table_release(&c->env);
+    c->env = (struct table){0};
+    index_env(c);
+}
+
+void config_map_remove(struct config *c, const char *key, const char *member)
+{
+    if (json_get_object(c->inner, key) != NULL)
+        json_remove(json_get_object(c->inner, key), member);
+}
+
 void config_shell(const struct config *c, struct strv *out)
 {
     size_t before = out->count;

@@ -56,6 +56,8 @@ void config_set_words(struct config *c, const char *key,
                       const struct strv *value);                              /* NULL removes */
 void config_set_value(struct config *c, const char *key, struct json *value); /* takes value */
 void config_env_put(struct config *c, const char *name, const char *value); /* keeps its position */
+void config_env_remove(struct config *c, const char *name); /* one that is not there is fine */
+void config_map_remove(struct config *c, const char *key, const char *member); /* so here */
 void config_map_put(struct config *c, const char *key, const char *member, struct json *value);
 void config_set_author(struct config *c, const char *author);
 void config_set_created(struct config *c, int64_t created_ns);

@@ -8,6 +8,7 @@
 #include "builder/output_file.h"
 #include "builder/sandbox.h"
 #include "cli/build_compat.h"
+#include "cli/step_flags.h"
 #include "cli/text.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
@@ -18,6 +19,7 @@
 void build_compat_release(struct build_compat_result *r)
 {
     str_release(&r->ignore_text);
+    strv_release(&r->env);
     free(r->platform);
     free(r->ulimits);
 }
@@ -148,11 +150,34 @@ static int check_words(const struct build_compat *c, struct error *err)
                              "--%s=%s: attestations are not made; leave it out or say "
                              "false",
                              given[i].option, given[i].value);
+    if (c->log_format != NULL && strcmp(c->log_format, "json") != 0 &&
+        strcmp(c->log_format, "text") != 0 && strcmp(c->log_format, "color") != 0)
+        return error_set(err, EINVAL, "--log-format is text or json, not '%s'", c->log_format);
     if (c->http_proxy != NULL && strcmp(c->http_proxy, "true") != 0 &&
         strcmp(c->http_proxy, "false") != 0)
         return error_set(err, EINVAL, "--http-proxy is true or false, not '%s'", c->http_proxy);
     if (c->attest != NULL && strstr(c->attest, "disabled=true") == NULL)
         return error_set(err, EINVAL, "--attest %s: attestations are not made", c->attest);
+    return 0;
+}
+
+/* What buildah does to the image's variables and labels, and to the age of cached steps. */
+static int set_image(const struct build_compat *c, struct build_options *o,
+                     struct build_compat_result *out, struct error *err)
+{
+    uint64_t ttl_ms = 0;
+    int r = env_collect(&c->env, &out->env, err);
+
+    if (r == 0 && c->cache_ttl != NULL)
+        r = parse_duration(c->cache_ttl, &ttl_ms, err);
+    if (r < 0)
+        return c->cache_ttl != NULL && ttl_ms == 0 ? error_wrap(err, "--cache-ttl") : r;
+    o->env = &out->env;
+    o->unset_env = &c->unset_env;
+    o->unset_labels = &c->unset_labels;
+    o->cache_ttl_ns = ttl_ms * 1000000;
+    if (c->cache_ttl != NULL && ttl_ms == 0)
+        o->no_cache = true; /* "0 is the same as --no-cache" */
     return 0;
 }
 
@@ -178,6 +203,8 @@ int build_compat_apply(const struct build_compat *c, const char *platform, const
         r = set_pull(c, pull, o, err);
     if (r == 0)
         r = set_platform(c, platform, out, err);
+    if (r == 0)
+        r = set_image(c, o, out, err);
     if (r == 0)
         r = set_sandbox(c, o, out, err);
     if (r == 0 && c->ignore_file != NULL) {

@@ -8,6 +8,11 @@
 
 struct build_compat {
     struct strv arg_files;
+    struct strv env;
+    struct strv unset_env;
+    struct strv unset_labels;
+    const char *cache_ttl;
+    const char *log_format;
     struct strv ulimits;
     const char *arch;
     const char *attest;
@@ -41,10 +46,19 @@ struct build_compat {
          .offset = offsetof(type, field.arg_files),                                                \
          .argument = "FILE",                                                                       \
          .help = "build arguments from FILE, NAME=VALUE a line"},                                  \
+        {.name = "cache-ttl",                                                                      \
+         BUILD_COMPAT_TEXT(type, field, cache_ttl),                                                \
+         .argument = "DURATION",                                                                   \
+         .help = "run steps again that were run longer ago (24h)"},                                \
         {.name = "digest-file",                                                                    \
          BUILD_COMPAT_TEXT(type, field, digest_file),                                              \
          .argument = "FILE",                                                                       \
          .help = "write the digest of the manifest to FILE"},                                      \
+        {.name = "env",                                                                            \
+         .kind = OPTION_LIST,                                                                      \
+         .offset = offsetof(type, field.env),                                                      \
+         .argument = "NAME[=VALUE]",                                                               \
+         .help = "a variable of the image, as ENV behind FROM would set it"},                      \
         {.name = "http-proxy",                                                                     \
          BUILD_COMPAT_TEXT(type, field, http_proxy),                                               \
          .argument = "true|false",                                                                 \
@@ -54,6 +68,10 @@ struct build_compat {
          BUILD_COMPAT_TEXT(type, field, ignore_file),                                              \
          .argument = "FILE",                                                                       \
          .help = "the ignore file, instead of .dockerignore"},                                     \
+        {.name = "log-format",                                                                     \
+         BUILD_COMPAT_TEXT(type, field, log_format),                                               \
+         .argument = "text|json",                                                                  \
+         .help = "json: the same as --progress=rawjson"},                                          \
         {.name = "os",                                                                             \
          BUILD_COMPAT_TEXT(type, field, os),                                                       \
          .argument = "OS",                                                                         \
@@ -87,6 +105,16 @@ struct build_compat {
          .offset = offsetof(type, field.ulimits),                                                  \
          .argument = "NAME=SOFT[:HARD]",                                                           \
          .help = "a resource limit of RUN: nofile=1024:4096"},                                     \
+        {.name = "unsetenv",                                                                       \
+         .kind = OPTION_LIST,                                                                      \
+         .offset = offsetof(type, field.unset_env),                                                \
+         .argument = "NAME",                                                                       \
+         .help = "the image has no variable of this name"},                                        \
+        {.name = "unsetlabel",                                                                     \
+         .kind = OPTION_LIST,                                                                      \
+         .offset = offsetof(type, field.unset_labels),                                             \
+         .argument = "NAME",                                                                       \
+         .help = "a label of the base image that the image does not inherit"},                     \
     {                                                                                              \
         .name = "variant", BUILD_COMPAT_TEXT(type, field, variant), .argument = "VARIANT",         \
         .help = "variant of the architecture; a part of --platform"                                \
@@ -101,6 +129,7 @@ struct build_compat_result {
     const char *ignore_name; /* its name for messages, borrowed; NULL: not given */
     struct sandbox_ulimit *ulimits;
     size_t ulimit_count;
+    struct strv env; /* of --env */
 };
 void build_compat_release(struct build_compat_result *r);
 DEFINE_CLEANUP_VALUE(build_compat_release, struct build_compat_result)

@@ -242,19 +242,25 @@ static int collect_tags(const struct strv *given, struct strv *out, struct error
 static int choose(const char *what, const char *value, const char *const *names, size_t count,
                   int *out, struct error *err)
 {
+    auto_str struct str known = {0};
+
     for (size_t i = 0; i < count; i++)
         if (value == NULL || strcmp(value, names[i]) == 0) {
             *out = (int)i;
             return 0;
         }
-    return error_set(err, EINVAL, "invalid value '%s' for '--%s'", value, what);
+    str_add(&known, names[0]);
+    for (size_t i = 1; i < count; i++)
+        str_addf(&known, "%s%s", i + 1 < count ? ", " : " or ", names[i]);
+    return error_set(err, EINVAL, "--%s takes %s, not '%s'", what, str_text(&known), value);
 }
 
 static int set_enums(const struct build_flags *f, struct build_options *o, struct error *err)
 {
     static const char *const pulls[] = {"missing", "always",    "never", "true",
                                         "false",   "ifmissing", "newer", "ifnewer"};
-    static const char *const networks[] = {"default", "none", "host"};
+    static const char *const networks[] = {"default", "none",  "host",       "bridge",
+                                           "private", "pasta", "slirp4netns"};
     static const char *const formats[] = {"oci", "docker"};
     int pull = 0;
     int network = 0;
@@ -262,7 +268,7 @@ static int set_enums(const struct build_flags *f, struct build_options *o, struc
     int r = choose("pull", f->pull, pulls, 8, &pull, err);
 
     if (r == 0)
-        r = choose("network", f->network, networks, 3, &network, err);
+        r = choose("network", f->network, networks, 7, &network, err);
     if (r == 0)
         r = choose("format", f->format, formats, 2, &format, err);
     if (r < 0)
@@ -440,9 +446,18 @@ static void collect_garbage(struct store *store, const struct build_result *resu
         log_debug("left for the next collection: %s", ignored.text);
 }
 
+static const char *progress_mode(const struct build_flags *f)
+{
+    if (f->quiet)
+        return "quiet";
+    if (f->progress == NULL && text_equal(f->compat.log_format, "json"))
+        return "rawjson";
+    return f->no_console ? "plain" : f->progress;
+}
+
 static int open_progress(const struct build_flags *f, struct progress **out, struct error *err)
 {
-    return progress_open(f->quiet ? "quiet" : f->no_console ? "plain" : f->progress, out, err);
+    return progress_open(progress_mode(f), out, err);
 }
 
 static int plan_outputs(const struct build_flags *f, const struct strv *tags,
@@ -462,6 +477,7 @@ static int plan_outputs(const struct build_flags *f, const struct strv *tags,
 struct request {
     struct registries_options registries;
     struct build_compat_result compat;
+    struct strv hosts; /* of --add-host */
     struct cache_addresses cache_from;
     struct cache_addresses cache_to;
     struct build_context *contexts;
@@ -491,6 +507,7 @@ static void request_release(struct request *q)
     cache_addresses_release(&q->cache_from);
     cache_addresses_release(&q->cache_to);
     build_compat_release(&q->compat);
+    strv_release(&q->hosts);
 }
 DEFINE_CLEANUP_VALUE(request_release, struct request)
 
@@ -540,6 +557,8 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     if (r == 0)
         r = set_numbers(f, o, err);
     if (r == 0)
+        r = hosts_collect(&f->add_hosts, &q->hosts, err);
+    if (r == 0)
         r = collect_caches(&f->cache_from, CACHE_IMPORT, &q->cache_from, err);
     if (r == 0)
         r = collect_caches(&f->cache_to, CACHE_EXPORT, &q->cache_to, err);
@@ -568,12 +587,12 @@ static void set_options(const struct build_flags *f, const struct request *q,
     o->no_cache_stages = &f->no_cache_filter;
     o->cache_from = &q->cache_from;
     o->cache_to = &q->cache_to;
-    o->extra_hosts = &f->add_hosts;
+    o->extra_hosts = &q->hosts;
     o->secrets = q->secrets.items;
     o->secret_count = q->secrets.count;
     o->ssh = q->ssh;
     o->ssh_count = f->ssh.count;
-    o->no_cache = f->no_cache;
+    o->no_cache = o->no_cache || f->no_cache;
     o->single_id = f->single_id;
     o->no_new_privileges = f->no_new_privileges;
 }
@@ -607,7 +626,7 @@ static int build(struct program *p, const struct build_flags *f, struct request 
     progress_close(STEAL(progress));
     if (r < 0)
         return r == -ECANCELED ? r : failed(p, f, o, &result, err);
-    r = output_plan_finish(p, &q->plan, &f->output, f->quiet ? "quiet" : f->progress, &result, err);
+    r = output_plan_finish(p, &q->plan, &f->output, progress_mode(f), &result, err);
     if (r == 0)
         r = build_compat_finish(&f->compat, &result.manifest, err);
     if (r == 0)

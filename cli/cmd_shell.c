@@ -6,6 +6,7 @@
 #include "builder/shell.h"
 #include "cli/commands.h"
 #include "cli/relay.h"
+#include "cli/step_flags.h"
 
 #include "fs/base/banned.h"
 
@@ -94,41 +95,22 @@ static int set_network(const char *name, enum sandbox_network *out, struct error
                : error_set(err, EINVAL, "--network takes default, none or host, not '%s'", name);
 }
 
-/* "NAME=value" as it is, "NAME" with the caller's value if there is one. */
-static int collect_env(const struct strv *given, struct strv *out, struct error *err)
-{
-    for (size_t i = 0; i < given->count; i++) {
-        const char *word = given->items[i];
-        const char *value;
-
-        if (word[0] == '=' || word[0] == '\0')
-            return error_set(err, EINVAL, "--env '%s' names no variable", word);
-        value = strchr(word, '=') == NULL ? getenv(word) : NULL;
-        if (strchr(word, '=') != NULL)
-            strv_add(out, word);
-        else if (value != NULL)
-            strv_addf(out, "%s=%s", word, value);
-    }
-    return 0;
-}
-
 static int check_flags(const struct shell_flags *f, struct shell_options *o, struct strv *env,
-                       struct error *err)
+                       struct strv *hosts, struct error *err)
 {
     int r = set_network(f->network, &o->network, err);
 
     if (r == 0)
-        r = collect_env(&f->env, env, err);
+        r = env_collect(&f->env, env, err);
     if (r == 0 && f->workdir != NULL && f->workdir[0] != '/')
         r = error_set(err, EINVAL, "--workdir '%s' is not an absolute path", f->workdir);
-    for (size_t i = 0; r == 0 && i < f->add_hosts.count; i++)
-        if (strchr(f->add_hosts.items[i], ':') == NULL)
-            r = error_set(err, EINVAL, "--add-host '%s' is not NAME:IP", f->add_hosts.items[i]);
+    if (r == 0)
+        r = hosts_collect(&f->add_hosts, hosts, err);
     o->cwd = f->workdir;
     o->user = f->user;
     o->read_only = f->read_only;
     o->single_id = f->single_id;
-    o->extra_hosts = &f->add_hosts;
+    o->extra_hosts = hosts;
     return r;
 }
 
@@ -149,6 +131,7 @@ static int run_shell(struct program *p, const void *values, const struct strv *o
     bool has_terminal = !f->no_tty && relay_has_terminal();
     auto_stack struct stack stack = {0};
     auto_strv struct strv env = {0};
+    auto_strv struct strv hosts = {0};
     struct shell_options options = {
         .command = &p->command,
         .env = &env,
@@ -159,7 +142,7 @@ static int run_shell(struct program *p, const void *values, const struct strv *o
     auto_shell struct shell *shell = NULL;
     struct sandbox_result result = {0};
     struct store *store;
-    int r = check_flags(f, &options, &env, err);
+    int r = check_flags(f, &options, &env, &hosts, err);
 
     if (r == 0)
         r = program_store(p, &store, err);

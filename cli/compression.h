@@ -21,6 +21,10 @@ struct compression_flags {
      .offset = offsetof(type, field.format),                                                       \
      .argument = "gzip|zstd|uncompressed",                                                         \
      .help = "form of layers that have none yet (default gzip)"},                                  \
+        {.name = "compression-format",                                                             \
+         .kind = OPTION_TEXT,                                                                      \
+         .offset = offsetof(type, field.format),                                                   \
+         .argument = "gzip|zstd|uncompressed"},                                                    \
         {.name = "compression-level",                                                              \
          .kind = OPTION_TEXT,                                                                      \
          .offset = offsetof(type, field.level),                                                    \

@@ -187,6 +187,21 @@ static int parse_words(struct program *p, const struct subcommand *c, const stru
     return r;
 }
 
+/* Those of the first img chose how files of steps are kept; scripts still name them. */
+static int check_backend(const char *name, struct error *err)
+{
+    static const char *const former[] = {"naive", "native", "overlayfs", "fuse-overlayfs"};
+
+    if (name == NULL || strcmp(name, "auto") == 0 || strcmp(name, "fuse") == 0)
+        return 0;
+    for (size_t i = 0; i < COUNT(former); i++)
+        if (strcmp(name, former[i]) == 0) {
+            log_warn("there is no backend '%s' any more, continuing with fuse", name);
+            return 0;
+        }
+    return error_set(err, EINVAL, "backend '%s' is not supported: only auto and fuse are", name);
+}
+
 static int run_command(struct program *p, const struct subcommand *c, int argc, char **argv,
                        struct global_options *global, bool *is_usage, struct error *err)
 {
@@ -210,13 +225,9 @@ static int run_command(struct program *p, const struct subcommand *c, int argc, 
         p->debug = global->debug;
         log_set_debug(p->debug);
         r = check_operands(c, &operands, err);
+        if (r == 0)
+            r = check_backend(p->backend, err);
         *is_usage = r < 0;
-        if (r == 0 && p->backend != NULL && strcmp(p->backend, "auto") != 0 &&
-            strcmp(p->backend, "fuse") != 0) {
-            r = error_set(err, EINVAL, "backend '%s' is not supported: only auto and fuse are",
-                          p->backend);
-            *is_usage = true;
-        }
         if (r == 0)
             r = c->run(p, values, &operands, err);
     }
@@ -239,8 +250,10 @@ static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, st
     *is_usage = true;
     if (r < 0)
         return r;
-    if (used + 1 < argc && command_is_group(argv[used + 1], argv[used + 2]))
-        used++;
+    r = used + 1 < argc && !global.version ? command_group(argv[used + 1], argv[used + 2], err) : 0;
+    if (r < 0)
+        return r;
+    used += r;
     if (global.version)
         c = command_find("version");
     else if (help || used + 1 >= argc)

@@ -42,6 +42,7 @@ extern const struct subcommand *const commands[];
 const struct subcommand *command_find(const char *name); /* by name or alias, or NULL */
 /* -EINVAL with the nearest command, or with what does here what `name` does elsewhere. */
 int command_unknown(const char *name, struct error *err);
-/* A word of docker's in front of a command that adds nothing here: `image ls`, `builder prune`,
- * `buildx build`, `system df`. `next` may be NULL. */
-bool command_is_group(const char *word, const char *next);
+/* 1: `word` is one of docker's in front of a command, and adds nothing here: `image ls`, `builder
+ * prune`, `buildx build`, `system df`. 0: it is none. -EINVAL: it is, and `next` (or NULL) is no command
+ * behind it. */
+int command_group(const char *word, const char *next, struct error *err);

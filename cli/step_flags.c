@@ -1,4 +1,5 @@
 /* step_flags.c - see step_flags.h. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ static int parse_secret(const char *text, struct secrets *s, struct error *err)
     const char *id = NULL;
     const char *file = NULL;
     const char *name = NULL;
+    bool is_env = false;
     char *save = NULL;
 
     for (char *field = strtok_r(copy, ",", &save); field != NULL;
@@ -60,11 +62,17 @@ static int parse_secret(const char *text, struct secrets *s, struct error *err)
             file = field + 7;
         else if (text_starts(field, "env="))
             name = field + 4;
-        else if (strcmp(field, "type=file") != 0 && strcmp(field, "type=env") != 0)
+        else if (strcmp(field, "type=env") == 0)
+            is_env = true;
+        else if (strcmp(field, "type=file") != 0)
             return error_set(err, EINVAL, "invalid secret '%s': unknown field '%s'", text, field);
     }
     if (id == NULL || id[0] == '\0')
         return error_set(err, EINVAL, "invalid secret '%s': it has no id", text);
+    if (is_env && name == NULL) { /* docker build: src is then the variable */
+        name = file != NULL ? file : id;
+        file = NULL;
+    }
     strv_add(&s->ids, id);
     return read_secret(id, file, name, &s->bytes[s->count++], err);
 }
@@ -81,6 +89,47 @@ int secrets_collect(const struct strv *given, struct secrets *s, struct error *e
         s->items[i] = (struct build_secret){
             .id = s->ids.items[i], .bytes = str_text(&s->bytes[i]), .size = s->bytes[i].size};
     return r;
+}
+
+int env_collect(const struct strv *given, struct strv *out, struct error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *word = given->items[i];
+        const char *value;
+
+        if (word[0] == '=' || word[0] == '\0')
+            return error_set(err, EINVAL, "--env '%s' names no variable", word);
+        value = strchr(word, '=') == NULL ? getenv(word) : NULL;
+        if (strchr(word, '=') != NULL)
+            strv_add(out, word);
+        else if (value != NULL)
+            strv_addf(out, "%s=%s", word, value);
+    }
+    return 0;
+}
+
+int hosts_collect(const struct strv *given, struct strv *out, struct error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *text = given->items[i];
+        size_t size = strcspn(text, ":=");
+        const char *address = text[size] == '\0' ? "" : text + size + 1;
+        size_t length = strlen(address);
+        bool has_brackets = length > 2 && address[0] == '[' && address[length - 1] == ']';
+        auto_free char *plain =
+            has_brackets ? mem_strndup(address + 1, length - 2) : mem_strdup(address);
+        unsigned char bytes[sizeof(struct in6_addr)];
+
+        if (strcmp(plain, "host-gateway") == 0) {
+            (void)error_set(err, EINVAL, "--add-host '%s': a step cannot reach its host", text);
+            return error_hint(err, "with --network=host it can, at 127.0.0.1");
+        }
+        if (size == 0 ||
+            (inet_pton(AF_INET, plain, bytes) != 1 && inet_pton(AF_INET6, plain, bytes) != 1))
+            return error_set(err, EINVAL, "--add-host '%s' is not NAME:IP", text);
+        strv_addf(out, "%.*s:%s", (int)size, text, plain);
+    }
+    return 0;
 }
 
 int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,

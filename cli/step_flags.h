@@ -18,6 +18,11 @@ DEFINE_CLEANUP_VALUE(secrets_release, struct secrets)
 #define auto_secrets CLEANUP(secrets_release)
 int secrets_collect(const struct strv *given, struct secrets *s, struct error *err);
 
+/* "NAME=value" as it is, "NAME" with the caller's value if there is one. */
+int env_collect(const struct strv *given, struct strv *out, struct error *err);
+/* --add-host: "NAME:IP" or "NAME=IP", an IPv6 address in brackets or not, as "NAME:IP". */
+int hosts_collect(const struct strv *given, struct strv *out, struct error *err);
+
 /* "default" or "ID=SOCKET"; keys themselves are for an agent to hold. `out` has room for all that are
  * given, and borrows from `ids` and `given`. */
 int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,

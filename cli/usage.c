@@ -211,5 +211,5 @@ void usage_print_total(const char *label, uint64_t size_bytes)
     auto_str struct str size = {0};
 
     str_add_size_binary(&size, size_bytes);
-    printf("%-14s%s\n", label, str_text(&size));
+    printf("%-13s %s\n", label, str_text(&size));
 }

@@ -237,7 +237,79 @@ def test_a_word_from_elsewhere_is_understood_or_answered():
         result = state.fails(word, code=2)
         check_in(f"unknown command '{word}'", result.err)
         check_in(hint, result.err)
-    check_in("unknown command 'system'", state.fails("system", "prun", code=2).err)
+    for words, sentence in ((["system", "prun"], "did you mean 'img prune'?"), (["image"], "needs a command behind it"),
+                            (["buildx", "ls"], "no builder and no daemon"), (["system", "info"], "img doctor"),
+                            (["volume", "ls"], "--mount=type=cache"), (["container", "ls"], "runs no containers")):
+        check_in(sentence, state.fails(*words, code=2).err)
+
+
+def test_the_backends_of_the_first_img_are_accepted_with_a_warning():
+    """FEATURES 2.1: -b auto native overlayfs fuse-overlayfs; early versions: naive fuse overlayfs."""
+    state = State()
+    for name in ("native", "overlayfs", "fuse-overlayfs", "naive"):
+        check_in(f"no backend '{name}' any more", state.ok("-b", name, "ls").err)
+    check_equal(state.ok("-b", "auto", "ls").err + state.ok("ls", "--backend", "fuse").err, "")
+    check_in("backend 'zfs' is not supported", state.fails("-b", "zfs", "ls", code=2).err)
+
+
+def test_names_of_results_may_be_devices_and_streams():
+    """docker build --iidfile /dev/stdout: written to, never replaced."""
+    state = State()
+    context = make_context("FROM scratch\nCOPY Dockerfile /\n", {})
+    image = state.ok("build", "-q", context).out
+    for option in ("--iidfile", "--digest-file", "--metadata-file"):
+        out = state.ok("build", "--progress=quiet", option, "/dev/stdout", "-t", "a", context).out
+        check_in("sha256:", out)
+    check_equal(state.ok("build", "--iidfile", "/dev/stdout", "-t", "a", context).out, image.strip())
+    target = os.path.join(context, "target")
+    write(target, "old")
+    check_in("No such file", state.fails("build", "--iidfile", "/nonexistent/x", context).err)
+    state.ok("build", "--iidfile", target, context)
+    check_equal(open(target).read() + "\n", image)
+
+
+def test_hosts_are_understood_in_both_forms_and_checked():
+    """docker build --add-host: NAME:IP and NAME=IP, IPv6 in brackets or not."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nRUN cat /etc/hosts\n", {})
+    result = state.ok("build", "--progress=plain", "--add-host", "a:1.2.3.4", "--add-host", "b=1.2.3.5", "--add-host",
+                      "c=[2001:db8::1]", "--add-host", "d:2001:db8::2", context)
+    for line in ("1.2.3.4\ta", "1.2.3.5\tb", "2001:db8::1\tc", "2001:db8::2\td"):
+        check_in(line, result.err)
+    for value, sentence in (("bad", "is not NAME:IP"), ("a:1.2.3", "is not NAME:IP"), (":1.2.3.4", "is not NAME:IP"),
+                            ("a:host-gateway", "--network=host it can")):
+        for command in (["build", "--add-host", value, context], ["shell", "--add-host", value, "x", "true"]):
+            check_in(sentence, state.fails(*command).err)
+
+
+def test_variables_and_labels_are_changed_as_buildah_does():
+    """buildah-build(1): --env, --unsetenv, --unsetlabel, --cache-ttl."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nLABEL own=1\nRUN echo A=$A B=$B >/seen\nENV B=file\n", {})
+    words = ["--env", "A=1", "--env", "B=2", "--env", "C", "--env", "NOT_SET"]
+    state.ok("build", *words, "-t", "a", context, env={"C": "caller"})
+    check_equal(Image(state, "a").text("seen"), "A=1 B=2\n")
+    env = Image(state, "a").env()
+    check_equal((env["A"], env["B"], env["C"], "NOT_SET" in env), ("1", "file", "caller", False))
+    child = make_context("FROM a\nLABEL more=2\n", {})
+    state.ok("build", "--unsetenv", "A", "--unsetenv", "none", "--unsetlabel", "own", "-t", "b", child)
+    check_equal(("A" in Image(state, "b").env(), Image(state, "b").config["config"]["Labels"]), (False, {"more": "2"}))
+    check_equal(Image(state, "b").env()["PATH"], env["PATH"])
+    check_in("CACHED", state.ok("build", "--progress=plain", "--cache-ttl=1h", *words, context, env={"C": "caller"}).err)
+    again = state.ok("build", "--progress=plain", "--cache-ttl=1ms", *words, context, env={"C": "caller"}).err
+    check_in("DONE", again.partition("RUN echo")[2].partition("exporting")[0])
+    check_in("'x' is not a length of time", state.fails("build", "--cache-ttl=x", context).err)
+
+
+def test_a_secret_may_be_named_by_its_variable_in_docker_s_way():
+    """docs.docker.com, "docker buildx build --secret": type=env,src=NAME is env=NAME."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nRUN --mount=type=secret,id=s sha256sum /run/secrets/s\n", {})
+    import hashlib
+    name = hashlib.sha256(b"value").hexdigest()
+    for number, how in enumerate(("id=s,type=env,src=SECRET_VALUE", "type=env,id=s,env=SECRET_VALUE", "id=s,env=SECRET_VALUE")):
+        result = state.ok("build", "--progress=plain", "--no-cache", "--secret", how, context, env={"SECRET_VALUE": "value"})
+        check_in(name, result.err)
 
 
 # The long options of the commands' references, read on 2026-11-20: docker build and docker buildx
@@ -282,6 +354,7 @@ def test_what_has_no_effect_is_said_once_and_what_cannot_be_done_is_refused():
     check_in("option '--memory' has no effect: set limits on img itself", result.err)
     for words, sentence in ((["--destination", "x"], "it is -t NAME --push"), (["-v", "/a:/b"], "--build-context"),
                             (["--provenance=true"], "attestations are not made"),
+                            (["--network", "container:x"], "takes default, none, host"),
                             (["--timestamp", "x"], "'x'"), (["--ulimit", "nofile"], "NAME=SOFT[:HARD]"),
                             (["--ulimit", "nofile=9:3"], "above the hard one"), (["--shm-size", "0"], "more than 0"),
                             (["--arch", "arm64", "--platform", "linux/amd64"], "two answers"),
