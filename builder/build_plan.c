@@ -1,6 +1,7 @@
 /* build_plan.c - from instructions and arguments to stages: what is needed, and what needs what. */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "builder/build_context.h"
 
@@ -213,8 +214,10 @@ static bool is_forced(const struct build_stage *s)
     const struct strv *names = s->build->options->no_cache_stages;
     const char *name = s->source->from->from.name.text;
 
-    return s->build->options->no_cache ||
-           (names != NULL && name != NULL && strv_contains(names, name));
+    for (size_t i = 0; names != NULL && name != NULL && i < names->count; i++)
+        if (strcasecmp(names->items[i], name) == 0)
+            return true;
+    return s->build->options->no_cache;
 }
 
 /* Needs point backwards only, so one pass from the end marks everything. */

@@ -45,6 +45,11 @@ static int load_rows(struct build *b, struct error *err)
     return r;
 }
 
+static const char *forced_by(const struct build_stage *s)
+{
+    return s->build->options->no_cache ? "--no-cache" : "--no-cache-filter";
+}
+
 static void explain(struct build_stage *s, const struct cache_entry *entry, struct strv *out)
 {
     const struct explain_step step = {
@@ -57,7 +62,7 @@ static void explain(struct build_stage *s, const struct cache_entry *entry, stru
     int r;
 
     if (s->no_cache) {
-        strv_add(out, s->build->options->no_cache ? "--no-cache" : "--no-cache-filter");
+        strv_add(out, forced_by(s));
         return;
     }
     r = load_rows(s->build, &err);
@@ -97,8 +102,9 @@ void build_step_unknown(struct build_stage *s, const char *text, const char *why
 {
     auto_strv struct strv reasons = {0};
 
-    strv_add(&reasons, why);
-    build_step_note(s, text, BUILD_STEP_UNKNOWN, &reasons);
+    /* Where nothing is looked up there is nothing to be unsure of. */
+    strv_add(&reasons, s->no_cache ? forced_by(s) : why);
+    build_step_note(s, text, s->no_cache ? BUILD_STEP_RAN : BUILD_STEP_UNKNOWN, &reasons);
     s->state.is_stale = true;
     s->state.has_no_key = true;
     note_ran(s, text);

@@ -429,7 +429,7 @@ void print_prediction(const struct build_result *result, bool explain)
            counts[BUILD_STEP_UNKNOWN]);
 }
 
-void print_explanation(const struct build_result *result)
+void print_explanation(const struct build_result *result, bool is_whole)
 {
     size_t count = 0;
 
@@ -443,7 +443,7 @@ void print_explanation(const struct build_result *result)
         print_name(stderr, "  ", step->name);
         print_reasons(stderr, &step->reasons);
     }
-    if (count == 0)
+    if (count == 0 && is_whole)
         fprintf(stderr, "\nevery step was cached\n");
 }
 

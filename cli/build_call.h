@@ -22,7 +22,8 @@ int call_run(const struct call *call, const struct build_options *o, struct erro
 
 /* The plan with what the cache has of it, on standard output. */
 void print_prediction(const struct build_result *result, bool explain);
-/* Why the steps that were run were not cached, on standard error. */
-void print_explanation(const struct build_result *result);
+/* Why the steps that were run were not cached, on standard error. A build that failed is not `is_whole`:
+ * that all others were cached is not said. */
+void print_explanation(const struct build_result *result, bool is_whole);
 /* " 2 warnings found:" and one line each, on standard error; the whole report when `is_long`. */
 void print_warnings(const struct build_result *result, bool is_long);

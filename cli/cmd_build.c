@@ -334,7 +334,7 @@ static void announce(struct program *p, const struct build_flags *f,
 
     digest_format(&result->config, config);
     if (f->explain)
-        print_explanation(result);
+        print_explanation(result, true);
     if (!f->quiet)
         print_warnings(result, p->debug);
     if (!plan->uses_stdout && (f->quiet || (plan->stores_image && plan->names.count == 0)))
@@ -603,7 +603,7 @@ static int failed(struct program *p, const struct build_flags *f, const struct b
     hint_failed(p, result, err);
     collect_garbage(o->store, result);
     if (f->explain)
-        print_explanation(result);
+        print_explanation(result, false);
     if (result->checks.config.is_error)
         print_warnings(result, p->debug);
     return error_wrap(err, "failed to build");
