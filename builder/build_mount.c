@@ -64,6 +64,10 @@ int step_mount_select(struct build_stage *s, const struct run_mount *spec, struc
 {
     int r = build_tree_open(s, spec->from, tree, err);
 
+    if (r == 0)
+        r = build_tree_fetch(s->build, tree, err);
+    if (r == 0 && tree->tree == NULL)
+        return 1;
     if (r == 0) {
         const struct selection_request request = {
             .pattern = spec->source == NULL ? "." : spec->source,
@@ -118,24 +122,65 @@ int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, s
     return r;
 }
 
+/* Finds and digests what a bind mount shows, once. 1: predicting, and it is not made yet. */
+static int show(struct step_mounts *m, struct step_mount *item, struct error *err)
+{
+    int r;
+
+    if (item->is_shown)
+        return 0;
+    r = step_mount_select(m->stage, item->spec, &item->tree_shown, &item->shown, err);
+    item->is_shown = r == 0;
+    return r < 0 ? error_wrap(err, "failed to compute cache key") : r;
+}
+
+static bool is_bind(const struct step_mounts *m, const struct step_mount *item)
+{
+    return item->spec->type == RUN_MOUNT_BIND && item->spec != &m->script_mount;
+}
+
+static int bind_key(struct step_mounts *m, struct step_mount *item, bool by_content,
+                    struct key *key, struct error *err)
+{
+    const struct selection_key how = {0};
+    struct digest content;
+    int r;
+
+    if (!by_content && !is_tree(m->stage, item->spec->from))
+        return step_mount_source_key(m->stage, item->spec, key, err);
+    key_text(key, "mount-source", item->spec->source);
+    r = show(m, item, err);
+    if (r == 0)
+        r = selections_key(&item->shown, item->tree_shown.tree, &how, &content, err);
+    if (r == 0)
+        key_digest(key, "mount-content", &content);
+    return r;
+}
+
+bool step_mounts_have_names(const struct step_mounts *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (is_bind(m, &m->items[i]) && !is_tree(m->stage, m->items[i].spec->from))
+            return true;
+    return false;
+}
+
 int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err)
 {
     const struct selection_key how = {0};
     bool has_begun = false;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < m->run->mounts.count; i++) {
-        const struct run_mount *spec = &m->run->mounts.items[i];
-        auto_build_tree struct build_tree tree = {0};
-        auto_selections struct selections selections = {0};
+    for (size_t i = 0; r == 0 && i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
 
-        if (spec->type != RUN_MOUNT_BIND || spec->from != NULL)
+        if (!is_bind(m, item))
             continue;
         str_add(&key->inputs, has_begun ? "" : EXPLAIN_LISTING);
         has_begun = true;
-        r = step_mount_select(m->stage, spec, &tree, &selections, err);
+        r = show(m, item, err);
         if (r == 0)
-            r = listing_add(&selections, tree.tree, &how, &key->inputs, err);
+            r = listing_add(&item->shown, item->tree_shown.tree, &how, &key->inputs, err);
     }
     return r;
 }
@@ -192,8 +237,8 @@ static void add_script(struct step_mounts *m)
     item->lock_fd = -1;
 }
 
-int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
-                    struct key *key, struct error *err)
+int step_mounts_plan(struct step_mounts *m, struct build_stage *stage, const struct run *run,
+                     struct error *err)
 {
     size_t agents = 0;
     int r = 0;
@@ -212,13 +257,24 @@ int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const stru
         if (item->spec->type == RUN_MOUNT_SSH && item->target == NULL)
             item->target = str_format("/run/buildkit/ssh_agent.%zu", agents++);
         r = check(item, err);
-        if (r < 0)
-            return r;
+    }
+    return r;
+}
+
+int step_mounts_key(struct step_mounts *m, bool by_content, struct key *key, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < m->count; i++) {
+        struct step_mount *item = &m->items[i];
+
+        if (item->spec == &m->script_mount)
+            continue;
         key_text(key, "mount", run_mount_type_name(item->spec->type));
         key_text(key, "mount-target", item->target);
         key_number(key, "mount-read-only", item->spec->is_read_only);
         if (item->spec->type == RUN_MOUNT_BIND)
-            r = step_mount_source_key(m->stage, item->spec, key, err);
+            r = bind_key(m, item, by_content, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
             r = secret_key(m, item, key, err);
         else if (item->spec->type == RUN_MOUNT_SSH)
@@ -250,7 +306,7 @@ static int open_context_bind(struct step_mounts *m, struct step_mount *item, str
                                          .squash = b->options->single_id,
                                          .outside = {.read = read_context, .context = item}};
     struct copy_options copy = {.destination = "/content", .now_ns = b->now_ns};
-    int r = step_mount_select(m->stage, item->spec, &item->tree_shown, &item->shown, err);
+    int r = show(m, item, err);
 
     if (r == 0 && tree_is_host(item->tree_shown.tree))
         copy.references = &item->references;

@@ -24,8 +24,9 @@ struct step_mount {
     size_t tree;                   /* its number in the sandbox, or 0 */
     const struct step_mount *same; /* an earlier mount of the same cache, whose tree this shows */
     struct mount *served;
-    struct build_tree tree_shown;      /* bind of a context */
-    struct selections shown;           /* what of it is in the view */
+    bool is_shown;                     /* the next two are what they will be */
+    struct build_tree tree_shown;      /* bind: where its files are */
+    struct selections shown;           /* which; of a context they are in the view */
     struct copy_references references; /* to files of `shown`, which the view reads */
     bool is_file;                      /* bind of a single file */
     char *source;                      /* path inside the view */
@@ -54,10 +55,16 @@ struct step_mounts {
     struct strv env;   /* NAME=value from secrets */
 };
 
-/* Checks the mounts and adds to `key` what of them decides the result. */
-int step_mounts_key(struct step_mounts *m, struct build_stage *stage, const struct run *run,
-                    struct key *key, struct error *err);
-/* For the explanation of a miss: adds the files of the context that are mounted to the inputs. */
+/* Checks the mounts; first of all, once. */
+int step_mounts_plan(struct step_mounts *m, struct build_stage *stage, const struct run *run,
+                     struct error *err);
+/* Adds to `key` what of the mounts decides the result. A stage or an image goes by its own key, which
+ * reads nothing, or, `by_content`, by the files that are mounted; a context always by them. 1:
+ * predicting, and a stage is not made yet. */
+int step_mounts_key(struct step_mounts *m, bool by_content, struct key *key, struct error *err);
+/* Whether the two differ. */
+bool step_mounts_have_names(const struct step_mounts *m);
+/* For the explanation of a miss: adds the files that are mounted to the inputs. */
 int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err);
 /* Opens views, takes locks, fills specs and env. Waits for a cache another build holds, and
  * says so after a while. */
@@ -70,7 +77,8 @@ int step_mounts_serve(struct step_mounts *m, struct sandbox *box, struct error *
 int step_mounts_fault(const struct step_mounts *m, struct error *err);
 /* After the step, a failed one too: stops serving and keeps what went into caches. */
 int step_mounts_finish(struct step_mounts *m, struct error *err);
-/* What a mount shows of a context, a stage or an image. Both are the caller's. */
+/* What a mount shows of a context, a stage or an image. Both are the caller's. 1: predicting, and it
+ * is not made yet. */
 int step_mount_select(struct build_stage *s, const struct run_mount *spec, struct build_tree *tree,
                       struct selections *out, struct error *err);
 /* Digests what a mount begins with: a stage or image by its name, a context by its content. */

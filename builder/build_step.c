@@ -20,6 +20,7 @@
 
 #include "fs/base/banned.h"
 
+#define PREDICTED 2 /* a step that was looked up only: the state has gone on */
 #define OUTPUT_BUFFER_SIZE (64u << 10)
 #define TAIL_SIZE 1000u /* of the log, shown with a failure; fits err->detail with the excerpt */
 
@@ -37,6 +38,8 @@ struct step {
     uint32_t vertex;
     struct redact redact; /* of the secrets it is given */
     struct str tail;      /* last bytes of the log */
+    bool has_quick;
+    struct digest quick; /* a second key, by what its mounts are called */
 };
 
 static void step_release(struct step *s)
@@ -225,7 +228,8 @@ static void describe(struct step *s)
     str_addf(&s->history, "%s # buildkit", words);
 }
 
-static int make_key(struct step *s, struct key *key, struct digest *out, struct error *err)
+static int make_key(struct step *s, bool by_content, struct key *key, struct digest *out,
+                    struct error *err)
 {
     const struct build_stage *stage = s->stage;
     const struct build_options *o = stage->build->options;
@@ -252,7 +256,7 @@ static int make_key(struct step *s, struct key *key, struct digest *out, struct 
 
         key_text(key, "extra-host", name);
     }
-    r = step_mounts_key(&s->mounts, s->stage, &s->in->run, key, err);
+    r = step_mounts_key(&s->mounts, by_content, key, err);
     if (r == 0)
         key_final(key, out);
     return r;
@@ -560,6 +564,41 @@ static void finish(struct step *s, const struct cache_hit *made, bool is_cached)
     step_history(stage, str_text(&s->history), made->layer == 0);
 }
 
+/* Next time no byte of what is mounted need be read. */
+static int remember_quick(struct step *s, const struct cache_hit *made, struct error *err)
+{
+    const struct cache_entry alias = {.key = s->quick,
+                                      .canonical = &made->key,
+                                      .description = str_text(&s->text),
+                                      .time_ns = made->time_ns};
+
+    if (!s->has_quick || s->stage->build->mode != BUILD_MODE_BUILD)
+        return 0;
+    return build_cache_put(s->stage, &alias, made->layer, err);
+}
+
+/* Bind mounts of stages and images that are others by name may show the same files. */
+static int look_by_content(struct step *s, struct key *key, struct cache_entry *entry,
+                           struct cache_hit *made, struct error *err)
+{
+    int r;
+
+    s->quick = entry->key;
+    s->has_quick = true;
+    key_release(key);
+    r = make_key(s, true, key, &entry->key, err);
+    if (r == 1) {
+        build_step_unknown(s->stage, str_text(&s->text), "what it mounts is not made yet");
+        return PREDICTED;
+    }
+    if (r == 0)
+        r = build_cache_find(s->stage, &entry->key, made, err);
+    if (r != 1)
+        return r;
+    r = remember_quick(s, made, err);
+    return r < 0 ? r : 1;
+}
+
 /* The key, and what the cache has under it: 1 a hit, 0 a miss whose inputs are in `entry`. */
 static int look_up(struct step *s, struct key *key, struct cache_entry *entry,
                    struct cache_hit *made, struct error *err)
@@ -569,9 +608,13 @@ static int look_up(struct step *s, struct key *key, struct cache_entry *entry,
     if (r == 0)
         r = choose_modes(s, err);
     if (r == 0)
-        r = make_key(s, key, &entry->key, err);
+        r = step_mounts_plan(&s->mounts, s->stage, &s->in->run, err);
+    if (r == 0)
+        r = make_key(s, false, key, &entry->key, err);
     if (r == 0)
         r = build_cache_find(s->stage, &entry->key, made, err);
+    if (r == 0 && step_mounts_have_names(&s->mounts))
+        r = look_by_content(s, key, entry, made, err);
     if (r != 0)
         return r;
     key_note(key, "base", s->stage->state.base);
@@ -601,12 +644,16 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     }
     warn_of_mounts(&s);
     r = look_up(&s, &key, &entry, &made, err);
+    if (r == PREDICTED)
+        return 0;
     is_cached = r == 1;
     if (r == 0 && build_step_missed(stage, str_text(&s.text), &entry))
         return 0;
     if (r == 0) {
         made = build_made(stage->build, &entry.key, 0);
         r = execute(&s, &entry, &made.layer, err);
+        if (r == 0)
+            r = remember_quick(&s, &made, err);
     }
     progress_end(stage->build->options->progress, s.vertex,
                  r == -ECANCELED ? PROGRESS_CANCELED

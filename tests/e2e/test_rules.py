@@ -288,6 +288,27 @@ def test_a_bind_source_is_a_path_and_no_pattern():
     check_in("inside", state.built(dockerfile, context={"a*/inside": "1"}).err)
 
 
+def test_a_bind_of_a_stage_is_known_by_the_files_it_shows():
+    """FEATURES 1.9, "RUN": content hash of bind sources; times and what lies beside them do not count."""
+    s = State()
+    base = busybox()
+
+    def build(make, read="--mount=from=a,source=/d,target=/x", *options):
+        return s.built(f"FROM {base} AS a\nRUN mkdir /d; {make}\nFROM {base}\nRUN {read} cat /x/f\n"
+                       "RUN echo after\n", *options).err
+    build("echo 1 > /d/f")
+    for make in ("echo 1 > /d/f; echo more > /g", "echo 1 > /d/f; touch -d 2001-01-01 /d/f"):
+        check_equal((build(make).count("CACHED"), build(make).count("CACHED")), (4, 5))
+    for make, why in (("echo 22 > /d/f", "d/f: content changed (2 -> 3 bytes)"),
+                      ("echo 22 > /d/f; chmod 600 /d/f", "d/f: mode 0644 -> 0600 (content same)"),
+                      ("echo 22 > /d/f; chmod 600 /d/f; chown 7 /d/f", "d/f: ")):
+        err = build(make, "--mount=from=a,source=/d,target=/x", "--explain")
+        check_equal(err.count("CACHED"), 2)
+        check_in(why.removeprefix("d/"), err)
+    result = s.build(f"FROM {base} AS a\nFROM {base}\nRUN --mount=from=a,source=/no,target=/x true\n")
+    check_in('failed to compute cache key: "/no": not found', result.err)
+
+
 def test_an_agent_is_a_socket_of_its_step_alone():
     """SECURITY R55."""
     state = State()
