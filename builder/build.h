@@ -78,6 +78,7 @@ struct build_options {
     size_t ssh_count;
     const struct strv *extra_hosts;  /* "name:ip" lines for /etc/hosts */
     const struct platform *platform; /* NULL: the host's */
+    bool is_one_of_several;          /* so the names of steps tell for which platform they are */
     bool no_cache;
     enum build_pull pull;
     enum build_network network;

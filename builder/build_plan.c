@@ -199,6 +199,7 @@ static int plan_body(struct build_stage *s, struct error *err)
 static void name_stage(struct build_stage *s)
 {
     const char *name = s->source->from->from.name.text;
+    auto_str struct str platform = {0};
 
     if (name != NULL)
         s->label_text = mem_strdup(name);
@@ -206,6 +207,13 @@ static void name_stage(struct build_stage *s)
         s->label_text = str_format("stage-%zu", s->position);
     else
         s->label_text = mem_strdup("");
+    if (s->build->options->is_one_of_several) {
+        auto_free char *stage = s->label_text;
+
+        platform_format(&s->build->platform, &platform);
+        s->label_text =
+            str_format("%s%s%s", str_text(&platform), stage[0] == '\0' ? "" : " ", stage);
+    }
     s->label = s->label_text;
 }
 

@@ -13,6 +13,7 @@ void output_annotations_release(struct output_annotations *a)
 {
     strv_release(&a->manifest);
     strv_release(&a->descriptor);
+    strv_release(&a->index);
 }
 
 void output_release(struct output *o)
@@ -55,9 +56,14 @@ static int put_annotation(const char *type, const char *pair, const char *platfo
         if (!text_ends(type, "]"))
             return error_set(err, EINVAL, "invalid annotation type '%s'", type);
         wanted = mem_strndup(type + size + 1, strlen(type) - size - 2);
+        out->has_platform = true;
     }
-    if (strcmp(kind, "index") == 0 || strcmp(kind, "index-descriptor") == 0) {
-        out->has_index = true;
+    if (strcmp(kind, "index") == 0) {
+        strv_add(&out->index, pair);
+        return 0;
+    }
+    if (strcmp(kind, "index-descriptor") == 0) {
+        out->has_index_entry = true;
         return 0;
     }
     if (strcmp(kind, "manifest") != 0 && strcmp(kind, "manifest-descriptor") != 0)
@@ -158,16 +164,10 @@ static int set_mode(struct output *o, const char *value, struct error *err)
     return 0;
 }
 
-/* There is one platform, so there is nothing to split or to keep together. */
 static int set_platform_split(struct output *o, const char *value, struct error *err)
 {
-    bool is_split = false;
-    int r = fields_bool("platform-split", value, &is_split, err);
-
-    (void)o;
-    if (r == 0 && is_split)
-        return error_set(err, ENOTSUP, "platform-split=true needs a build for several platforms");
-    return r;
+    o->has_split = true;
+    return fields_bool("platform-split", value, &o->is_split, err);
 }
 
 static int set_rewrite(struct output *o, const char *value, struct error *err)

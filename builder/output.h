@@ -18,7 +18,9 @@ enum output_type { OUTPUT_LOCAL, OUTPUT_TAR, OUTPUT_OCI, OUTPUT_DOCKER, OUTPUT_I
 struct output_annotations {
     struct strv manifest;
     struct strv descriptor; /* of the manifest, in an index */
-    bool has_index;         /* some were for an index, which one platform does not have */
+    struct strv index;
+    bool has_platform;    /* some were for one platform */
+    bool has_index_entry; /* some were for the index's own descriptor, which nothing here has */
 };
 void output_annotations_release(struct output_annotations *a);
 
@@ -28,6 +30,8 @@ struct output {
     struct strv names;      /* canonical references, from name=; empty: those of --tag */
     bool push;              /* IMAGE */
     bool is_directory;      /* OCI: tar=false */
+    bool has_split;         /* LOCAL, TAR: platform-split was given */
+    bool is_split;          /* and is true: each platform has a directory of its own */
     bool delete_others;     /* LOCAL: mode=delete */
     bool rewrite_timestamp; /* asked for here */
     bool is_insecure;       /* registry.insecure */

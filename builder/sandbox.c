@@ -269,8 +269,8 @@ static int explain_exec(const struct sandbox *box, const struct packet *p, struc
         return error_hint(err, "the base image has no shell; use the exec form, RUN "
                                "[\"program\", \"argument\"]");
     if (code == ENOEXEC)
-        return error_hint(err, "it is a program for another architecture, or a script without "
-                               "'#!'");
+        return error_hint(err, "it is a program for another architecture, which the host runs once "
+                               "qemu is in binfmt_misc with flag F, or a script without '#!'");
     return -code;
 }
 

@@ -58,7 +58,7 @@ static const struct option foreign[] = {
 
     /* buildah build, podman build */
     IGNORED("add-history", "history is always written"),
-    REFUSED("all-platforms", "one platform is built at a time: --platform"),
+    REFUSED("all-platforms", "name them: --platform linux/amd64,linux/arm64"),
     REFUSED("annotate-base", "the base's annotations are not taken over"),
     REFUSED("cap-add", NO_CAPABILITIES),
     REFUSED("cap-drop", NO_CAPABILITIES),
@@ -85,7 +85,7 @@ static const struct option foreign[] = {
     REFUSED("log-rusage", "img build prints how long each step took"),
     REFUSED("logfile", "img logs shows what every step printed"),
     REFUSED("logsplit", "img logs shows what every step printed"),
-    REFUSED("manifest", "build each platform, then join them with a registry client"),
+    REFUSED("manifest", "it is --platform linux/amd64,linux/arm64 -t NAME"),
     IGNORED("no-hostname", "/etc/hostname never enters a layer"),
     IGNORED("no-hosts", "/etc/hosts never enters a layer"),
     IGNORED("no-pivot", NO_RUNTIME),

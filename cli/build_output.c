@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/image_index.h"
 #include "builder/output_file.h"
 #include "builder/progress.h"
 #include "builder/save.h"
@@ -92,8 +94,6 @@ static int finish_output(const struct output_flags *f, const struct strv *tags, 
             strv_add(&o->names, tags->items[i]);
     if (o->push && o->names.count == 0)
         return error_set(err, EINVAL, "tag is needed when pushing to registry");
-    if (o->annotations.has_index || plan->annotations.has_index)
-        return error_set(err, EINVAL, "index annotations not supported for single platform export");
     plan->rewrites_timestamps = plan->rewrites_timestamps || o->rewrite_timestamp;
     if (o->dest == NULL || strcmp(o->dest, "-") != 0)
         return 0;
@@ -106,8 +106,30 @@ static int finish_output(const struct output_flags *f, const struct strv *tags, 
     return 0;
 }
 
+/* What only one of the two can have: an image for one platform, an index over several. */
+static int check_platforms(const struct output_plan *plan, const struct output *o, bool is_several,
+                           struct error *err)
+{
+    bool has_index = o->annotations.index.count > 0 || plan->annotations.index.count > 0;
+
+    if (o->annotations.has_index_entry || plan->annotations.has_index_entry)
+        return error_set(err, EINVAL,
+                         "index-descriptor annotations: there is nothing above an index");
+    if (!is_several && has_index)
+        return error_set(err, EINVAL, "index annotations not supported for single platform export");
+    if (!is_several && o->is_split)
+        return error_set(err, ENOTSUP, "platform-split=true needs a build for several platforms");
+    if (is_several && (o->annotations.has_platform || plan->annotations.has_platform))
+        return error_set(err, ENOTSUP,
+                         "annotations for one of several platforms: build the platforms apart");
+    if (!is_several || is_image(o) || o->type == OUTPUT_LOCAL)
+        return 0;
+    (void)error_set(err, ENOTSUP, "tar, oci and docker outputs hold one platform each");
+    return error_hint(err, "push the index (--push), use type=local, or build the platforms apart");
+}
+
 int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
-                     struct output_plan *out, struct error *err)
+                     bool is_several, struct output_plan *out, struct error *err)
 {
     int r = 0;
 
@@ -117,8 +139,11 @@ int output_plan_make(const struct output_flags *f, const struct strv *tags, cons
         r = output_parse(f->outputs.items[i], platform, &out->list, err);
     if (r == 0)
         add_short_forms(f, out);
-    for (size_t i = 0; r == 0 && i < out->list.count; i++)
+    for (size_t i = 0; r == 0 && i < out->list.count; i++) {
         r = finish_output(f, tags, &out->list.items[i], out, err);
+        if (r == 0)
+            r = check_platforms(out, &out->list.items[i], is_several, err);
+    }
     for (size_t i = 0; r == 0 && i < out->list.count; i++) {
         struct output *o = &out->list.items[i];
 
@@ -463,4 +488,102 @@ int output_plan_finish(struct program *p, struct output_plan *plan, const struct
     if (r == 0 && f->metadata_file != NULL)
         r = write_metadata(plan, f->metadata_file, result, err);
     return r;
+}
+
+/* ---- several platforms ---- */
+
+int output_plan_add(struct output_plan *plan, const struct build_options *o,
+                    const struct build_result *result, struct image_index *index, struct error *err)
+{
+    struct job job = {.plan = plan, .options = o, .result = result};
+    auto_str struct str platform = {0};
+    auto_free char *name = NULL;
+    bool has_image = false;
+    int r = 0;
+
+    platform_format(o->platform, &platform);
+    job.vertex = progress_beginf(o->progress, "exporting %s", str_text(&platform));
+    name = mem_strdup(str_text(&platform));
+    for (char *at = strchr(name, '/'); at != NULL; at = strchr(at, '/'))
+        *at = '_'; /* BuildKit's names of directories: linux_amd64 */
+    for (size_t i = 0; r == 0 && i < plan->list.count; i++) {
+        struct output one = plan->list.items[i];
+        auto_free char *dest = one.dest == NULL ? NULL : str_format("%s/%s", one.dest, name);
+        auto_image struct image image = {0};
+
+        job.output = &one;
+        if (one.type == OUTPUT_LOCAL) {
+            if (!one.has_split || one.is_split) {
+                if (mkdir(one.dest, 0777) < 0 && errno != EEXIST)
+                    r = error_errno(err, "cannot make '%s'", one.dest);
+                one.dest = dest;
+            }
+            r = r < 0 ? r : export_tree(&job, err);
+        } else if (!has_image) {
+            has_image = true;
+            r = make_variant(&job, &image, err);
+            if (r == 0)
+                r = image_index_add(o->store, &image, &one.export, index, err);
+        }
+    }
+    progress_end(o->progress, job.vertex, progress_state_of(r), err->text);
+    return r;
+}
+
+static void add_index_keys(const struct image_index *index, const struct digest *digest,
+                           bool docker_types, struct json *document)
+{
+    struct json *descriptor = json_new_object();
+    char text[DIGEST_TEXT_SIZE];
+
+    digest_format(digest, text);
+    json_put_text(descriptor, "mediaType", docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    json_put_text(descriptor, "digest", text);
+    json_put_int(descriptor, "size", (int64_t)index->bytes.size);
+    json_put(document, "containerimage.descriptor", descriptor);
+    json_put_text(document, "containerimage.digest", text);
+}
+
+/* As docker buildx has it: the index stands where else the image does. */
+static int tell_index(const struct output_plan *plan, const struct output_flags *f,
+                      const struct image_index *index, const struct digest *digest,
+                      bool docker_types, struct error *err)
+{
+    auto_json struct json *document = json_new_object();
+    auto_free char *names = strv_join(&plan->names, ",");
+    auto_str struct str text = {0};
+    char id[DIGEST_TEXT_SIZE];
+    int r = 0;
+
+    digest_format(digest, id);
+    if (f->iidfile != NULL)
+        r = output_file_put(f->iidfile, id, strlen(id), err);
+    if (r < 0 || f->metadata_file == NULL)
+        return r;
+    add_index_keys(index, digest, docker_types, document);
+    if (plan->names.count > 0)
+        json_put_text(document, "image.name", names);
+    json_write_pretty(document, &text);
+    str_add_char(&text, '\n');
+    return output_file_put(f->metadata_file, str_text(&text), text.size, err);
+}
+
+int output_plan_finish_index(struct program *p, struct output_plan *plan,
+                             const struct output_flags *f, const char *progress_mode,
+                             const struct build_options *o, struct image_index *index,
+                             struct digest *digest, struct error *err)
+{
+    auto_strv struct strv annotations = {0};
+    const struct image_index_options options = {
+        .names = &plan->names, .annotations = &annotations, .docker_types = o->docker_types};
+    int r;
+
+    strv_copy(&annotations, &plan->annotations.index);
+    for (size_t i = 0; i < plan->list.count; i++)
+        for (size_t k = 0; k < plan->list.items[i].annotations.index.count; k++)
+            strv_add(&annotations, plan->list.items[i].annotations.index.items[k]);
+    r = image_index_commit(o->store, &options, index, digest, err);
+    if (r == 0)
+        r = push_all(p, plan, progress_mode, err);
+    return r < 0 ? r : tell_index(plan, f, index, digest, o->docker_types, err);
 }

@@ -8,6 +8,7 @@
 
 #include "builder/build.h"
 #include "builder/cache_address.h"
+#include "builder/image_index.h"
 #include "cli/build_call.h"
 #include "cli/build_compat.h"
 #include "cli/build_input.h"
@@ -45,7 +46,7 @@ struct build_flags {
     struct strv contexts;
     const char *file;
     const char *target;
-    const char *platform;
+    struct strv platforms;
     const char *progress;
     const char *pull;
     const char *network;
@@ -151,9 +152,9 @@ static const struct option options[] = {
      FIELD(no_new_privileges),
      .help = "set-id programs of RUN gain nothing"},
     {.name = "platform",
-     TEXT(platform),
-     .argument = "OS/ARCH",
-     .help = "platform of the image (default: this host's)"},
+     LIST(platforms),
+     .argument = "OS/ARCH[,...]",
+     .help = "platforms of the image (default: DOCKER_DEFAULT_PLATFORM, or this host's)"},
     {.name = "progress",
      TEXT(progress),
      .argument = "MODE",
@@ -461,14 +462,15 @@ static int open_progress(const struct build_flags *f, struct progress **out, str
 }
 
 static int plan_outputs(const struct build_flags *f, const struct strv *tags,
-                        const struct platform *platform, struct output_plan *out, struct error *err)
+                        const struct platform *platform, bool is_several, struct output_plan *out,
+                        struct error *err)
 {
     auto_platform struct platform host = {0};
     auto_str struct str text = {0};
 
     platform_host(&host);
     platform_format(platform != NULL ? platform : &host, &text);
-    return output_plan_make(&f->output, tags, str_text(&text), out, err);
+    return output_plan_make(&f->output, tags, str_text(&text), is_several, out, err);
 }
 
 /* ---- the command ---- */
@@ -482,7 +484,11 @@ struct request {
     struct cache_addresses cache_to;
     struct build_context *contexts;
     struct strv context_names;
-    struct platform platform;
+    struct {
+        struct platform *items;
+        size_t count;
+        size_t capacity;
+    } platforms; /* none: the host's */
     struct strv args;
     struct strv tags;
     struct secrets secrets;
@@ -501,7 +507,9 @@ static void request_release(struct request *q)
     secrets_release(&q->secrets);
     strv_release(&q->tags);
     strv_release(&q->args);
-    platform_release(&q->platform);
+    for (size_t i = 0; i < q->platforms.count; i++)
+        platform_release(&q->platforms.items[i]);
+    free(q->platforms.items);
     strv_release(&q->context_names);
     free(q->contexts);
     cache_addresses_release(&q->cache_from);
@@ -511,15 +519,52 @@ static void request_release(struct request *q)
 }
 DEFINE_CLEANUP_VALUE(request_release, struct request)
 
-static int collect_platform(const struct build_flags *f, struct request *q, struct build_options *o,
-                            struct error *err)
+/* "linux/amd64,linux/arm64"; one that was named already is built once. */
+static int add_platforms(const char *text, struct request *q, struct error *err)
 {
-    const char *text = q->compat.platform != NULL ? q->compat.platform : f->platform;
-    int r = text == NULL ? 0 : platform_parse(text, &q->platform, err);
+    auto_free char *copy = mem_strdup(text);
+    char *save = NULL;
 
-    if (r == 0 && text != NULL)
-        o->platform = &q->platform;
-    return r;
+    for (char *one = strtok_r(copy, ",", &save); one != NULL; one = strtok_r(NULL, ",", &save)) {
+        auto_platform struct platform platform = {0};
+        bool is_known = false;
+        int r = platform_parse(one, &platform, err);
+
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < q->platforms.count; i++)
+            is_known = is_known || platform_equal(&q->platforms.items[i], &platform);
+        if (is_known)
+            continue;
+        *(struct platform *)array_add(&q->platforms) = platform;
+        platform = (struct platform){0};
+    }
+    return 0;
+}
+
+static int collect_platforms(const struct build_flags *f, struct request *q,
+                             struct build_options *o, struct error *err)
+{
+    const char *usual = getenv("DOCKER_DEFAULT_PLATFORM");
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < f->platforms.count; i++)
+        r = add_platforms(f->platforms.items[i], q, err);
+    if (q->compat.platform != NULL)
+        r = add_platforms(q->compat.platform, q, err);
+    else if (f->platforms.count == 0 && usual != NULL && usual[0] != '\0')
+        r = add_platforms(usual, q, err);
+    if (r < 0)
+        return r;
+    o->is_one_of_several = q->platforms.count > 1;
+    if (q->platforms.count > 0)
+        o->platform = &q->platforms.items[0];
+    for (size_t i = 0; o->is_one_of_several && i < q->cache_to.count; i++)
+        if (q->cache_to.items[i].type != CACHE_INLINE)
+            return error_set(err, ENOTSUP,
+                             "--cache-to '%s' holds one platform: for several use type=inline",
+                             q->cache_to.items[i].text);
+    return 0;
 }
 
 /* The image is the same without: a service that only other builders talk to is no reason to stop. */
@@ -547,7 +592,8 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     q->contexts = mem_alloc((f->contexts.count + 1) * sizeof(*q->contexts));
     q->ssh = mem_alloc((f->ssh.count + 1) * sizeof(*q->ssh));
     if (r == 0)
-        r = build_compat_apply(&f->compat, f->platform, f->pull, &q->args, o, &q->compat, err);
+        r = build_compat_apply(&f->compat, f->platforms.count > 0 ? f->platforms.items[0] : NULL,
+                               f->pull, &q->args, o, &q->compat, err);
     collect_args(&f->build_args, &q->args);
     add_epoch(f, &q->args);
     if (r == 0)
@@ -569,10 +615,11 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     if (r == 0)
         r = ssh_collect(&f->ssh, &q->ssh_ids, q->ssh, err);
     if (r == 0)
-        r = collect_platform(f, q, o, err);
+        r = collect_platforms(f, q, o, err);
     if (r == 0)
         r = collect_contexts(&f->contexts, &q->context_names, q->contexts, err);
-    return r < 0 ? r : plan_outputs(f, &q->tags, o->platform, &q->plan, err);
+    return r < 0 ? r
+                 : plan_outputs(f, &q->tags, o->platform, q->platforms.count > 1, &q->plan, err);
 }
 
 static void set_options(const struct build_flags *f, const struct request *q,
@@ -634,6 +681,55 @@ static int build(struct program *p, const struct build_flags *f, struct request 
     return r;
 }
 
+static int build_one(const struct build_flags *f, struct request *q, struct build_options *o,
+                     struct image_index *index, struct program *p, struct error *err)
+{
+    auto_build_result struct build_result result = {0};
+    int r = build_run(o, &result, err);
+
+    if (r == 0)
+        r = output_plan_add(&q->plan, o, &result, index, err);
+    if (r < 0)
+        return r == -ECANCELED ? r : failed(p, f, o, &result, err);
+    if (!f->quiet)
+        print_warnings(&result, p->debug);
+    return 0;
+}
+
+/* One after the other, each with the cache of those before it; then the index over all. */
+static int build_several(struct program *p, const struct build_flags *f, struct request *q,
+                         struct build_options *o, struct progress **progress, struct error *err)
+{
+    auto_image_index struct image_index index = {0};
+    struct digest digest;
+    char text[DIGEST_TEXT_SIZE];
+    int r = *progress != NULL ? 0 : open_progress(f, progress, err);
+
+    o->progress = *progress;
+    o->no_image = true;
+    for (size_t i = 0; !f->quiet && i < q->plan.names.count; i++)
+        fprintf(stderr, "Building %s\n", q->plan.names.items[i]);
+    for (size_t i = 0; r == 0 && i < q->platforms.count; i++) {
+        o->platform = &q->platforms.items[i];
+        r = build_one(f, q, o, &index, p, err);
+    }
+    progress_close(STEAL(progress));
+    if (r < 0 || index.count == 0)
+        return r;
+    r = output_plan_finish_index(p, &q->plan, &f->output, progress_mode(f), o, &index, &digest,
+                                 err);
+    if (r == 0)
+        r = build_compat_finish(&f->compat, &digest, err);
+    if (r < 0)
+        return r;
+    digest_format(&digest, text);
+    if (f->quiet || q->plan.names.count == 0)
+        printf("%s\n", text);
+    for (size_t i = 0; !f->quiet && i < q->plan.names.count; i++)
+        fprintf(stderr, "Successfully built %s\n", q->plan.names.items[i]);
+    return 0;
+}
+
 static int run(struct program *p, const void *values, const struct strv *operands,
                struct error *err)
 {
@@ -663,7 +759,10 @@ static int run(struct program *p, const void *values, const struct strv *operand
     if (f->check || f->call != NULL || f->dry_run)
         progress_close(STEAL(&progress));
     r = run_call(f, &o, err);
-    return r <= 0 ? r : build(p, f, &q, &o, &progress, err);
+    if (r <= 0)
+        return r;
+    return q.platforms.count > 1 ? build_several(p, f, &q, &o, &progress, err)
+                                 : build(p, f, &q, &o, &progress, err);
 }
 
 const struct subcommand cmd_build = {
@@ -682,7 +781,9 @@ const struct subcommand cmd_build = {
         "the files, type=oci (dest, tar=false) and type=docker (dest) an archive, type=image and "
         "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
         "name, compression, compression-level, force-compression, oci-mediatypes, "
-        "rewrite-timestamp and annotation.KEY. DIR alone is type=local, - a tar on standard output. "
+        "rewrite-timestamp and annotation.KEY. With several platforms an index is stored and pushed, "
+        "type=local gives each a directory of its own (unless platform-split=false), and other files "
+        "hold one platform. DIR alone is type=local, - a tar on standard output. "
         "Without an image among them none is stored. --cache-from and --cache-to may be repeated: "
         "type=registry (ref), type=local (src, dest, tag, digest) and, to alone, type=inline, which "
         "puts the records into the image; mode=min has the image's own steps, mode=max those of the "

@@ -131,6 +131,7 @@ static const char manual_tail[] =
     ".TP\n.B TERM\nPassed on to what \\fBimg shell\\fP runs on a terminal.\n"
     ".TP\n.B BUILDKIT_PROGRESS\nDefault of \\fB\\-\\-progress\\fP.\n"
     ".TP\n.B BUILDKIT_TTY_LOG_LINES\nLog lines shown of a running step on a terminal (6).\n"
+    ".TP\n.B DOCKER_DEFAULT_PLATFORM\nPlatform that \\fBimg build\\fP builds for.\n"
     ".TP\n.B SOURCE_DATE_EPOCH\nTime of the image, in seconds, instead of the present.\n"
     ".TP\n.B BUILDKIT_COLORS\nColours on a terminal, as run=cyan:error=light\\-red:cancel=yellow.\n"
     ".TP\n.B PROGRESS_NO_TRUNC\n0 shortens the names of steps in plain progress.\n"

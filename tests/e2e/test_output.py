@@ -186,6 +186,68 @@ def test_push_sends_the_form_asked_for_and_the_metadata_names_it():
     registry.stop()
 
 
+MANY = "FROM scratch AS x\nARG TARGETARCH\nCOPY a /$TARGETARCH\nFROM scratch\nARG TARGETPLATFORM\n" \
+       "LABEL p=$TARGETPLATFORM\nCOPY --from=x / /\n"
+
+
+def test_several_platforms_are_one_index_that_others_choose_from():
+    """docs.docker.com, "docker buildx build --platform"; OCI image-spec, image-index.md."""
+    registry = Registry()
+    state = State()
+    meta, iid, ref = where("index.json"), where("index.iid"), f"{registry.host}/out/many:1"
+    result = build(state, "--platform", "linux/amd64,arm64", "--platform", "linux/arm/v7,linux/amd64", "-t", ref,
+                   "--push", "--annotation", "index:a=b", "--annotation", "c=d", "--metadata-file", meta, "--iidfile",
+                   iid, text=MANY)
+    check_in("[linux/arm64 x 1/1] COPY a /arm64", result.err)
+    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{ref}")
+    index, digest = json.loads(raw), "sha256:" + hashlib.sha256(raw).hexdigest()
+    check_equal([m["platform"] for m in index["manifests"]],
+                [{"architecture": "amd64", "os": "linux"}, {"architecture": "arm64", "os": "linux"},
+                 {"architecture": "arm", "os": "linux", "variant": "v7"}])
+    check_equal((index["annotations"], index["mediaType"]), ({"a": "b"}, "application/vnd.oci.image.index.v1+json"))
+    check_equal((json.load(open(meta))["containerimage.digest"], open(iid).read()), (digest, digest))
+    for arch, label in (("amd64", "linux/amd64"), ("arm64", "linux/arm64"), ("arm", "linux/arm/v7")):
+        chosen = json.loads(skopeo("inspect", "--tls-verify=false", "--override-arch", arch, f"docker://{ref}"))
+        check_equal((chosen["Labels"]["p"], chosen["Architecture"]), (label, arch))
+        other = State()
+        other.ok("pull", "--arch", arch, ref)
+        check(Image(other, ref).has(arch), arch)
+    # a later push of the name is of the index too, and what is not new is not sent again
+    check_equal(state.ok("push", "-q", ref).out.strip(), digest)
+    check_equal(state.ok("build", "-q", "--platform=linux/arm64,linux/amd64", make_context(MANY, FILES)).out[:7], "sha256:")
+    check_equal(state.ok("fsck").code, 0)
+    registry.stop()
+
+
+def test_several_platforms_fill_directories_of_their_own():
+    state = State()
+    platforms = ["--platform", "linux/amd64,linux/arm/v7"]
+    apart, together = where("apart"), where("together")
+    build(state, *platforms, "-o", apart, text=MANY)
+    check_equal(sorted(os.listdir(apart)), ["linux_amd64", "linux_arm_v7"])
+    check_equal(os.listdir(os.path.join(apart, "linux_arm_v7")), ["arm"])
+    build(state, *platforms, "-o", f"type=local,dest={together},platform-split=false", text=MANY)
+    check_equal(sorted(os.listdir(together)), ["amd64", "arm"])
+    for words, sentence in ((["-o", "type=oci,dest=" + where("x")], "hold one platform each"),
+                            (["-o", "type=tar,dest=" + where("x")], "use type=local"),
+                            (["--annotation", "index-descriptor:a=b"], "nothing above an index"),
+                            (["--annotation", "manifest[linux/amd64]:a=b"], "build the platforms apart"),
+                            (["--cache-to", "type=local,dest=" + where("x")], "for several use type=inline")):
+        check_in(sentence, state.fails("build", *platforms, *words, make_context(MANY, FILES)).err)
+    check(not os.path.exists(where("x")), "something was written")
+    check_equal(names(state), [])
+    check_in("'nonsense/a/b/c'", state.fails("build", "--platform", "linux/amd64,nonsense/a/b/c", "/").err)
+
+
+def test_the_usual_platform_comes_from_the_environment():
+    """docs.docker.com, DOCKER_DEFAULT_PLATFORM."""
+    state = State()
+    context = make_context(MANY, FILES)
+    state.ok("build", "-t", "a", context, env={"DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+    state.ok("build", "-t", "b", "--platform=linux/arm64", context, env={"DOCKER_DEFAULT_PLATFORM": "linux/s390x"})
+    check_equal(state.ok("inspect", "-f", "{{.Architecture}}", "a", "b").out.split(), ["s390x", "arm64"])
+
+
 def test_what_is_no_file_is_written_to_and_stays():
     """A device or pipe named as the file of an identity or of metadata is not replaced by a file."""
     state = State()
