@@ -1,7 +1,6 @@
 /* cmd_doctor.c - img doctor: can this host build, and if not, what would make it. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/registry_flags.h"
+#include "cli/text.h"
 #include "fs/store.h"
 #include "registry/client.h"
 
@@ -139,26 +139,32 @@ static int show_row(const struct host_row *row, struct format *format, struct er
     return format_row(format, object, err);
 }
 
+#define FOUND_COLUMN 26 /* behind status and name */
+
 static void print_row(const struct host_row *row, bool with_colour)
 {
     const char *colour = row->ok ? "32" : row->optional ? "33" : "31";
+    size_t width = text_terminal_columns(STDOUT_FILENO, SIZE_MAX);
     auto_str struct str found = {0};
+    auto_str struct str lines = {0};
 
     str_add_escaped(&found, row->sentence, strlen(row->sentence));
     if (with_colour)
         printf("\033[%sm%-8s\033[0m", colour, status_of(row));
     else
         printf("%-8s", status_of(row));
-    printf("%-17s %s\n", row->name, str_text(&found));
-    if (row->remedy != NULL && !row->ok)
-        printf("%25s -> %s\n", "", row->remedy);
+    text_fill(&lines, str_text(&found), FOUND_COLUMN, width);
+    if (row->remedy != NULL && !row->ok) {
+        str_addf(&lines, "\n%*s-> ", FOUND_COLUMN, "");
+        text_fill(&lines, row->remedy, FOUND_COLUMN + 3, width);
+    }
+    printf("%-17s %s\n", row->name, str_text(&lines));
 }
 
 static int show(const struct doctor_flags *f, const struct host_report *report,
                 struct format *format, struct error *err)
 {
-    const char *no_colour = getenv("NO_COLOR");
-    bool with_colour = isatty(STDOUT_FILENO) == 1 && (no_colour == NULL || no_colour[0] == '\0');
+    bool with_colour = text_wants_colour(STDOUT_FILENO);
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < report->count; i++) {

@@ -56,6 +56,8 @@ static const struct format_spec spec = {
     .columns = columns,
     .column_count = sizeof(columns) / sizeof(columns[0]),
     .table = "{{.Layer}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}",
+    .drops = {5},
+    .cut = 3,
 };
 
 #define CREATED_BY_WIDTH 60u
@@ -119,6 +121,8 @@ static int show(struct store *store, const struct image *image, const struct his
     bool is_short = !f->no_trunc && !text_equal(f->format, "json");
     size_t layer = image->layer_count;
 
+    if (f->no_trunc)
+        format_keep_whole(format);
     for (size_t i = json_count(history); i > 0; i--) {
         struct entry e = {.json = json_at(history, i - 1)};
         char id[DIGEST_TEXT_SIZE] = "<none>";

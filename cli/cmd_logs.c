@@ -7,8 +7,10 @@
 
 #include "builder/config.h"
 #include "builder/failed.h"
+#include "builder/image.h"
 #include "builder/record.h"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/progress_internal.h"
 #include "cli/text.h"
 #include "fs/base/io.h"
@@ -256,9 +258,34 @@ static int show_step(struct store *store, const char *hex, bool is_json, uint64_
 
 /* -- the list -- */
 
-static void print_row(const struct recorded *b)
+static const struct format_column columns[] = {{"Build", "BUILD"},
+                                               {"Started", "STARTED"},
+                                               {"Outcome", "OUTCOME"},
+                                               {"Duration", "DURATION"},
+                                               {"Image", "IMAGE"}};
+
+static const struct format_spec spec = {
+    .columns = columns,
+    .column_count = sizeof(columns) / sizeof(columns[0]),
+    .table = "{{.Build}}\\t{{.Started}}\\t{{.Outcome}}\\t{{.Duration}}\\t{{.Image}}",
+    .cut = 5,
+};
+
+/* The names the build gave, as `img ls` shows them; else where its context was. */
+static void add_names(const struct recorded *b, struct str *out)
 {
-    auto_free char *tags = strv_join(&b->tags, ",");
+    for (size_t i = 0; i < b->tags.count; i++) {
+        auto_free char *name = image_familiar_name(b->tags.items[i]);
+
+        str_addf(out, "%s%s", i > 0 ? "," : "", name);
+    }
+    if (b->tags.count == 0)
+        str_add(out, b->context);
+}
+
+static int add_row(const struct recorded *b, struct format *format, struct error *err)
+{
+    struct json *row = json_new_object();
     auto_str struct str age = {0};
     auto_str struct str outcome = {0};
     auto_str struct str duration = {0};
@@ -268,20 +295,24 @@ static void print_row(const struct recorded *b)
     add_outcome(&outcome, b->has_finished, b->state);
     if (b->has_finished)
         add_seconds(&duration, b->end_ns);
-    str_add_escaped(&what, tags[0] != '\0' ? tags : b->context,
-                    strlen(tags[0] != '\0' ? tags : b->context));
-    printf("%-6ju  %-24s %-14s %-10s %s\n", (uintmax_t)b->number, str_text(&age),
-           str_text(&outcome), str_text(&duration), str_text(&what));
+    add_names(b, &what);
+    json_put_int(row, "Build", (int64_t)b->number);
+    json_put_text(row, "Started", str_text(&age));
+    json_put_text(row, "Outcome", str_text(&outcome));
+    json_put_text(row, "Duration", str_text(&duration));
+    json_put_text(row, "Image", str_text(&what));
+    return format_row(format, row, err);
 }
 
 static int show_list(struct store *store, bool is_json, struct error *err)
 {
     auto_log_list struct log_list logs = {0};
+    auto_format struct format *format = NULL;
     struct json *document = is_json ? json_new_array() : NULL;
     int r = logs_list(store, &logs, err);
 
-    if (r == 0 && !is_json)
-        printf("%-6s  %-24s %-14s %-10s %s\n", "BUILD", "STARTED", "OUTCOME", "DURATION", "IMAGE");
+    if (r == 0)
+        r = format_open(&spec, NULL, true, &format, err);
     for (size_t i = logs.count; r == 0 && i > 0; i--) {
         auto_recorded struct recorded b = {0};
         struct error ignored = {0};
@@ -292,8 +323,10 @@ static int show_list(struct store *store, bool is_json, struct error *err)
         if (is_json)
             json_push(document, build_json(&b, false));
         else
-            print_row(&b);
+            r = add_row(&b, format, err);
     }
+    if (r == 0 && !is_json)
+        format_end(format);
     return is_json ? (r < 0 ? (json_unref(document), r) : print_json(document)) : r;
 }
 

@@ -80,6 +80,8 @@ static const struct format_spec spec = {
     .columns = columns,
     .column_count = sizeof(columns) / sizeof(columns[0]),
     .table = "{{.Name}}\\t{{.Size}}\\t{{.StoredSince}}\\t{{.UpdatedSince}}\\t{{.Digest}}",
+    .drops = {4},
+    .cut = 1,
 };
 
 /* ---- what there is ---- */
@@ -457,6 +459,8 @@ static int show(const struct ls_flags *f, const struct filters *filters, const s
     auto_json struct json *list = json_new_array();
     int r = 0;
 
+    if (f->no_trunc)
+        format_keep_whole(format);
     for (size_t i = 0; r == 0 && i < l->rows.count; i++) {
         const struct item *item = &l->rows.items[i];
         char digest[DIGEST_TEXT_SIZE];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/text.h"
 
 #include "fs/base/banned.h"
 
@@ -362,20 +363,30 @@ static const struct option help_options[] = {
      .help = "print the manual page, for man -l -"},
 };
 
+#define COMMAND_INDENT 14u
+
 static void write_overview(struct str *out)
 {
     size_t count;
     const struct option *global = global_option_table(&count);
 
-    str_add(out,
-            "img - build, pull, push and look into container images, without root or a daemon\n\n"
-            "Usage: img [-s DIR] [-d] COMMAND [OPTIONS] ...\n\nCommands:\n");
-    for (size_t i = 0; commands[i] != NULL; i++)
-        str_addf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    text_fill(out,
+              "img - build, pull, push and look into container images, without root or a daemon\n\n"
+              "Usage: img [-s DIR] [-d] COMMAND [OPTIONS] ...",
+              0, options_help_columns());
+    str_add(out, "\n\nCommands:\n");
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        str_addf(out, "  %-11s ", commands[i]->name);
+        text_fill(out, commands[i]->summary, COMMAND_INDENT, options_help_columns());
+        str_add_char(out, '\n');
+    }
     str_add(out, "\nOptions of every command:\n");
     for (size_t i = 0; i < count; i++)
         options_help_line(&global[i], out);
-    str_add(out, "\n`img COMMAND --help` shows the options of a command.\n");
+    str_add_char(out, '\n');
+    text_fill(out, "`img COMMAND --help` shows the options of a command.", 0,
+              options_help_columns());
+    str_add_char(out, '\n');
 }
 
 static int run_help(struct program *p, const void *values, const struct strv *operands,

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/format.h"
@@ -12,12 +12,15 @@
 
 #include "fs/base/banned.h"
 
-#define GAP 3u /* blanks between columns */
+#define GAP 3u      /* blanks between columns */
+#define CUT_MIN 16u /* columns that stay of one that is cut */
 
 struct format {
     const struct format_spec *spec;
     struct template *template; /* NULL: JSON */
     bool is_table;
+    bool is_own_table; /* the command's, not one of the user's */
+    bool is_kept_whole;
     bool escape;
     struct strv lines; /* of a table, cells separated by tabs */
 };
@@ -48,7 +51,8 @@ int format_open(const struct format_spec *spec, const char *text, bool with_titl
     f->is_table = text == NULL || text[0] == '\0' || strcmp(text, "table") == 0 ||
                   text_starts(text, "table ");
     f->escape = f->is_table || isatty(STDOUT_FILENO) == 1;
-    if (f->is_table && (text == NULL || strlen(text) <= strlen("table ")))
+    f->is_own_table = f->is_table && (text == NULL || strlen(text) <= strlen("table "));
+    if (f->is_own_table)
         text = spec->table;
     else if (f->is_table)
         text += strlen("table ");
@@ -82,59 +86,20 @@ int format_row(struct format *f, struct json *row, struct error *err)
     return 0;
 }
 
-/* Cells that have one behind them are padded to the widest of their column. */
-static void measure(const struct format *f, size_t *widths, size_t column_max)
+/* ---- the table ---- */
+
+struct layout {
+    size_t *widths; /* of the widest cell; what is wider is cut */
+    bool *hidden;
+    size_t count;
+};
+
+static void layout_release(struct layout *l)
 {
-    for (size_t i = 0; i < f->lines.count; i++) {
-        const char *cell = f->lines.items[i];
-
-        for (size_t column = 0; column < column_max; column++) {
-            size_t size = strcspn(cell, "\t");
-            size_t width = text_columns(cell, size);
-
-            if (cell[size] == '\0')
-                break;
-            widths[column] = width > widths[column] ? width : widths[column];
-            cell += size + 1;
-        }
-    }
+    free(l->widths);
+    free(l->hidden);
 }
-
-static void lay_out(const char *line, const size_t *widths, struct str *out)
-{
-    for (size_t column = 0;; column++) {
-        size_t size = strcspn(line, "\t");
-
-        str_add_bytes(out, line, size);
-        if (line[size] == '\0' || line[size + strspn(line + size, "\t")] == '\0')
-            return; /* no blanks at the end of a line */
-        str_addf(out, "%*s", (int)(widths[column] - text_columns(line, size) + GAP), "");
-        line += size + 1;
-    }
-}
-
-/* SIZE_MAX: lines may be as long as they are. */
-static size_t line_columns(const struct format *f)
-{
-    struct winsize size = {0};
-
-    if (!f->spec->cuts || !format_is_narrow(f) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ||
-        size.ws_col == 0)
-        return SIZE_MAX;
-    return size.ws_col;
-}
-
-static void print_line(const char *line, const size_t *widths, size_t columns)
-{
-    auto_str struct str text = {0};
-
-    lay_out(line, widths, &text);
-    if (text_columns(str_text(&text), text.size) > columns) {
-        str_truncate(&text, text_fit(str_text(&text), columns - 1));
-        str_add(&text, "…");
-    }
-    printf("%s\n", str_text(&text));
-}
+DEFINE_CLEANUP_VALUE(layout_release, struct layout)
 
 static size_t count_cells(const struct format *f)
 {
@@ -150,15 +115,96 @@ static size_t count_cells(const struct format *f)
     return most;
 }
 
+static void measure(const char *line, struct layout *l)
+{
+    for (size_t column = 0;; column++) {
+        size_t size = strcspn(line, "\t");
+        size_t width = text_columns(line, size);
+
+        l->widths[column] = width > l->widths[column] ? width : l->widths[column];
+        if (line[size] == '\0')
+            return;
+        line += size + 1;
+    }
+}
+
+static size_t total_columns(const struct layout *l)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->hidden[i])
+            total += (total > 0 ? GAP : 0) + l->widths[i];
+    return total;
+}
+
+/* A template of the user's own is printed as it was asked for. */
+static void make_room(const struct format *f, struct layout *l)
+{
+    size_t room = text_terminal_columns(STDOUT_FILENO, SIZE_MAX);
+    size_t *cut = f->spec->cut > 0 ? &l->widths[f->spec->cut - 1] : NULL;
+    size_t total;
+
+    if (!f->is_own_table || f->is_kept_whole || !format_is_narrow(f))
+        return;
+    for (size_t i = 0; i < FORMAT_DROPS && f->spec->drops[i] > 0; i++)
+        if (total_columns(l) > room)
+            l->hidden[f->spec->drops[i] - 1] = true;
+    total = total_columns(l);
+    if (cut != NULL && total > room && *cut > CUT_MIN)
+        *cut = *cut > total - room + CUT_MIN ? *cut - (total - room) : CUT_MIN;
+}
+
+/* Of a name, which has no blanks, the end tells more than the middle; of prose the beginning does. */
+static void add_cut(struct str *out, const char *cell, size_t size, size_t columns, size_t width)
+{
+    auto_free char *text = mem_strndup(cell, size);
+    size_t tail = strchr(text, ' ') == NULL ? (width - 1) * 2 / 3 : 0;
+
+    str_add_bytes(out, text, text_fit(text, width - 1 - tail));
+    str_add(out, "…");
+    if (tail > 0)
+        str_add(out, text + text_fit(text, columns - tail));
+}
+
+static void print_line(const char *line, const struct layout *l)
+{
+    auto_str struct str out = {0};
+    size_t blanks = 0; /* none at the end of a line */
+
+    for (size_t column = 0;; column++) {
+        size_t size = strcspn(line, "\t");
+        size_t columns = text_columns(line, size);
+        size_t width = l->widths[column];
+
+        if (size > 0 && !l->hidden[column]) {
+            str_addf(&out, "%*s", (int)blanks, "");
+            blanks = 0;
+            if (columns > width)
+                add_cut(&out, line, size, columns, width);
+            else
+                str_add_bytes(&out, line, size);
+        }
+        if (!l->hidden[column])
+            blanks += GAP + width - (size == 0 ? 0 : columns < width ? columns : width);
+        if (line[size] == '\0')
+            break;
+        line += size + 1;
+    }
+    printf("%s\n", str_text(&out));
+}
+
 void format_end(const struct format *f)
 {
-    size_t column_max = count_cells(f);
-    auto_free size_t *widths = mem_alloc(column_max * sizeof(*widths));
-    size_t columns = line_columns(f);
+    __attribute__((cleanup(cleanup_layout_release))) struct layout l = {.count = count_cells(f)};
 
-    measure(f, widths, column_max);
+    l.widths = mem_alloc(l.count * sizeof(*l.widths));
+    l.hidden = mem_alloc(l.count * sizeof(*l.hidden));
     for (size_t i = 0; i < f->lines.count; i++)
-        print_line(f->lines.items[i], widths, columns);
+        measure(f->lines.items[i], &l);
+    make_room(f, &l);
+    for (size_t i = 0; i < f->lines.count; i++)
+        print_line(f->lines.items[i], &l);
 }
 
 void format_free(struct format *f)
@@ -168,6 +214,11 @@ void format_free(struct format *f)
     template_free(f->template);
     strv_release(&f->lines);
     free(f);
+}
+
+void format_keep_whole(struct format *f)
+{
+    f->is_kept_whole = true;
 }
 
 bool format_is_table(const struct format *f)

@@ -25,11 +25,16 @@ struct format_column {
     const char *title;
 };
 
+#define FORMAT_DROPS 2
+
 struct format_spec {
     const struct format_column *columns;
     size_t column_count;
     const char *table; /* template of the command's own table */
-    bool cuts;         /* its last column is prose: on a terminal lines end with it */
+    /* What gives way where a terminal is too narrow for that table, columns being counted from 1: first
+     * these are left out, one after the other, then one is cut; 0: none. */
+    unsigned drops[FORMAT_DROPS];
+    unsigned cut;
 };
 
 struct format;
@@ -40,7 +45,8 @@ int format_open(const struct format_spec *spec, const char *text, bool with_titl
                 struct format **out, struct error *err);
 /* Takes `row` over, also on failure. */
 int format_row(struct format *f, struct json *row, struct error *err);
-void format_end(const struct format *f); /* prints the table; templates and JSON are out already */
+void format_keep_whole(struct format *f); /* --no-trunc: lines are as long as they are */
+void format_end(const struct format *f);  /* prints the table; templates and JSON are out already */
 void format_free(struct format *f);
 DEFINE_CLEANUP(format_free, struct format *)
 #define auto_format CLEANUP(format_free)

@@ -13,6 +13,7 @@
 #include "builder/spawner.h"
 #include "cli/commands.h"
 #include "cli/main.h"
+#include "cli/text.h"
 #include "fs/base/log.h"
 #include "fs/index.h"
 #include "fs/store.h"
@@ -128,6 +129,15 @@ struct registries *program_registries(struct program *p, const struct registries
     return p->registries;
 }
 
+/* On a terminal words are not broken; a log, or who reads it, wants one line. */
+static void print_sentence(const char *label, const char *text)
+{
+    auto_str struct str filled = {0};
+
+    text_fill(&filled, text, strlen(label), text_terminal_columns(STDERR_FILENO, SIZE_MAX));
+    fprintf(stderr, "%s%s\n", label, str_text(&filled));
+}
+
 /* Bytes from images and files may be in a sentence: nothing in it moves a cursor. */
 static void print_error(const struct error *err)
 {
@@ -140,9 +150,9 @@ static void print_error(const struct error *err)
     str_add_escaped(&text, err->text, strlen(err->text));
     if (err->detail[0] != '\0')
         fputs(err->detail, stderr);
-    fprintf(stderr, "img: %s\n", str_text(&text));
+    print_sentence("img: ", str_text(&text));
     if (err->hint[0] != '\0')
-        fprintf(stderr, "hint: %s\n", str_text(&hint));
+        print_sentence("hint: ", str_text(&hint));
 }
 
 static int check_operands(const struct subcommand *c, const struct strv *operands,

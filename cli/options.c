@@ -1,11 +1,18 @@
 /* options.c - the one parser of command lines, and the help it gives. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/text.h"
 #include "fs/base/log.h"
 
 #include "fs/base/banned.h"
+
+#define HELP_COLUMNS 80u
+#define HELP_COLUMNS_MAX 100u /* longer lines are hard to read */
+#define HELP_INDENT 34u       /* where what is said of an option begins */
+#define HELP_INDENT_NARROW 10u
 
 struct parse {
     const char *command;
@@ -215,8 +222,17 @@ void options_release(const struct option_set *set)
             strv_release(field(set, &set->options[i]));
 }
 
+size_t options_help_columns(void)
+{
+    size_t columns = text_terminal_columns(STDOUT_FILENO, HELP_COLUMNS);
+
+    return columns > HELP_COLUMNS_MAX ? HELP_COLUMNS_MAX : columns;
+}
+
 void options_help_line(const struct option *o, struct str *out)
 {
+    size_t columns = options_help_columns();
+    size_t indent = columns < HELP_COLUMNS ? HELP_INDENT_NARROW : HELP_INDENT;
     auto_str struct str left = {0};
 
     if (o->letter != 0)
@@ -226,16 +242,25 @@ void options_help_line(const struct option *o, struct str *out)
     if (o->argument != NULL)
         str_addf(&left, "%s%s%s", o->fallback != NULL ? "[=" : " ", o->argument,
                  o->fallback != NULL ? "]" : "");
-    str_addf(out, "%-34s%s%s\n", str_text(&left),
-             left.size >= 34 ? "\n                                  " : "", o->help);
+    str_addf(out, "%-*s", (int)indent, str_text(&left));
+    if (left.size >= indent)
+        str_addf(out, "\n%*s", (int)indent, "");
+    text_fill(out, o->help, indent, columns);
+    str_add_char(out, '\n');
 }
 
 void options_help(const struct subcommand *c, struct str *out)
 {
-    str_addf(out, "Usage: img %s%s%s%s\n\n%s\n", c->name, c->option_count > 0 ? " [OPTIONS]" : "",
-             c->operands[0] == '\0' ? "" : " ", c->operands, c->summary);
-    if (c->details != NULL)
-        str_addf(out, "\n%s\n", c->details);
+    size_t columns = options_help_columns();
+
+    str_addf(out, "Usage: img %s%s%s%s\n\n", c->name, c->option_count > 0 ? " [OPTIONS]" : "",
+             c->operands[0] == '\0' ? "" : " ", c->operands);
+    text_fill(out, c->summary, 0, columns);
+    if (c->details != NULL) {
+        str_add(out, "\n\n");
+        text_fill(out, c->details, 0, columns);
+    }
+    str_add_char(out, '\n');
     if (c->aliases != NULL)
         str_addf(out, "\nAliases: %s\n", c->aliases);
     if (c->option_count == 0)

@@ -74,5 +74,7 @@ int options_parse(const char *command, const struct option_set *sets, size_t set
                   char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,
                   struct error *err);
 void options_release(const struct option_set *set); /* frees the lists */
+/* Filled to the width of the terminal that standard output is, else to 80 columns. */
 void options_help(const struct subcommand *c, struct str *out);
 void options_help_line(const struct option *o, struct str *out);
+size_t options_help_columns(void);

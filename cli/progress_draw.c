@@ -233,9 +233,14 @@ static void add_totals(struct frame *f, struct str *out)
     }
     if (!is_moving)
         return;
-    add_sizes(out, current, total);
-    str_add_size_decimal(out, (uint64_t)t->bytes_per_s);
-    str_add(out, "/s");
+    str_add_size_decimal(out, current);
+    str_add(out, " / ");
+    str_add_size_decimal(out, total);
+    if (t->bytes_per_s >= 1) { /* not known from the first moment on */
+        str_add(out, "  ");
+        str_add_size_decimal(out, (uint64_t)t->bytes_per_s);
+        str_add(out, "/s");
+    }
 }
 
 static void add_title(struct frame *f, bool is_last)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "builder/config.h"
 #include "cli/text.h"
@@ -90,6 +92,70 @@ size_t text_fit(const char *text, size_t columns)
             break;
     }
     return used;
+}
+
+size_t text_terminal_columns(int fd, size_t otherwise)
+{
+    struct winsize size = {0};
+
+    return ioctl(fd, TIOCGWINSZ, &size) < 0 || size.ws_col == 0 ? otherwise : size.ws_col;
+}
+
+bool text_wants_colour(int fd)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    return isatty(fd) == 1 && (no_colour == NULL || no_colour[0] == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}
+
+/* What is not broken: to the next blank, or behind the backtick that ends what one began. */
+static size_t word_size(const char *text, size_t columns)
+{
+    size_t size = 0;
+
+    while (text[size] != '\0' && text[size] != ' ' && text[size] != '\n') {
+        const char *end = text[size] == '`' ? strchr(text + size + 1, '`') : NULL;
+
+        if (end != NULL && text_columns(text, (size_t)(end + 1 - text)) <= columns)
+            size = (size_t)(end - text);
+        size++;
+    }
+    return size;
+}
+
+void text_fill(struct str *out, const char *text, size_t indent, size_t columns)
+{
+    size_t room = columns > indent ? columns - indent : 1;
+    size_t used = 0; /* columns of the line behind the indent */
+    size_t blanks = 0;
+
+    while (*text != '\0') {
+        size_t size = word_size(text, room);
+        size_t width = text_columns(text, size);
+
+        if (size == 0) {
+            bool is_paragraph = text[0] == '\n' && text[1] == '\n';
+
+            if (is_paragraph)
+                str_addf(out, "\n\n%*s", (int)indent, "");
+            used = is_paragraph ? 0 : used;
+            blanks = is_paragraph ? 0 : blanks + 1;
+            text += is_paragraph ? 2 : 1;
+            continue;
+        }
+        if (used > 0 && blanks + width > room - used) {
+            str_addf(out, "\n%*s", (int)indent, "");
+            used = blanks = 0;
+        }
+        str_addf(out, "%*s", (int)blanks, "");
+        str_add_bytes(out, text, size);
+        used += blanks + width;
+        used = used > room ? room : used;
+        blanks = 0;
+        text += size;
+    }
 }
 
 #define NS_PER_S 1000000000ll

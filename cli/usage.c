@@ -141,7 +141,7 @@ static const struct format_column columns[] = {
 const struct format_spec usage_spec = {
     .columns = columns,
     .column_count = sizeof(columns) / sizeof(columns[0]),
-    .cuts = true,
+    .cut = 4,
     .table = "{{.ID}}{{.Mark}}\\t{{.Reclaimable}}\\t{{.Size}}\\t"
              "{{.Description}}",
 };

@@ -1,0 +1,130 @@
+"""What people see on a terminal, which says how wide it is: tables, help, errors, a build, ^C."""
+import fcntl
+import pty
+import re
+import select
+import struct
+import termios
+
+from harness import *
+
+
+class Terminal:
+    """img on a terminal of `columns`; .text is all it wrote, as lines."""
+
+    def __init__(self, state, columns, *words, env=None, rows=24):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.fd = ours
+        self.modes = termios.tcgetattr(theirs)
+        self.process = subprocess.Popen([IMG, *words], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                                        env={**state.env, "TERM": "xterm-256color", "CI": "", **(env or {})},
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.theirs = theirs
+        self.bytes = b""
+
+    def read_until(self, part):
+        while part not in self.bytes:
+            self.bytes += os.read(self.fd, 65536)
+
+    def end(self):
+        while self.process.poll() is None or select.select([self.fd], [], [], 0)[0]:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                self.bytes += os.read(self.fd, 65536)
+        self.code = self.process.returncode
+        self.text = self.bytes.decode().replace("\r\n", "\n")
+        self.modes_after = termios.tcgetattr(self.theirs)
+        os.close(self.fd)
+        os.close(self.theirs)
+        return self
+
+
+def shown(state, columns, *words, **more):
+    return Terminal(state, columns, *words, **more).end().text
+
+
+def check_fits(text, columns):
+    for line in text.splitlines():
+        check(len(line) <= columns, f"{len(line)} columns of {columns}: {line!r}")
+
+
+LONG = "registry.example.com/company/department/team/project/component/image-name:v1.2.3"
+shared_state = None
+
+
+def images():
+    global shared_state
+    if shared_state is None:
+        shared_state = State()
+        shared_state.built('FROM scratch\nCOPY ["Dockerfile", "/a name that is too long to be shown/x"]\n', "-t", "app:1", "-t", LONG)
+    return shared_state
+
+
+def test_lists_fit_the_terminal_and_show_all_where_there_is_room():
+    wide = shown(images(), 220, "ls")
+    check_in(LONG, wide)
+    check_in("UPDATED AT", wide)
+    narrow = shown(images(), 76, "ls")
+    check_fits(narrow, 76)
+    check("UPDATED AT" not in narrow, "a column too many")
+    for part in ("NAME", "SIZE", "CREATED AT", "DIGEST", "app:1", "…", "v1.2.3 ", "\nregistr…"):
+        check_in(part, narrow)
+    check(re.search(r"sha256:[0-9a-f]{12}\n", narrow), "the digest was cut: " + narrow)
+    for words in (["history", "app:1"], ["du"], ["logs"]):
+        check_fits(shown(images(), 76, *words), 76)
+
+
+def test_lists_are_whole_when_asked_or_in_a_pipe():
+    for text in (shown(images(), 60, "ls", "--no-trunc"), images().ok("ls").out,
+                 shown(images(), 60, "ls", "--format", "table {{.Name}}\t{{.Digest}}")):
+        check_in(LONG, text)
+    check_in("too long to be shown/x", shown(images(), 60, "history", "--no-trunc", "app:1"))
+
+
+def test_help_is_filled_to_the_terminal_without_breaking_words():
+    words = images().ok("build", "--help").out.split()
+    for columns in (50, 80, 300):
+        text = shown(images(), columns, "build", "--help")
+        check_equal(text.split(), words)
+        if columns >= 80:
+            check_fits(text, 100 if columns > 100 else columns)
+        check_fits(shown(images(), columns, "help"), 100 if columns > 100 else columns)
+    check_fits(images().ok("help").out, 80)
+
+
+def test_an_error_is_broken_between_words_on_a_terminal_and_one_line_in_a_log():
+    said = shown(images(), 40, "inspect", "no-such-image-of-mine")
+    check_fits(said, 40)
+    check_in("img: no such image:", said)
+    check_in("`img pull no-such-image-of-mine`", said)
+    check_equal(len(images().fails("inspect", "no-such-image-of-mine").err.splitlines()), 2)
+
+
+def test_no_colour_where_none_is_wanted_and_no_cursor_on_a_dumb_terminal():
+    """no-color.org: set and not empty. TERM=dumb: nothing can be moved."""
+    build = ("build", "--no-cache", make_context("FROM scratch\nCOPY Dockerfile /\n", {}))
+    check_in("\033[32m", shown(images(), 80, *build))
+    plain = shown(images(), 80, *build, env={"NO_COLOR": "1"})
+    check(not re.search(r"\033\[[\d;]*m", plain), "colours: " + repr(plain))
+    check_in("\033[K", plain)
+    for env in ({"TERM": "dumb"}, {"CI": "true"}):
+        check("\033" not in shown(images(), 80, *build, env=env), f"an escape with {env}")
+    check("\033" not in shown(images(), 80, "doctor", "--offline", env={"TERM": "dumb"}), "doctor colours a dumb terminal")
+
+
+def test_an_interrupted_build_leaves_the_terminal_as_it_was():
+    state = State()
+    where = make_context(f"FROM {busybox()}\nRUN echo begun; sleep 1000\n", {})
+    t = Terminal(state, 80, "build", where)
+    t.read_until(b"begun\x1b[")
+    os.write(t.fd, b"\x03")
+    t.end()
+    check_equal(t.code, 130)
+    check(t.text.endswith("img: canceled\n"), repr(t.text[-200:]))
+    check_equal(t.modes_after, t.modes)
+    check(not re.search(r"\033\[\?", t.text), "a mode of the terminal was changed")
+    check_equal(processes_with(state.path), [])
+
+
+if __name__ == "__main__":
+    main(globals())
