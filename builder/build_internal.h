@@ -205,6 +205,9 @@ bool build_is_unknown(const struct build_stage *s, const struct instruction *in)
 
 /* build_copy.c and build_step.c: instructions that change files. */
 int build_copy(struct build_stage *s, const struct instruction *in, struct error *err);
+/* Where WORKDIR leads; caller frees. -ENAMETOOLONG. */
+int build_workdir_path(const struct build_stage *s, const struct instruction *in, char **out,
+                       struct error *err);
 int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err);
 int build_step_run(struct build_stage *s, const struct instruction *in, struct error *err);
 /* build_healthcheck.c. */

@@ -174,12 +174,8 @@ static int do_value(struct build_stage *s, const struct instruction *in, struct 
 
 static int do_onbuild(struct build_stage *s, const struct instruction *in, struct error *err)
 {
-    auto_strv struct strv words = {0};
-
     (void)err;
-    config_words(s->state.config, "OnBuild", &words);
-    strv_add(&words, in->onbuild.expression);
-    config_set_words(s->state.config, "OnBuild", &words);
+    config_add_word(s->state.config, "OnBuild", in->onbuild.expression);
     return 0;
 }
 
@@ -204,8 +200,11 @@ static int read_step(struct build_stage *s, const struct instruction *in, struct
     int r;
 
     if (in->kind == INSTRUCTION_WORKDIR) {
-        auto_free char *path = stage_path(s, in->value.text);
+        auto_free char *path = NULL;
 
+        r = build_workdir_path(s, in, &path, err);
+        if (r < 0)
+            return r;
         config_set_text(s->state.config, "WorkingDir", path);
     }
     if ((in->kind != INSTRUCTION_COPY && in->kind != INSTRUCTION_ADD) || in->copy.from.text != NULL)

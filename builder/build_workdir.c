@@ -6,6 +6,7 @@
 #include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/users.h"
+#include "fs/base/limits.h"
 #include "fs/view.h"
 
 #include "fs/base/banned.h"
@@ -78,18 +79,35 @@ static void make_keys(const struct build_stage *s, const char *path, struct key 
         key_note(key, "epoch", s->build->epoch_text);
 }
 
-int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)
+/* One that is relative goes on from the last, and so on: no system takes more than PATH_MAX. */
+int build_workdir_path(const struct build_stage *s, const struct instruction *in, char **out,
+                       struct error *err)
 {
     auto_free char *joined = path_join(config_working_dir(s->state.config), in->value.text);
     auto_free char *path = path_join("/", joined);
-    auto_free char *text = str_format("WORKDIR %s", path);
+
+    if (strlen(path) >= LIMIT_PATH_SIZE)
+        return error_set(err, ENAMETOOLONG, "the working directory is longer than %u bytes",
+                         LIMIT_PATH_SIZE - 1);
+    *out = STEAL(&path);
+    return 0;
+}
+
+int build_workdir(struct build_stage *s, const struct instruction *in, struct error *err)
+{
+    auto_free char *path = NULL;
+    auto_free char *text = NULL;
     auto_key struct key key = {0};
-    struct cache_entry entry = {.description = text};
+    struct cache_entry entry = {0};
     struct cache_hit made;
     struct digest chain;
-    uint32_t vertex = step_begin(s, text);
-    int r = 0;
+    uint32_t vertex;
+    int r = build_workdir_path(s, in, &path, err);
 
+    if (r < 0)
+        return r;
+    entry.description = text = str_format("WORKDIR %s", path);
+    vertex = step_begin(s, text);
     make_keys(s, path, &key, &entry.key, &chain);
     key_note(&key, "base", s->state.base);
     made = (struct cache_hit){.key = entry.key, .time_ns = s->state.time_ns};

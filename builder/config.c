@@ -191,22 +191,24 @@ const char *config_env_get(const struct config *c, const char *name)
     return pair + strlen(name) + 1;
 }
 
+void config_add_word(struct config *c, const char *key, const char *word)
+{
+    if (json_get_array(c->inner, key) == NULL)
+        json_put(c->inner, key, json_new_array());
+    json_push(json_get_array(c->inner, key), json_new_text(word));
+}
+
 void config_env_put(struct config *c, const char *name, const char *value)
 {
     size_t place = (size_t)(uintptr_t)table_get(&c->env, name);
     auto_free char *pair = str_format("%s=%s", name, value);
-    struct json *env = json_get_array(c->inner, "Env");
 
     if (place > 0) {
-        json_set_at(env, place - 1, json_new_text(pair));
+        json_set_at(json_get_array(c->inner, "Env"), place - 1, json_new_text(pair));
         return;
     }
-    if (env == NULL) {
-        json_put(c->inner, "Env", json_new_array());
-        env = json_get_array(c->inner, "Env");
-    }
-    json_push(env, json_new_text(pair));
-    table_put(&c->env, name, (void *)(uintptr_t)json_count(env));
+    config_add_word(c, "Env", pair);
+    table_put(&c->env, name, (void *)(uintptr_t)json_count(json_get_array(c->inner, "Env")));
 }
 
 void config_env_remove(struct config *c, const char *name)

@@ -53,7 +53,8 @@ void config_set_cache(struct config *c, struct json *records);
 void config_set_text(struct config *c, const char *key, const char *value);
 void config_set_bool(struct config *c, const char *key, bool value);
 void config_set_words(struct config *c, const char *key,
-                      const struct strv *value);                              /* NULL removes */
+                      const struct strv *value);                           /* NULL removes */
+void config_add_word(struct config *c, const char *key, const char *word); /* behind the others */
 void config_set_value(struct config *c, const char *key, struct json *value); /* takes value */
 void config_env_put(struct config *c, const char *name, const char *value); /* keeps its position */
 void config_env_remove(struct config *c, const char *name); /* one that is not there is fine */

@@ -128,7 +128,12 @@ def planned(text, files=None, names="0 of"):
     check_in(names, out)
 
 
+def test_a_working_directory_that_grows_without_end_is_refused():
+    refused("FROM scratch\n" + "WORKDIR d\n" * 100_000, "the working directory is longer than 4095 bytes")
+
+
 def test_a_hundred_thousand_instructions_are_planned():
+    planned("FROM scratch AS a\n" + "".join(f"ONBUILD RUN {i}\n" for i in range(100_000)))
     planned("FROM scratch\n" + "".join(f"ENV A{i}=$A{i - 1}\n" for i in range(100_000)))
     planned("FROM scratch\n" + "".join(f"COPY f /{i}\n" for i in range(50_000)), {"f": ""},
             "50000 would run")
