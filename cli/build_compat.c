@@ -197,6 +197,7 @@ int build_compat_apply(const struct build_compat *c, const char *platform, const
                        struct strv *args, struct build_options *o, struct build_compat_result *out,
                        struct error *err)
 {
+    uint64_t seconds;
     int r = check_words(c, err);
 
     if (r == 0)
@@ -216,6 +217,9 @@ int build_compat_apply(const struct build_compat *c, const char *platform, const
     /* What --build-arg says comes later, and so wins. */
     for (size_t i = 0; r == 0 && i < c->arg_files.count; i++)
         r = read_arg_file(c->arg_files.items[i], args, err);
+    if (r == 0 && c->timestamp != NULL && !text_to_u64(c->timestamp, UINT64_MAX, &seconds))
+        r = error_set(err, EINVAL, "option '--timestamp' takes seconds since 1970, not '%s'",
+                      c->timestamp);
     if (r == 0 && c->timestamp != NULL) {
         strv_addf(args, "SOURCE_DATE_EPOCH=%s", c->timestamp);
         o->rewrite_timestamp = true;

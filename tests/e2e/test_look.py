@@ -254,8 +254,10 @@ def test_mounts_are_listed():
 
 def test_all_mounts_go_together():
     """In a mount namespace of its own, for it takes away whatever this user has mounted."""
-    if os.getuid() != 0 or shutil.which("fusermount3") is None:
-        raise Skip("it takes root for a mount namespace in which fusermount3 works")
+    if os.getuid() != 0:
+        raise NeedsRoot("only root can make a mount namespace in which fusermount3 works")
+    if shutil.which("fusermount3") is None:
+        raise Skip("fusermount3 is not installed")
     a, b = directory("all-1"), directory("all-2")
     script = f"'{IMG}' mount look '{a}' && '{IMG}' mount look@step:1 '{b}' && '{IMG}' umount -a && '{IMG}' mount"
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], env=image().env, stdin=subprocess.DEVNULL,

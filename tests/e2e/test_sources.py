@@ -208,7 +208,7 @@ def test_a_checksum_is_checked_and_names_both_digests():
     check_in(f"'{w.base}/f' has the digest {sha256(b'what it is')} instead of {wanted}", result.err)
     for line, sentence in (("--checksum=md5:abc " + w.base + "/f", "md5:abc"),
                            (f"--checksum={wanted} {w.base}/f {w.base}/g", "checksum can't be specified for multiple sources"),
-                           (f"--checksum={wanted} Dockerfile", "checksum requires a URL or a git repository as the source")):
+                           (f"--checksum={wanted} Dockerfile", "checksum requires HTTP(S) or Git sources")):
         result = state.build(f"FROM scratch\nADD {line} /f\n")
         check_equal(result.code, 1)
         check_in(sentence, result.err)
