@@ -73,10 +73,9 @@ struct build_stage {
     size_t step_count;            /* [n/step_count] */
     size_t step_number;
     bool no_cache;
-    bool runs_triggers;  /* the instruction at hand came out of an ONBUILD */
-    bool has_cmd;        /* CMD was given in this stage */
-    bool is_workdir_set; /* WORKDIR was given in this stage */
-    bool hides_env;      /* `env` has values of ARG that the image's ENV has not */
+    bool runs_triggers; /* the instruction at hand came out of an ONBUILD */
+    bool has_cmd;       /* CMD was given in this stage */
+    bool hides_env;     /* `env` has values of ARG that the image's ENV has not */
 };
 
 struct shared_cache;

@@ -85,5 +85,3 @@ int step_mount_select(struct build_stage *s, const struct run_mount *spec, struc
 int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
                           struct error *err);
 void step_mounts_release(struct step_mounts *m);
-DEFINE_CLEANUP_VALUE(step_mounts_release, struct step_mounts)
-#define auto_step_mounts CLEANUP(step_mounts_release)

@@ -132,7 +132,7 @@ const char *config_working_dir(const struct config *c)
     return text_or(json_get_text(c->inner, "WorkingDir"), "/");
 }
 
-const char *config_created(const struct config *c)
+static const char *config_created(const struct config *c)
 {
     return text_or(json_get_text(c->root, "created"), "");
 }

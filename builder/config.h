@@ -30,7 +30,6 @@ DEFINE_CLEANUP(config_free, struct config *)
 /* Borrowed until the next change. Texts are "" when unset. */
 const char *config_user(const struct config *c);
 const char *config_working_dir(const struct config *c); /* "/" when unset */
-const char *config_created(const struct config *c);     /* RFC 3339 text, "" when unset */
 /* When it was made: "created", else that of the last entry of the history, else 0. */
 int64_t config_time(const struct config *c);
 void config_platform(const struct config *c, struct platform *out);   /* caller releases */

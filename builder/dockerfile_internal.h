@@ -86,7 +86,6 @@ int parse_fail_plainly(struct parsing *p, const char *at, const char *fmt, ...)
 int instruction_parse(const struct line *line, const char *text, char escape, struct source *source,
                       struct instruction **out, struct position *fault, struct error *err);
 
-bool line_is_blank(char c); /* what separates words: space, \t \v \f \r */
 const char *line_skip_blanks(const char *text);
 const char *line_skip_word(const char *text); /* to the next blank or the end */
 

@@ -32,7 +32,7 @@ int source_next(struct source *source, const char **bytes, size_t *size, size_t 
     return 1;
 }
 
-bool line_is_blank(char c)
+static bool line_is_blank(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r' && c != '\n');
 }

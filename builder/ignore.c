@@ -172,8 +172,3 @@ bool ignore_has_everything(const struct ignore *ignore)
 {
     return ignore && ignore->has_everything;
 }
-
-size_t ignore_count(const struct ignore *ignore)
-{
-    return ignore ? ignore->count : 0;
-}

@@ -32,4 +32,3 @@ bool ignore_match(const struct ignore *ignore, const char *path);
 bool ignore_may_descend(const struct ignore *ignore, const char *dir);
 bool ignore_has_negation(const struct ignore *ignore);
 bool ignore_has_everything(const struct ignore *ignore); /* a pattern *, ** or a deep star */
-size_t ignore_count(const struct ignore *ignore);        /* patterns */

@@ -399,20 +399,6 @@ int image_store(struct store *store, const struct image *image, struct error *er
     return r < 0 ? r : store_commit(&tx, err);
 }
 
-int image_commit(struct store *store, struct config *config, const int64_t *layers,
-                 size_t layer_count, const struct image_options *options, struct digest *manifest,
-                 struct error *err)
-{
-    auto_image struct image image = {0};
-    int r = image_make(store, config, layers, layer_count, options, &image, err);
-
-    if (r == 0)
-        r = image_store(store, &image, err);
-    if (r == 0)
-        *manifest = image.manifest;
-    return r;
-}
-
 int image_tag(struct store *store, const char *name, const struct digest *manifest,
               struct error *err)
 {

@@ -63,10 +63,6 @@ int image_make_of(const struct str *manifest, const char *media_type, const stru
                   const int64_t *layers, size_t layer_count, struct image *out, struct error *err);
 /* Makes it one of the store's: documents and row, in one transaction. One that is there is kept. */
 int image_store(struct store *store, const struct image *image, struct error *err);
-/* image_make and image_store. */
-int image_commit(struct store *store, struct config *config, const int64_t *layers,
-                 size_t layer_count, const struct image_options *options, struct digest *manifest,
-                 struct error *err);
 /* Points `name` (canonical) at an image. */
 int image_tag(struct store *store, const char *name, const struct digest *manifest,
               struct error *err);

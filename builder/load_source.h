@@ -25,8 +25,6 @@ struct store;
 int load_source_open(struct store *store, const char *path, struct load_source **out,
                      struct error *err);
 void load_source_close(struct load_source *s);
-DEFINE_CLEANUP(load_source_close, struct load_source *)
-#define auto_load_source CLEANUP(load_source_close)
 
 const char *load_source_name(const struct load_source *s); /* for messages */
 bool load_source_has(struct load_source *s, const char *name);

@@ -49,8 +49,6 @@ struct output_list {
     size_t capacity;
 };
 void output_list_release(struct output_list *list);
-DEFINE_CLEANUP_VALUE(output_list_release, struct output_list)
-#define auto_output_list CLEANUP(output_list_release)
 
 /* Appends what `text` says: a directory, "-" for a tar on standard output, or comma separated fields
  * (quoted as CSV where a value holds a comma). `platform` ("linux/amd64") is the image's, for

@@ -94,11 +94,6 @@ const char *run_mount_type_name(enum run_mount_type type)
     return type_names[type];
 }
 
-const char *run_mount_sharing_name(enum run_mount_sharing sharing)
-{
-    return sharing_names[sharing];
-}
-
 /* The end of a field: commas inside quotes or behind a backslash do not count. */
 static const char *end_of_field(const char *at)
 {

@@ -69,4 +69,3 @@ int run_mount_parse(const char *text, const struct expand *how, struct expand_us
 void run_mount_copy(struct run_mount *to, const struct run_mount *from); /* `to` is empty */
 void run_mount_release(struct run_mount *mount);
 const char *run_mount_type_name(enum run_mount_type type); /* "bind" */
-const char *run_mount_sharing_name(enum run_mount_sharing sharing);

@@ -19,8 +19,6 @@ struct seccomp_filter {
 
 int seccomp_filter_build(struct seccomp_filter *out, struct error *err);
 void seccomp_filter_release(struct seccomp_filter *filter);
-DEFINE_CLEANUP_VALUE(seccomp_filter_release, struct seccomp_filter)
-#define auto_seccomp_filter CLEANUP(seccomp_filter_release)
 
 /* Loads it for this thread. The caller holds CAP_SYS_ADMIN in its user namespace (so that
  * no_new_privs need not be set, and su and file capabilities go on working: R14) or has set

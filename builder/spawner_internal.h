@@ -101,7 +101,6 @@ void spawner_unshare(struct spawner_state *state, int answer_socket, uint32_t nu
 
 int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct device_kit *out,
                     struct error *err);
-void device_kit_release(struct device_kit *kit);
 
 /* Starts the step described by `spec_fd` and answers on `step_socket`; both stay the caller's. */
 void spawner_start_step(struct spawner_state *state, int step_socket, int spec_fd);

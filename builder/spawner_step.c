@@ -91,6 +91,13 @@ static int make_shm(uint64_t size)
                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+static void device_kit_release(struct device_kit *kit)
+{
+    cleanup_close_fd(&kit->dev_fd);
+    cleanup_close_fd(&kit->pts_fd);
+    cleanup_close_fd(&kit->shm_fd);
+}
+
 int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct device_kit *out,
                     struct error *err)
 {
@@ -114,13 +121,6 @@ int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct
     }
     *out = kit;
     return 0;
-}
-
-void device_kit_release(struct device_kit *kit)
-{
-    cleanup_close_fd(&kit->dev_fd);
-    cleanup_close_fd(&kit->pts_fd);
-    cleanup_close_fd(&kit->shm_fd);
 }
 
 /* Our own /dev holds the one mount point that steps may ask for in it. */

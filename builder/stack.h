@@ -11,7 +11,6 @@
 #include "fs/base/error.h"
 #include "fs/base/str.h"
 
-struct image;
 struct store;
 
 struct stack {

@@ -34,8 +34,6 @@ struct output_plan {
     struct str pushed_digest; /* after a push: what the registry has */
 };
 void output_plan_release(struct output_plan *plan);
-DEFINE_CLEANUP_VALUE(output_plan_release, struct output_plan)
-#define auto_output_plan CLEANUP(output_plan_release)
 
 /* What the flags ask for. `tags` are the canonical names of --tag, `platform` the image's, or the
  * first of several. -EINVAL. */

@@ -35,5 +35,3 @@ void relay_size(uint16_t *rows,
 /* Returns when the command and all it started are gone, and all they wrote has been written. */
 int relay_run(struct relay *r, struct sandbox *box, struct error *err);
 void relay_close(struct relay *r); /* the terminal and the signals are as they were */
-DEFINE_CLEANUP_VALUE(relay_close, struct relay)
-#define auto_relay CLEANUP(relay_close)

@@ -24,7 +24,7 @@ struct run {
     struct error *err;
 };
 
-bool template_is_map(const char *name)
+static bool template_is_map(const char *name)
 {
     static const char *const names[] = {"Annotations",  "ContainerConfig", "Data",
                                         "ExposedPorts", "GraphDriver",     "Labels",

@@ -37,7 +37,6 @@ struct template_options {
  * from template_is_map, is "<no value>", as in Go. */
 int template_run(const struct template *t, const struct json *data,
                  const struct template_options *options, struct str *out, struct error *err);
-bool template_is_map(const char *name); /* "Labels", "Annotations", ... */
 
 /* Whether `name` is asked for anywhere, at any depth: what is dear to compute can be left out. */
 bool template_mentions(const struct template *t, const char *name);

@@ -202,23 +202,6 @@ bool archive_sniff_reader(struct reader *from)
     return reader_read_full(unpacked, block, sizeof(block), &ignored) == 0 && tar_is_header(block);
 }
 
-int archive_sniff(int fd)
-{
-    auto_reader struct reader *file = NULL;
-    struct stat st;
-    int own;
-
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    if (!S_ISREG(st.st_mode))
-        return 0;
-    own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (own < 0)
-        return -errno;
-    file = fd_reader_new_range(own, 0, (uint64_t)st.st_size, "archive");
-    return archive_sniff_reader(file);
-}
-
 /* -- the tar within -- */
 
 struct archive_reader {

@@ -13,10 +13,8 @@
 #include "fs/base/stream.h"
 #include "fs/tar.h"
 
-/* Whether a file is such an archive, by its content: 1, 0, or -errno when `fd` is no descriptor. A
- * compressed file that holds something else is none. The descriptor's position does not change. */
-int archive_sniff(int fd);
-/* The same of bytes from anywhere, of which it reads no more than it needs. */
+/* Whether these bytes are such an archive, by its content; a compressed file that holds something else
+ * is none. It reads no more than it needs. */
 bool archive_sniff_reader(struct reader *from);
 
 /* The bytes of `from` (borrowed), unpacked if they are packed in one of these ways, else as they

@@ -190,16 +190,6 @@ int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, str
     return 0;
 }
 
-int blob_writer_restart(struct blob_writer *w, struct error *err)
-{
-    if (ftruncate(w->fd, 0) < 0)
-        return fail_errno(w, "store", -errno, err);
-    hasher_reset(w->hasher);
-    sums_reset(w->sums);
-    w->size_bytes = 0;
-    return 0;
-}
-
 struct writer *blob_writer_stream(struct blob_writer *w)
 {
     return &w->stream;

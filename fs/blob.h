@@ -37,8 +37,6 @@ int blob_writer_read(struct blob_writer *w, uint64_t offset, void *buf, size_t s
                      struct error *err);
 /* -EFBIG as soon as there is more than the expected size. */
 int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, struct error *err);
-/* Forgets everything written so far, e.g. when a server cannot continue in the middle. */
-int blob_writer_restart(struct blob_writer *w, struct error *err);
 /* Verifies, makes durable, names, inserts the row; consumes w, whatever the result. A blob that
  * exists already is no error. `out` and `size_bytes` may be NULL. -EBADMSG: the size differs (what a
  * resumed one has is kept) or the digest does (nothing is kept, so that the next try starts anew). */
@@ -57,7 +55,7 @@ uint64_t blob_partial_size_bytes(struct store *store, const struct digest *diges
  * the other. -ENOENT: there is none. */
 int blob_partial_fd(struct store *store, const struct digest *digest);
 bool blob_partial_is_busy(int fd); /* somebody is writing it, or making it a blob */
-/* w as a stream for stream_copy and friends: borrowed, finish and close do nothing. */
+/* w as a stream: borrowed, finish and close do nothing. */
 struct writer *blob_writer_stream(struct blob_writer *w);
 
 /* A whole small document. */

@@ -1,4 +1,4 @@
-/* hashed_copy.h - stream_copy that says what it copied.
+/* hashed_copy.h - copies one stream into another and says what it copied.
  *
  * The digest is taken on a second thread while this one reads and writes, so that a copy whose bytes
  * are verified takes as long as the slower of the two and not their sum.

@@ -7,7 +7,6 @@
 #pragma once
 
 struct inode;
-struct name;
 struct view;
 
 #include <stdint.h>

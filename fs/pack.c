@@ -30,47 +30,6 @@ int pack_adopt(struct store *store, uint64_t id, int fd, struct error *err)
     return object_adopt(store, &object, fd, err);
 }
 
-static int no_pack(const struct store *store, const struct object *object, struct error *err)
-{
-    return error_set(err, ENOENT, "there is no '%s/packs/%s'", store->path, object->name);
-}
-
-int pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, struct error *err)
-{
-    struct object object;
-
-    object_of_id(OBJECT_PACK, id, &object);
-    return object_size(store, &object, size_bytes) < 0 ? no_pack(store, &object, err) : 0;
-}
-
-/* -- opening -- */
-
-int pack_open(struct store *store, uint64_t id, int *fd, struct error *err)
-{
-    auto_close int opened = -1;
-    struct object object;
-    uint64_t expected;
-    struct stat st;
-    int r;
-
-    object_of_id(OBJECT_PACK, id, &object);
-    r = store_pack_size(store, id, &expected, err);
-    if (r < 0)
-        return r;
-    do {
-        opened = openat(store->dirs[STORE_PACKS], object.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    } while (opened < 0 && errno == EMFILE && packs_close_one(store));
-    if (opened < 0 && errno == ENOENT)
-        return error_set(err, EIO, "'%s/packs/%s' is missing", store->path, object.name);
-    if (opened < 0)
-        return error_errno(err, "cannot open '%s/packs/%s'", store->path, object.name);
-    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != expected)
-        return error_set(err, EIO, "'%s/packs/%s' is damaged: it is not %ju bytes long",
-                         store->path, object.name, (uintmax_t)expected);
-    *fd = steal_fd(&opened);
-    return 0;
-}
-
 /* -- descriptors that stay: a few slots in buckets by id, the longest unused one goes first -- */
 
 static struct open_pack **bucket_of(struct store *store, uint64_t id)
@@ -112,7 +71,8 @@ static struct open_pack *longest_unused(struct store *store)
     return oldest;
 }
 
-bool packs_close_one(struct store *store)
+/* False: all are being read. */
+static bool close_one(struct store *store)
 {
     struct open_pack *oldest;
 
@@ -122,6 +82,32 @@ bool packs_close_one(struct store *store)
         drop(store, oldest);
     (void)pthread_mutex_unlock(&store->open_lock);
     return oldest;
+}
+
+int pack_open(struct store *store, uint64_t id, int *fd, struct error *err)
+{
+    auto_close int opened = -1;
+    struct object object;
+    uint64_t expected;
+    struct stat st;
+    int r;
+
+    object_of_id(OBJECT_PACK, id, &object);
+    r = store_pack_size(store, id, &expected, err);
+    if (r < 0)
+        return r;
+    do {
+        opened = openat(store->dirs[STORE_PACKS], object.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    } while (opened < 0 && errno == EMFILE && close_one(store));
+    if (opened < 0 && errno == ENOENT)
+        return error_set(err, EIO, "'%s/packs/%s' is missing", store->path, object.name);
+    if (opened < 0)
+        return error_errno(err, "cannot open '%s/packs/%s'", store->path, object.name);
+    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != expected)
+        return error_set(err, EIO, "'%s/packs/%s' is damaged: it is not %ju bytes long",
+                         store->path, object.name, (uintmax_t)expected);
+    *fd = steal_fd(&opened);
+    return 0;
 }
 
 static size_t open_max(void)

@@ -29,5 +29,3 @@ int pack_read(struct store *store, uint64_t id, uint64_t offset, void *buf, size
 #define PACK_OPEN_MAX 256u
 /* A read-only descriptor of the whole pack, which the caller closes. Errors as above. */
 int pack_open(struct store *store, uint64_t id, int *fd, struct error *err);
-/* Size of an adopted pack, with or without a row. -ENOENT. */
-int pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, struct error *err);

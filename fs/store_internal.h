@@ -192,8 +192,7 @@ int store_pack_size(struct store *store, uint64_t id, uint64_t *size_bytes, stru
 
 /* -- pack.c -- */
 void pack_forget(struct store *store,
-                 uint64_t id);             /* closes the cached descriptor of a dead pack */
-bool packs_close_one(struct store *store); /* false: there is none that nobody reads */
+                 uint64_t id); /* closes the cached descriptor of a dead pack */
 void packs_close(struct store *store);
 /* -- store_index.c -- */
 void index_forget(struct store *store, int64_t layer); /* unmaps the cached index of a dead layer */

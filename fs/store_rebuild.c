@@ -20,7 +20,6 @@
 
 #include "fs/base/banned.h"
 
-#define COPY_COLUMNS_MAX 16
 #define ASIDE_TRIES 1000
 
 /* Parents before children. */

@@ -103,7 +103,6 @@ int tar_map_add(struct tar_map *m, uint64_t offset, uint64_t size, struct error 
 /* The map at the head of a GNU.sparse 1.0 file, read byte by byte. */
 struct tar_map_text {
     bool has_count;
-    bool has_offset; /* half of a pair was read */
     bool in_number;
     uint64_t left; /* numbers still to come */
     uint64_t offset;

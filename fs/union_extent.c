@@ -121,11 +121,6 @@ const struct piece *content_last(const struct content *c)
     return &leaf->items[leaf->count - 1];
 }
 
-size_t content_count(const struct content *c)
-{
-    return is_map(c) ? c->map->piece_count : (c->one.length > 0 ? 1 : 0);
-}
-
 uint64_t content_bytes(const struct content *c)
 {
     return is_map(c) ? c->map->bytes : c->one.length;

@@ -57,7 +57,6 @@ const struct piece *content_seek(const struct content *c, uint64_t offset,
 const struct piece *content_next(const struct content *c, struct content_cursor *at);
 /* The last piece, or NULL. */
 const struct piece *content_last(const struct content *c);
-size_t content_count(const struct content *c);
 uint64_t content_bytes(const struct content *c); /* of all pieces */
 
 /* Adds a piece where there is a hole, joining it with neighbours it continues. */

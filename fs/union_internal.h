@@ -269,7 +269,6 @@ struct lower_entry {
 };
 /* The directory's runs: none when it is new. */
 const struct dir_run *inode_runs(const struct inode *dir, uint32_t *count);
-bool inode_has_run(const struct inode *dir, struct dir_run run);
 /* What the layers have under a name of a directory. -ENOENT, -EIO. */
 int lower_find(struct view *v, struct inode *dir, const char *text, size_t size,
                struct lower_entry *out);

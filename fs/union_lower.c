@@ -37,7 +37,7 @@ const struct dir_run *inode_runs(const struct inode *dir, uint32_t *count)
     return &dir->origin;
 }
 
-bool inode_has_run(const struct inode *dir, struct dir_run run)
+static bool inode_has_run(const struct inode *dir, struct dir_run run)
 {
     uint32_t count;
     const struct dir_run *runs;

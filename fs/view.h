@@ -63,10 +63,6 @@ int view_add_mountpoint(struct view *v, const char *path, bool is_dir, struct er
 /* Path helpers for in-process use. Paths are absolute in the view; "..", links and loops stay
  * inside its root, at most LIMIT_SYMLINKS links. Bare -errno. */
 int view_resolve(struct view *v, const char *path, bool follow_last, struct union_attr *out);
-/* Parent directory of `path` (resolved) and the last name, which need not exist; *name borrowed from
- * `path`, "" for the root itself. -EINVAL when `path` ends in a slash, "." or "..". */
-int view_resolve_parent(struct view *v, const char *path, struct union_attr *parent,
-                        const char **name);
 /* mkdir -p; new directories get this mode, owner and time; links on the way are followed. */
 int view_make_dirs(struct view *v, const char *path, mode_t mode, struct union_cred cred,
                    int64_t mtime_ns, struct union_attr *out);

@@ -126,28 +126,6 @@ int view_resolve(struct view *v, const char *path, bool follow_last, struct unio
     return r < 0 ? r : give(v, i, out);
 }
 
-int view_resolve_parent(struct view *v, const char *path, struct union_attr *parent,
-                        const char **name)
-{
-    const char *slash = strrchr(path, '/');
-    const char *last = slash ? slash + 1 : path;
-    auto_free char *dirs = mem_strndup(path, (size_t)(last - path));
-    struct inode *i;
-    int r;
-
-    if (*last == '\0' && path[strspn(path, "/")] != '\0')
-        return -EINVAL;
-    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
-        return -EINVAL;
-    r = walk_path(v, dirs, true, NULL, &i);
-    if (r < 0)
-        return r;
-    if (!S_ISDIR(i->mode))
-        return -ENOTDIR;
-    *name = last;
-    return give(v, i, parent);
-}
-
 /* -- making directories -- */
 
 struct dir_maker {

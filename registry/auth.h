@@ -18,8 +18,6 @@ struct auth;
 
 struct auth *auth_new(struct http *http, struct credentials *credentials); /* both borrowed */
 void auth_free(struct auth *a);
-DEFINE_CLEANUP(auth_free, struct auth *)
-#define auto_auth CLEANUP(auth_free)
 
 /* Who is asked for what. */
 struct auth_target {

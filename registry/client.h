@@ -110,9 +110,6 @@ struct blob_put {
  * blobs), taken up again where the registry says it stopped. */
 int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob_put_result *out,
                       struct error *err);
-/* Asks the registry to take the blob over from `from` on the same host: 1 done, 0 it did not. */
-int registry_blob_mount(struct registry *r, const char *from, const struct digest *digest,
-                        struct error *err);
 
 int registry_tags(struct registry *r, struct strv *out, struct error *err); /* all pages */
 /* Manifests whose subject is `digest`, from the referrers API or the fallback tag; an index.

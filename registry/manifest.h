@@ -37,9 +37,7 @@ enum layer_compression { LAYER_UNCOMPRESSED, LAYER_GZIP, LAYER_ZSTD };
  */
 bool media_type_is_index(const char *media_type);
 bool media_type_is_manifest(const char *media_type); /* an image manifest, not an index */
-bool media_type_is_config(const char *media_type);  /* of a runnable image; artifacts have others */
-bool media_type_is_layer(const char *media_type);   /* a file system layer, foreign ones included */
-bool media_type_is_foreign(const char *media_type); /* nondistributable: bytes may live elsewhere */
+bool media_type_is_config(const char *media_type); /* of a runnable image; artifacts have others */
 /* -ENOTSUP, naming the media type, when it is no layer that can be applied. */
 int media_type_layer_compression(const char *media_type, enum layer_compression *out,
                                  struct error *err);

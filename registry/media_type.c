@@ -13,30 +13,29 @@ struct media_row {
     const char *name;
     enum media_kind kind;
     enum layer_compression compression; /* MEDIA_LAYER */
-    bool is_foreign;                    /* MEDIA_LAYER */
 };
 
 #define OCI_FOREIGN "application/vnd.oci.image.layer.nondistributable.v1.tar"
 #define DOCKER_FOREIGN "application/vnd.docker.image.rootfs.foreign.diff.tar"
 
 static const struct media_row rows[] = {
-    {MEDIA_OCI_INDEX, MEDIA_INDEX, LAYER_UNCOMPRESSED, false},
-    {MEDIA_DOCKER_LIST, MEDIA_INDEX, LAYER_UNCOMPRESSED, false},
-    {MEDIA_OCI_MANIFEST, MEDIA_MANIFEST, LAYER_UNCOMPRESSED, false},
-    {MEDIA_DOCKER_MANIFEST, MEDIA_MANIFEST, LAYER_UNCOMPRESSED, false},
-    {MEDIA_OCI_CONFIG, MEDIA_CONFIG, LAYER_UNCOMPRESSED, false},
-    {MEDIA_DOCKER_CONFIG, MEDIA_CONFIG, LAYER_UNCOMPRESSED, false},
-    {MEDIA_OCI_LAYER, MEDIA_LAYER, LAYER_UNCOMPRESSED, false},
-    {MEDIA_OCI_LAYER_GZIP, MEDIA_LAYER, LAYER_GZIP, false},
-    {MEDIA_OCI_LAYER_ZSTD, MEDIA_LAYER, LAYER_ZSTD, false},
-    {MEDIA_DOCKER_LAYER, MEDIA_LAYER, LAYER_UNCOMPRESSED, false},
-    {MEDIA_DOCKER_LAYER_GZIP, MEDIA_LAYER, LAYER_GZIP, false},
-    {MEDIA_DOCKER_LAYER_ZSTD, MEDIA_LAYER, LAYER_ZSTD, false},
-    {OCI_FOREIGN, MEDIA_LAYER, LAYER_UNCOMPRESSED, true},
-    {OCI_FOREIGN "+gzip", MEDIA_LAYER, LAYER_GZIP, true},
-    {OCI_FOREIGN "+zstd", MEDIA_LAYER, LAYER_ZSTD, true},
-    {DOCKER_FOREIGN, MEDIA_LAYER, LAYER_UNCOMPRESSED, true},
-    {DOCKER_FOREIGN ".gzip", MEDIA_LAYER, LAYER_GZIP, true},
+    {MEDIA_OCI_INDEX, MEDIA_INDEX, LAYER_UNCOMPRESSED},
+    {MEDIA_DOCKER_LIST, MEDIA_INDEX, LAYER_UNCOMPRESSED},
+    {MEDIA_OCI_MANIFEST, MEDIA_MANIFEST, LAYER_UNCOMPRESSED},
+    {MEDIA_DOCKER_MANIFEST, MEDIA_MANIFEST, LAYER_UNCOMPRESSED},
+    {MEDIA_OCI_CONFIG, MEDIA_CONFIG, LAYER_UNCOMPRESSED},
+    {MEDIA_DOCKER_CONFIG, MEDIA_CONFIG, LAYER_UNCOMPRESSED},
+    {MEDIA_OCI_LAYER, MEDIA_LAYER, LAYER_UNCOMPRESSED},
+    {MEDIA_OCI_LAYER_GZIP, MEDIA_LAYER, LAYER_GZIP},
+    {MEDIA_OCI_LAYER_ZSTD, MEDIA_LAYER, LAYER_ZSTD},
+    {MEDIA_DOCKER_LAYER, MEDIA_LAYER, LAYER_UNCOMPRESSED},
+    {MEDIA_DOCKER_LAYER_GZIP, MEDIA_LAYER, LAYER_GZIP},
+    {MEDIA_DOCKER_LAYER_ZSTD, MEDIA_LAYER, LAYER_ZSTD},
+    {OCI_FOREIGN, MEDIA_LAYER, LAYER_UNCOMPRESSED},
+    {OCI_FOREIGN "+gzip", MEDIA_LAYER, LAYER_GZIP},
+    {OCI_FOREIGN "+zstd", MEDIA_LAYER, LAYER_ZSTD},
+    {DOCKER_FOREIGN, MEDIA_LAYER, LAYER_UNCOMPRESSED},
+    {DOCKER_FOREIGN ".gzip", MEDIA_LAYER, LAYER_GZIP},
 };
 
 static const struct media_row *find_row(const char *media_type)
@@ -73,18 +72,6 @@ bool media_type_is_manifest(const char *media_type)
 bool media_type_is_config(const char *media_type)
 {
     return is_kind(media_type, MEDIA_CONFIG);
-}
-
-bool media_type_is_layer(const char *media_type)
-{
-    return is_kind(media_type, MEDIA_LAYER);
-}
-
-bool media_type_is_foreign(const char *media_type)
-{
-    const struct media_row *row = find_row(media_type);
-
-    return row && row->is_foreign;
 }
 
 int media_type_layer_compression(const char *media_type, enum layer_compression *out,

@@ -401,13 +401,6 @@ void reference_manifest_name(const struct reference *ref, struct str *out)
     }
 }
 
-bool reference_equal(const struct reference *a, const struct reference *b)
-{
-    return text_equal(a->host, b->host) && text_equal(a->repository, b->repository) &&
-           text_equal(a->tag, b->tag) && a->has_digest == b->has_digest &&
-           (!a->has_digest || digest_equal(&a->digest, &b->digest));
-}
-
 void reference_copy(struct reference *to, const struct reference *from)
 {
     *to = *from;

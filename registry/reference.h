@@ -57,7 +57,6 @@ const char *reference_api_host(const char *host);
 int reference_parse_host(const char *text, char **out, struct error *err);
 
 bool reference_is_tag(const char *text); /* [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
-bool reference_equal(const struct reference *a, const struct reference *b);
 void reference_copy(struct reference *to, const struct reference *from);
 void reference_release(struct reference *ref); /* leaves it zeroed */
 DEFINE_CLEANUP_VALUE(reference_release, struct reference)

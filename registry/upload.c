@@ -17,7 +17,6 @@
 #define CHUNK_SIZE_MIN (4ull << 20) /* what is left after refusals as too large */
 #define CHUNK_SIZE_MAX (1024ull << 20)
 #define COMMIT_TIMEOUT_MS 900000u /* a registry may copy gigabytes before it answers */
-#define SESSIONS_MAX 3            /* uploads begun anew for one blob */
 
 /* One blob on its way to one registry. */
 struct upload {
@@ -454,19 +453,4 @@ int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob
     if (result < 0 && result != -ECANCELED)
         return error_wrap(err, "blob %.19s", u.digest);
     return result < 0 ? result : 0;
-}
-
-int registry_blob_mount(struct registry *r, const char *from, const struct digest *digest,
-                        struct error *err)
-{
-    const struct blob_put what = {.digest = *digest};
-    struct upload u;
-    int result;
-
-    upload_init(&u, r, &what);
-    result = begin(&u, from, err);
-    if (result == 0)
-        abandon(&u);
-    set_session(&u, NULL);
-    return result;
 }

@@ -250,13 +250,6 @@ char *url_decode(const char *text, size_t size)
     return str_take(&out);
 }
 
-void url_copy(struct url *to, const struct url *from)
-{
-    *to = *from;
-    to->host = mem_strdup(from->host);
-    to->path = mem_strdup(from->path);
-}
-
 void url_release(struct url *u)
 {
     free(u->host);

@@ -40,7 +40,6 @@ void url_add_query(struct str *url, const char *name,
 void url_add_encoded(struct str *out, const char *text); /* application/x-www-form-urlencoded */
 /* RFC 3986 2.1, reversed: a stray percent sign stays, a NUL ends the text. Caller frees. */
 char *url_decode(const char *text, size_t size);
-void url_copy(struct url *to, const struct url *from);
 void url_release(struct url *u);
 DEFINE_CLEANUP_VALUE(url_release, struct url)
 #define auto_url CLEANUP(url_release)

@@ -112,13 +112,6 @@ bool digest_equal(const struct digest *a, const struct digest *b)
     return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
 }
 
-bool digest_is_zero(const struct digest *d)
-{
-    static const struct digest zero;
-
-    return digest_equal(d, &zero);
-}
-
 int digest_compare(const struct digest *a, const struct digest *b)
 {
     return memcmp(a->bytes, b->bytes, DIGEST_SIZE);

@@ -26,7 +26,6 @@ int digest_parse_hex(const char *hex, struct digest *out, struct error *err);
 void digest_format(const struct digest *d, char text[DIGEST_TEXT_SIZE]);
 void digest_format_hex(const struct digest *d, char hex[DIGEST_HEX_SIZE]);
 bool digest_equal(const struct digest *a, const struct digest *b);
-bool digest_is_zero(const struct digest *d);
 int digest_compare(const struct digest *a, const struct digest *b); /* memcmp order */
 void digest_of(const void *bytes, size_t size, struct digest *out);
 

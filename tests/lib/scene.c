@@ -530,12 +530,15 @@ uint64_t scene_ino(struct scene *s, const char *path)
 /* The directory and last name of a path; fails the test when there is no such directory. */
 static uint64_t parent_of(struct scene *s, const char *path, const char **name)
 {
+    const char *slash = strrchr(path, '/');
+    auto_free char *dir = mem_strndup(path, slash ? (size_t)(slash - path) : 0);
     struct union_attr a;
-    int r = view_resolve_parent(s->view, path, &a, name);
+    int r = view_resolve(s->view, dir, true, &a);
 
     if (r < 0)
         check_fail("cannot resolve the directory of '%s': %s", path, strerror(-r));
     union_forget(s->view, a.ino, 1);
+    *name = slash ? slash + 1 : path;
     return a.ino;
 }
 

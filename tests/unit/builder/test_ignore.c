@@ -23,9 +23,8 @@ static void check_ignored(const char *text, const char *path, bool expected)
 
 TEST(ignore, comments_and_blank_lines_count_for_nothing)
 {
-    auto_ignore struct ignore *ignore = rules("# a\n\n  \nb\n");
-
-    check_int(ignore_count(ignore), 1);
+    check_ignored("# a\n\n  \nb\n", "b", true);
+    check_ignored("# a\n\n  \nb\n", "a", false);
     check_ignored("# a\n", "# a", false);
     check_ignored(" # a\n", "# a", true); /* only in the first column */
 }

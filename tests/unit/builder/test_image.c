@@ -14,11 +14,12 @@ static struct digest commit(struct store *store, const char *label, int64_t laye
     char architecture[] = "amd64";
     const struct platform p = {.os = os, .architecture = architecture};
     auto_config struct config *c = config_new_scratch(&p);
-    struct digest manifest;
+    auto_image struct image image = {0};
 
     config_map_put(c, "Labels", "l", json_new_text(label));
-    check_ok(image_commit(store, c, &layer, 1, &options, &manifest, &test_err));
-    return manifest;
+    check_ok(image_make(store, c, &layer, 1, &options, &image, &test_err));
+    check_ok(image_store(store, &image, &test_err));
+    return image.manifest;
 }
 
 TEST(image, the_same_config_and_layers_are_one_image)
@@ -98,9 +99,9 @@ TEST(image, a_config_that_could_not_be_read_again_is_refused)
     const struct platform p = {.os = os, .architecture = architecture};
     auto_config struct config *c = config_new_scratch(&p);
     auto_free char *big = mem_alloc((9u << 20) + 1);
-    struct digest manifest;
+    auto_image struct image image = {0};
 
     memset(big, 'x', 9u << 20);
     config_map_put(c, "Labels", "big", json_new_text(big));
-    check_fails(image_commit(store, c, NULL, 0, &options, &manifest, &test_err), E2BIG);
+    check_fails(image_make(store, c, NULL, 0, &options, &image, &test_err), E2BIG);
 }

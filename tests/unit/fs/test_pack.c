@@ -184,13 +184,11 @@ TEST(pack, threads_read_while_others_close)
 TEST(pack, that_nobody_made_is_not_found)
 {
     auto_store struct store *store = state_open();
-    uint64_t size = 0;
     char byte;
     int fd = -1;
 
     check_fails(pack_open(store, 5, &fd, &test_err), ENOENT);
     check_fails(pack_read(store, 5, 0, &byte, 1, &test_err), ENOENT);
-    check_fails(pack_size(store, 5, &size, &test_err), ENOENT);
 }
 
 TEST(pack, can_be_read_between_adoption_and_row)
@@ -198,7 +196,6 @@ TEST(pack, can_be_read_between_adoption_and_row)
     auto_store struct store *store = state_open();
     auto_close int fd = -1;
     uint64_t id = 0;
-    uint64_t size = 0;
     char byte;
 
     check_ok(pack_create(store, &id, &fd, &test_err));
@@ -206,8 +203,6 @@ TEST(pack, can_be_read_between_adoption_and_row)
     check_fails(pack_read(store, id, 0, &byte, 1, &test_err), ENOENT);
     check_ok(pack_adopt(store, id, fd, &test_err));
     check_content(store, id, "abc");
-    check_ok(pack_size(store, id, &size, &test_err));
-    check_int(size, 3);
 }
 
 TEST(pack, not_adopted_leaves_nothing)

@@ -55,9 +55,8 @@ TEST(extent, what_continues_a_piece_joins_it)
     put(&c, 15, 5, 115); /* closes the hole */
     check_text(dump(&c), "0+25@100 25+5@300");
     check_int(content_bytes(&c), 30);
-    check_int(content_count(&c), 2);
     content_release(&c, NULL, NULL);
-    check_int(content_count(&c), 0);
+    check_text(dump(&c), "");
 }
 
 TEST(extent, a_cut_in_the_middle_leaves_both_ends)
@@ -75,7 +74,7 @@ TEST(extent, a_cut_in_the_middle_leaves_both_ends)
     check_int(freed_bytes, 40);
     content_cut(&c, 0, UINT64_MAX, count_freed, NULL);
     check_int(freed_bytes, 100);
-    check_int(content_count(&c), 0);
+    check_text(dump(&c), "");
 }
 
 /* copy_file_range shares: what is shared must not be overwritten in place any more. */
@@ -111,7 +110,6 @@ TEST(extent, a_file_written_backwards_in_small_parts_is_whole)
 
     for (uint64_t i = 10000; i-- > 0;)
         put(&c, i * 10, 10, i * 1000);
-    check_int(content_count(&c), 10000);
     check_int(content_bytes(&c), 100000);
     for (const struct piece *p = content_seek(&c, 0, &at); p; p = content_next(&c, &at)) {
         check_int(p->start, next);

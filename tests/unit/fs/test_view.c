@@ -93,24 +93,6 @@ TEST(view, the_last_link_is_followed_only_if_asked)
     check_fails(resolve(&s, "etc/passwd/x", true, &ino), ENOTDIR);
 }
 
-TEST(view, a_parent_is_found_for_a_name_that_may_not_exist)
-{
-    auto_scene struct scene s = scene_new(BASE);
-    struct union_attr a;
-    const char *name;
-
-    check_ok(view_resolve_parent(s.view, "/bin/new", &a, &name));
-    check_int(a.ino, scene_ino(&s, "usr/bin"));
-    check_text(name, "new");
-    check_ok(view_resolve_parent(s.view, "/", &a, &name));
-    check_int(a.ino, UNION_ROOT);
-    check_text(name, "");
-    check_fails(view_resolve_parent(s.view, "etc/passwd/x", &a, &name), ENOTDIR);
-    check_fails(view_resolve_parent(s.view, "none/x", &a, &name), ENOENT);
-    check_fails(view_resolve_parent(s.view, "etc/x/", &a, &name), EINVAL);
-    check_fails(view_resolve_parent(s.view, "etc/..", &a, &name), EINVAL);
-}
-
 TEST(view, directories_are_made_with_their_parents)
 {
     auto_scene struct scene s = scene_new(BASE);

@@ -114,6 +114,7 @@ TEST(certs, one_directory_may_be_for_every_host)
 {
     auto_strv struct strv dirs = {0};
     auto_free char *dir = str_format("%s/certs.d/mine", test_dir());
+    auto_free char *missing = str_format("%s/certs.d/none", test_dir());
     auto_certs_host struct certs_host found = {0};
     struct certs *c;
 
@@ -124,7 +125,7 @@ TEST(certs, one_directory_may_be_for_every_host)
     check_ok(certs_find(c, "h.io", &found, &test_err));
     check_text(str_text(&found.authorities), "A\n");
     certs_free(c);
-    c = certs_new(&dirs, "/nonexistent");
+    c = certs_new(&dirs, missing);
     check_fails(certs_find(c, "h.io", &found, &test_err), ENOENT);
     certs_free(c);
 }
