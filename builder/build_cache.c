@@ -268,6 +268,16 @@ int view_users_load(struct view *v, struct view_users *out, struct error *err)
     return r < 0 ? r : load_users_file(v, "/etc/group", &out->group, &out->has_group, err);
 }
 
+struct users_files view_users_files(const struct view_users *users)
+{
+    return (struct users_files){
+        .passwd = users->has_passwd ? str_text(&users->passwd) : NULL,
+        .passwd_size = users->passwd.size,
+        .group = users->has_group ? str_text(&users->group) : NULL,
+        .group_size = users->group.size,
+    };
+}
+
 void view_users_release(struct view_users *u)
 {
     str_release(&u->passwd);
@@ -282,12 +292,7 @@ int view_user_resolve(struct view *v, const char *spec, struct user *out, struct
 
     if (r < 0)
         return r;
-    files = (struct users_files){
-        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
-        .passwd_size = users.passwd.size,
-        .group = users.has_group ? str_text(&users.group) : NULL,
-        .group_size = users.group.size,
-    };
+    files = view_users_files(&users);
     return user_resolve(&files, spec, out, err);
 }
 

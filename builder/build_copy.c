@@ -51,12 +51,7 @@ static int set_owner(struct copying *c, struct error *err)
         r = view_users_load(view, &users, err);
         if (r < 0)
             return r;
-        files = (struct users_files){
-            .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
-            .passwd_size = users.passwd.size,
-            .group = users.has_group ? str_text(&users.group) : NULL,
-            .group_size = users.group.size,
-        };
+        files = view_users_files(&users);
         auto_key struct key key = {0};
         key_init(&key, "users");
         key_text(&key, "passwd", files.passwd);

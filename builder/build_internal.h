@@ -14,6 +14,7 @@
 #include "builder/statcache.h"
 #include "builder/transfer.h"
 #include "builder/tree.h"
+#include "builder/users.h"
 #include "fs/base/hash.h"
 
 /* How far a build goes. */
@@ -278,6 +279,7 @@ struct view_users {
     bool has_group;
 };
 int view_users_load(struct view *v, struct view_users *out, struct error *err);
+struct users_files view_users_files(const struct view_users *users); /* borrowed */
 void view_users_release(struct view_users *u);
 DEFINE_CLEANUP_VALUE(view_users_release, struct view_users)
 #define auto_view_users CLEANUP(view_users_release)

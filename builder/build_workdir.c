@@ -25,12 +25,7 @@ static int workdir_owner(struct build_stage *s, struct view *v, struct union_cre
     r = view_users_load(v, &users, err);
     if (r < 0)
         return r;
-    files = (struct users_files){
-        .passwd = users.has_passwd ? str_text(&users.passwd) : NULL,
-        .passwd_size = users.passwd.size,
-        .group = users.has_group ? str_text(&users.group) : NULL,
-        .group_size = users.group.size,
-    };
+    files = view_users_files(&users);
     r = user_resolve(&files, config_user(s->state.config), &user, err);
     if (r == 0)
         *out = (struct union_cred){.uid = user.uid, .gid = user.gid};

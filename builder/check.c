@@ -91,18 +91,6 @@ char *check_rule_url(enum check_rule rule)
     return str_take(&url);
 }
 
-/* Copies `size` bytes without the blanks around them. */
-static char *trimmed(const char *text, size_t size)
-{
-    while (size > 0 && isspace((unsigned char)*text)) {
-        text++;
-        size--;
-    }
-    while (size > 0 && isspace((unsigned char)text[size - 1]))
-        size--;
-    return mem_strndup(text, size);
-}
-
 /* Names no rule has are passed over: a newer release may have it. */
 static uint32_t read_rules(char *list)
 {
@@ -111,7 +99,7 @@ static uint32_t read_rules(char *list)
     if (text_equal(list, "all"))
         return ALL;
     for (char *item; (item = strsep(&list, ","));) {
-        auto_free char *name = trimmed(item, strlen(item));
+        auto_free char *name = text_trim(item, strlen(item));
 
         for (size_t i = 0; i < CHECK_RULES; i++)
             if (text_equal(rules[i].name, name))
@@ -120,27 +108,12 @@ static uint32_t read_rules(char *list)
     return mask;
 }
 
-/* Go, strconv.ParseBool. */
-static bool read_bool(const char *text, bool *out)
-{
-    static const char *const words[] = {"1", "t", "T", "true",  "TRUE",  "True",
-                                        "0", "f", "F", "false", "FALSE", "False"};
-
-    for (size_t i = 0; i < 12; i++) {
-        if (!text_equal(text, words[i]))
-            continue;
-        *out = i < 6;
-        return true;
-    }
-    return false;
-}
-
 static int read_option(const char *text, size_t size, struct check_config *out, struct error *err)
 {
-    auto_free char *option = trimmed(text, size);
+    auto_free char *option = text_trim(text, size);
     char *equals = strchr(option, '=');
-    auto_free char *key = trimmed(option, equals ? (size_t)(equals - option) : strlen(option));
-    auto_free char *value = equals ? trimmed(equals + 1, strlen(equals + 1)) : NULL;
+    auto_free char *key = text_trim(option, equals ? (size_t)(equals - option) : strlen(option));
+    auto_free char *value = equals ? text_trim(equals + 1, strlen(equals + 1)) : NULL;
     auto_free char *shown = quote_word(option);
     auto_free char *shown_value = value ? quote_word(value) : NULL;
     bool is_error;
@@ -150,7 +123,7 @@ static int read_option(const char *text, size_t size, struct check_config *out, 
     } else if (value && text_equal(key, "experimental")) {
         out->experimental |= read_rules(value);
     } else if (value && text_equal(key, "error")) {
-        if (!read_bool(value, &is_error))
+        if (!text_to_bool(value, &is_error))
             return error_set(err, EINVAL,
                              "failed to parse check option %s: strconv.ParseBool: parsing %s: "
                              "invalid syntax",

@@ -41,18 +41,11 @@ const char *fields_value(const char *field, const char *key)
 
 int fields_bool(const char *key, const char *value, bool *out, struct error *err)
 {
-    static const char *const yes[] = {"", "true", "1", "t", "T", "TRUE", "True"};
-    static const char *const no[] = {"false", "0", "f", "F", "FALSE", "False"};
-
-    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-        if (strcmp(value, yes[i]) == 0) {
-            *out = true;
-            return 0;
-        }
-    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-        if (strcmp(value, no[i]) == 0) {
-            *out = false;
-            return 0;
-        }
+    if (*value == '\0') {
+        *out = true;
+        return 0;
+    }
+    if (text_to_bool(value, out))
+        return 0;
     return error_set(err, EINVAL, "%s is true or false, not '%s'", key, value);
 }

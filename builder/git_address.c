@@ -139,19 +139,12 @@ int git_address_set_checksum(struct git_address *a, const char *value, struct er
 /* A name alone means yes. */
 static int parse_bool(const char *name, const char *value, bool *out, struct error *err)
 {
-    static const char *const yes[] = {"", "1", "t", "T", "true", "TRUE", "True"};
-    static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
-
-    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-        if (strcmp(value, yes[i]) == 0) {
-            *out = true;
-            return 0;
-        }
-    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-        if (strcmp(value, no[i]) == 0) {
-            *out = false;
-            return 0;
-        }
+    if (*value == '\0') {
+        *out = true;
+        return 0;
+    }
+    if (text_to_bool(value, out))
+        return 0;
     return error_set(err, EINVAL, "'%s=%.80s' in a git address is neither true nor false", name,
                      value);
 }

@@ -44,21 +44,10 @@ static const char *skip_blanks(const char *text)
     return text;
 }
 
-static char *trim(const char *text, size_t size)
-{
-    while (size > 0 && isspace((unsigned char)*text)) {
-        text++;
-        size--;
-    }
-    while (size > 0 && isspace((unsigned char)text[size - 1]))
-        size--;
-    return mem_strndup(text, size);
-}
-
 /* Adds one line, which may be blank. */
 static int add_rule(struct ignore *ignore, const char *line, size_t size, struct error *err)
 {
-    auto_free char *text = trim(line, size);
+    auto_free char *text = text_trim(line, size);
     bool is_negated = *text == '!';
     auto_free char *clean = NULL;
     auto_wildcard struct wildcard *pattern = NULL;

@@ -279,20 +279,6 @@ static int read_choice(struct mount_parsing *p, const struct field *field, const
     return suggest(p->err, field->value, names, count);
 }
 
-/* Go, strconv.ParseBool. */
-static bool read_bool(const char *text, bool *out)
-{
-    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
-    static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
-
-    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
-        *out = text_equal(text, yes[i]);
-        if (*out || text_equal(text, no[i]))
-            return true;
-    }
-    return false;
-}
-
 /* A key without a value means yes. */
 static int read_switch(struct mount_parsing *p, enum key key, bool *out)
 {
@@ -303,7 +289,7 @@ static int read_switch(struct mount_parsing *p, enum key key, bool *out)
     if (!field)
         return 0;
     p->at = field->offset;
-    if (field->value && !read_bool(field->value, &value)) {
+    if (field->value && !text_to_bool(field->value, &value)) {
         shown = quote_bare(field->value);
         return error_set(p->err, EINVAL, "invalid value for %s: %s", field->key, shown);
     }

@@ -54,11 +54,23 @@ int tree_stat(struct tree *t, const char *path, struct tree_node *out, struct er
     return t->ops->stat(t, path, out, err);
 }
 
+static int compare_nodes(const void *a, const void *b)
+{
+    const struct tree_node *left = a;
+    const struct tree_node *right = b;
+
+    return strcmp(left->path, right->path);
+}
+
 int tree_list(struct tree *t, const char *path, struct tree_nodes *out, struct error *err)
 {
     int r = tree_check_stop(t, err);
 
-    return r < 0 ? r : t->ops->list(t, path, out, err);
+    if (r == 0)
+        r = t->ops->list(t, path, out, err);
+    if (r == 0 && out->count > 0)
+        qsort(out->items, out->count, sizeof(*out->items), compare_nodes);
+    return r;
 }
 
 int tree_digest(struct tree *t, const struct tree_node *n, struct digest *out, struct error *err)

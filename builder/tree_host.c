@@ -111,14 +111,6 @@ static int host_stat(struct tree *t, const char *path, struct tree_node *out, st
     return 0;
 }
 
-static int compare_nodes(const void *a, const void *b)
-{
-    const struct tree_node *left = a;
-    const struct tree_node *right = b;
-
-    return strcmp(left->path, right->path);
-}
-
 static int add_child(struct tree_nodes *list, int dir_fd, const char *dir, const char *name)
 {
     struct tree_node *node;
@@ -158,8 +150,6 @@ static int host_list(struct tree *t, const char *path, struct tree_nodes *out, s
     closedir(dir);
     if (r < 0)
         return report(t, path, r, err);
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof(*list.items), compare_nodes);
     *out = STEAL(&list);
     return 0;
 }

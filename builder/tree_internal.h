@@ -5,7 +5,8 @@
 
 struct tree_ops {
     int (*stat)(struct tree *t, const char *path, struct tree_node *out, struct error *err);
-    int (*list)(struct tree *t, const char *path, struct tree_nodes *out, struct error *err);
+    int (*list)(struct tree *t, const char *path, struct tree_nodes *out,
+                struct error *err); /* in any order; on failure `out` is as it was */
     int (*digest)(struct tree *t, const struct tree_node *n, struct digest *out, struct error *err);
     bool (*digest_known)(struct tree *t, const struct tree_node *n,
                          struct digest *out); /* NULL: never */

@@ -108,14 +108,6 @@ static bool add_child(void *context, const char *name, size_t name_size, uint64_
     return l->result == 0;
 }
 
-static int compare_nodes(const void *a, const void *b)
-{
-    const struct tree_node *left = a;
-    const struct tree_node *right = b;
-
-    return strcmp(left->path, right->path);
-}
-
 static int view_list(struct tree *t, const char *path, struct tree_nodes *out, struct error *err)
 {
     auto_tree_nodes struct tree_nodes list = {0};
@@ -129,8 +121,6 @@ static int view_list(struct tree *t, const char *path, struct tree_nodes *out, s
         r = l.result;
     if (r < 0)
         return report(t, path, r, err);
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof(*list.items), compare_nodes);
     *out = STEAL(&list);
     return 0;
 }

@@ -68,6 +68,16 @@ void progress_line(struct str *out, const char *line, size_t size)
     }
 }
 
+bool progress_take_line(struct str *partial, const char **rest, const char *end)
+{
+    const char *newline = memchr(*rest, '\n', (size_t)(end - *rest));
+    const char *stop = newline == NULL ? end : newline;
+
+    str_add_bytes(partial, *rest, (size_t)(stop - *rest));
+    *rest = stop + (newline != NULL);
+    return newline != NULL || partial->size >= PROGRESS_LINE_MAX;
+}
+
 /* A terminal that can move its cursor. */
 static bool is_live(void)
 {

@@ -30,6 +30,10 @@ struct renderer {
  * over is left out, tabs stay, all else that could move a cursor is escaped (SECURITY R58). */
 void progress_line(struct str *out, const char *line, size_t size);
 
+/* Moves bytes from `*rest` to `partial`: true when that holds a line now (without its newline), which
+ * the caller shows and truncates; false when the line goes on in a later event. */
+bool progress_take_line(struct str *partial, const char **rest, const char *end);
+
 /* "1m5s": for how long nothing was heard. */
 void progress_add_silence(struct str *out, uint64_t silent_ns);
 

@@ -85,17 +85,9 @@ static void log_bytes(struct tty_vertex *v, const struct progress_event *e)
     const char *rest = e->text;
     const char *end = e->text + e->size;
 
-    while (rest < end) {
-        const char *newline = memchr(rest, '\n', (size_t)(end - rest));
-
-        str_add_bytes(partial, rest, (size_t)((newline == NULL ? end : newline) - rest));
-        if (newline == NULL && partial->size < PROGRESS_LINE_MAX)
-            return;
+    while (rest < end && progress_take_line(partial, &rest, end)) {
         keep_line(v, str_text(partial), partial->size);
         str_truncate(partial, 0);
-        if (newline == NULL)
-            return;
-        rest = newline + 1;
     }
 }
 

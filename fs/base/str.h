@@ -67,6 +67,11 @@ size_t text_decode(const char *text, size_t size, uint32_t *out);
 size_t text_distance(const char *a, const char *b);
 /* The candidate nearest to `word` (distance at most 2 and below its length), or NULL; borrowed. */
 const char *text_suggest(const char *word, const char *const *candidates, size_t count);
+/* A copy of `size` bytes without the white space around them; caller frees. */
+char *text_trim(const char *text, size_t size);
+/* The words of Go's strconv.ParseBool: 1, t, T, true, True, TRUE and their opposites; false when it is
+ * anything else. */
+bool text_to_bool(const char *text, bool *out);
 /* Decimal only, whole text, no sign, at most `max`; false when it is anything else. */
 bool text_to_u64(const char *text, uint64_t max, uint64_t *out);
 /* Decimal units as BuildKit prints them, "1.05MB" / binary units as img ls does, "10.5MiB". */

@@ -28,6 +28,17 @@ bool text_ends(const char *text, const char *suffix)
     return size >= suffix_size && memcmp(text + size - suffix_size, suffix, suffix_size) == 0;
 }
 
+char *text_trim(const char *text, size_t size)
+{
+    while (size > 0 && isspace((unsigned char)*text)) {
+        text++;
+        size--;
+    }
+    while (size > 0 && isspace((unsigned char)text[size - 1]))
+        size--;
+    return mem_strndup(text, size);
+}
+
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -105,6 +116,22 @@ bool text_to_u64(const char *text, uint64_t max, uint64_t *out)
     }
     *out = value;
     return true;
+}
+
+bool text_to_bool(const char *text, bool *out)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "True", "TRUE"};
+    static const char *const no[] = {"0", "f", "F", "false", "False", "FALSE"};
+
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+        bool is_yes = strcmp(text, yes[i]) == 0;
+
+        if (is_yes || strcmp(text, no[i]) == 0) {
+            *out = is_yes;
+            return true;
+        }
+    }
+    return false;
 }
 
 void str_add_size_decimal(struct str *s, uint64_t size_bytes)

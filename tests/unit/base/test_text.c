@@ -110,6 +110,37 @@ static void check_size(uint64_t size_bytes, const char *decimal, const char *bin
     check_text(str_text(&b), binary);
 }
 
+/* Go, package strconv, ParseBool: "It accepts 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False.
+ * Any other value returns an error." */
+TEST(text, to_bool_takes_the_words_of_go_and_nothing_else)
+{
+    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
+    static const char *const neither[] = {"", "yes", "no", "tRUE", "01", " 1", "true "};
+    bool value;
+
+    for (size_t i = 0; i < 6; i++) {
+        check_true(text_to_bool(yes[i], &value));
+        check_true(value);
+        check_true(text_to_bool(no[i], &value));
+        check_false(value);
+    }
+    for (size_t i = 0; i < sizeof(neither) / sizeof(neither[0]); i++)
+        check_false(text_to_bool(neither[i], &value));
+}
+
+TEST(text, trim_takes_white_space_off_both_ends_alone)
+{
+    static const char *const rows[][2] = {
+        {"", ""}, {" \t\r\n", ""}, {"a", "a"}, {" a  b\n", "a  b"}, {"\v\fa", "a"}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        auto_free char *text = text_trim(rows[i][0], strlen(rows[i][0]));
+
+        check_text(text, rows[i][1]);
+    }
+}
+
 /* FEATURES, plain progress: "1.05MB / 3.20MB". */
 TEST(text, sizes_are_rounded_and_carry_their_unit)
 {
