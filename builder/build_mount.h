@@ -10,7 +10,7 @@
 #include "builder/build_context.h"
 #include "builder/copy.h"
 #include "builder/key.h"
-#include "builder/sandbox.h"
+#include "builder/sandbox/sandbox.h"
 
 struct mount;
 struct shared_cache;

@@ -22,11 +22,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "builder/idmap.h"
-#include "builder/message.h"
 #include "builder/mount_run.h"
+#include "builder/sandbox/idmap.h"
+#include "builder/sandbox/message.h"
+#include "builder/sandbox/userns.h"
 #include "builder/stack.h"
-#include "builder/userns.h"
 #include "fs/mount.h"
 #include "fs/view.h"
 

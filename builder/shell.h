@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "builder/sandbox.h"
+#include "builder/sandbox/sandbox.h"
 #include "builder/stack.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 
 #include "builder/output_file.h"
-#include "builder/sandbox.h"
+#include "builder/sandbox/sandbox.h"
 #include "cli/build_compat.h"
 #include "cli/step_flags.h"
 #include "cli/text.h"

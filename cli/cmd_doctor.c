@@ -5,7 +5,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "builder/hostinfo.h"
+#include "builder/sandbox/hostinfo.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/registry_flags.h"

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/spawner.h"
+#include "builder/sandbox/spawner.h"
 #include "cli/commands.h"
 #include "cli/main.h"
 #include "cli/text.h"

@@ -7,7 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "builder/sandbox.h"
+#include "builder/sandbox/sandbox.h"
 #include "cli/relay.h"
 #include "fs/base/io.h"
 

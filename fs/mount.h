@@ -1,8 +1,8 @@
 /* mount.h - a view shown to the kernel: the FUSE session and the thread that serves it.
  *
- * One of the two doors to libfuse (with fuse_ops.c). The mount itself is made by somebody else, in
- * the user namespace of the step (builder/sandbox_child.c), with the option text given here; or by
- * fusermount3 on the host for `img mount`.
+ * One of the two doors to libfuse (with fuse_ops.c). The mount itself is made by somebody else, with
+ * the option text given here: in the user namespace of the step (builder/sandbox/spawner_share.c), or
+ * by fusermount3 on the host for `img mount`.
  */
 #pragma once
 

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "builder/sandbox.h"
+#include "builder/sandbox/sandbox.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/str.h"
 

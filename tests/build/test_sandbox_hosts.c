@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "builder/hostinfo.h"
+#include "builder/sandbox/hostinfo.h"
 #include "fs/base/io.h"
 #include "tests/build/mirror.h"
 #include "tests/build/own_host.h"
