@@ -36,19 +36,46 @@ static void blob_release(struct blob *b)
 DEFINE_CLEANUP_VALUE(blob_release, struct blob)
 #define auto_blob CLEANUP(blob_release)
 
-static int get(struct client_scene *s, const struct blob *b, struct keeping_sink *sink,
-               struct error *err)
-{
-    const struct blob_get what = {
-        .digest = b->digest, .size_bytes = b->bytes.size, .sink = &sink->writer};
+/* A client, the registry it speaks to, a blob of SIZE bytes and where it shall go. */
+struct download {
+    struct client_scene s;
+    struct keeping_sink sink;
+    struct blob b;
+};
 
-    return registry_blob_get(s->r, &what, err);
+/* All but the client. */
+static void download_prepare(struct download *d)
+{
+    keeping_sink_init(&d->sink);
+    blob_init(&d->b, 1, SIZE);
 }
 
-static void check_got(const struct keeping_sink *sink, const struct blob *b)
+static void download_init(struct download *d)
 {
-    check_int(sink->bytes.size, b->bytes.size);
-    check_true(memcmp(sink->bytes.data, b->bytes.data, b->bytes.size) == 0);
+    client_scene_init(&d->s, REGISTRY_PULL, NULL, NULL);
+    download_prepare(d);
+}
+
+static void download_release(struct download *d)
+{
+    blob_release(&d->b);
+    keeping_sink_release(&d->sink);
+    client_scene_release(&d->s);
+}
+DEFINE_CLEANUP_VALUE(download_release, struct download)
+#define auto_download CLEANUP(download_release)
+
+static int get(struct download *d, struct error *err)
+{
+    const struct blob_get what = {
+        .digest = d->b.digest, .size_bytes = d->b.bytes.size, .sink = &d->sink.writer};
+
+    return registry_blob_get(d->s.r, &what, err);
+}
+
+static void check_got(const struct download *d)
+{
+    check_bytes(d->sink.bytes.data, d->sink.bytes.size, d->b.bytes.data, d->b.bytes.size);
 }
 
 static struct fake_rule whole(const struct blob *b)
@@ -60,70 +87,62 @@ static struct fake_rule whole(const struct blob *b)
                               .honours_range = true};
 }
 
+static void serve(struct fake_registry *fake, const struct blob *b)
+{
+    struct fake_rule rule = whole(b);
+
+    fake_registry_add(fake, &rule);
+}
+
 TEST(download, a_blob_arrives)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
-    struct fake_rule rule;
+    auto_download struct download d;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
-    fake_registry_add(s.fake, &rule);
-    check_ok(get(&s, &b, &sink, &test_err));
-    check_got(&sink, &b);
-    check_int(fake_registry_count(s.fake, "GET", b.path), 1);
+    download_init(&d);
+    serve(d.s.fake, &d.b);
+    check_ok(get(&d, &test_err));
+    check_got(&d);
+    check_int(fake_registry_count(d.s.fake, "GET", d.b.path), 1);
 }
 
 /* RFC 9110 14.2: an interrupted transfer goes on where it stopped. */
 TEST(download, an_interruption_resumes_by_range)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     struct fake_rule rule;
     auto_free char *expected = NULL;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
+    download_init(&d);
+    rule = whole(&d.b);
     rule.times = 1;
     rule.cut_after = 100000;
-    fake_registry_add(s.fake, &rule);
+    fake_registry_add(d.s.fake, &rule);
     rule.cut_after = 150000;
     rule.resets = true;
-    fake_registry_add(s.fake, &rule);
-    rule = whole(&b);
-    fake_registry_add(s.fake, &rule);
-    check_ok(get(&s, &b, &sink, &test_err));
-    check_got(&sink, &b);
-    expected =
-        str_format("GET %s\nGET %s range=100000-\nGET %s range=250000-\n", b.path, b.path, b.path);
-    check_text(client_scene_log(&s), expected);
+    fake_registry_add(d.s.fake, &rule);
+    serve(d.s.fake, &d.b);
+    check_ok(get(&d, &test_err));
+    check_got(&d);
+    expected = str_format("GET %s\nGET %s range=100000-\nGET %s range=250000-\n", d.b.path,
+                          d.b.path, d.b.path);
+    check_text(client_scene_log(&d.s), expected);
 }
 
 TEST(download, a_server_without_ranges_is_read_again)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     struct fake_rule rule;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
+    download_init(&d);
+    rule = whole(&d.b);
     rule.honours_range = false;
     rule.cut_after = 100000;
     rule.times = 1;
-    fake_registry_add(s.fake, &rule);
+    fake_registry_add(d.s.fake, &rule);
     rule.cut_after = 0;
-    fake_registry_add(s.fake, &rule);
-    check_ok(get(&s, &b, &sink, &test_err));
-    check_got(&sink, &b);
+    fake_registry_add(d.s.fake, &rule);
+    check_ok(get(&d, &test_err));
+    check_got(&d);
 }
 
 /* RFC 9110 15.5.17: 416; and a 206 for something else. */
@@ -140,84 +159,68 @@ TEST(download, useless_ranges_are_given_up)
     };
 
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        auto_client_scene struct client_scene s;
-        auto_keeping_sink struct keeping_sink sink;
-        auto_blob struct blob b;
+        auto_download struct download d;
         struct fake_rule rule;
 
-        client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-        keeping_sink_init(&sink);
-        blob_init(&b, 1, SIZE);
-        rule = whole(&b);
+        download_init(&d);
+        rule = whole(&d.b);
         rule.cut_after = 100000;
         rule.times = 1;
-        fake_registry_add(s.fake, &rule);
-        fake_registry_add(s.fake, &refusals[i]);
-        rule = whole(&b);
-        fake_registry_add(s.fake, &rule);
-        check_ok(get(&s, &b, &sink, &test_err));
-        check_got(&sink, &b);
+        fake_registry_add(d.s.fake, &rule);
+        fake_registry_add(d.s.fake, &refusals[i]);
+        rule = whole(&d.b);
+        fake_registry_add(d.s.fake, &rule);
+        check_ok(get(&d, &test_err));
+        check_got(&d);
     }
 }
 
 /* What an earlier run has is not asked for again. */
 TEST(download, a_start_in_the_middle_asks_for_the_rest)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
+    auto_download struct download d;
     auto_hasher struct hasher *prefix = hasher_new();
     auto_free char *expected = NULL;
-    auto_blob struct blob b;
-    struct fake_rule rule;
     struct blob_get what;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
-    fake_registry_add(s.fake, &rule);
-    hasher_update(prefix, b.bytes.data, 200000);
-    what = (struct blob_get){.digest = b.digest,
+    download_init(&d);
+    serve(d.s.fake, &d.b);
+    hasher_update(prefix, d.b.bytes.data, 200000);
+    what = (struct blob_get){.digest = d.b.digest,
                              .size_bytes = SIZE,
                              .offset = 200000,
                              .prefix = prefix,
-                             .sink = &sink.writer};
-    check_ok(registry_blob_get(s.r, &what, &test_err));
-    check_int(sink.bytes.size, 100000);
-    check_true(memcmp(sink.bytes.data, b.bytes.data + 200000, 100000) == 0);
-    expected = str_format("GET %s range=200000-\n", b.path);
-    check_text(client_scene_log(&s), expected);
+                             .sink = &d.sink.writer};
+    check_ok(registry_blob_get(d.s.r, &what, &test_err));
+    check_int(d.sink.bytes.size, 100000);
+    check_true(memcmp(d.sink.bytes.data, d.b.bytes.data + 200000, 100000) == 0);
+    expected = str_format("GET %s range=200000-\n", d.b.path);
+    check_text(client_scene_log(&d.s), expected);
 }
 
 TEST(download, what_is_all_there_is_only_checked)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
+    auto_download struct download d;
     auto_hasher struct hasher *prefix = hasher_new();
-    auto_blob struct blob b;
     struct blob_get what;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    what = (struct blob_get){.digest = b.digest,
+    download_init(&d);
+    what = (struct blob_get){.digest = d.b.digest,
                              .size_bytes = SIZE,
                              .offset = SIZE,
                              .prefix = prefix,
-                             .sink = &sink.writer};
-    hasher_update(prefix, b.bytes.data, SIZE);
-    check_ok(registry_blob_get(s.r, &what, &test_err));
+                             .sink = &d.sink.writer};
+    hasher_update(prefix, d.b.bytes.data, SIZE);
+    check_ok(registry_blob_get(d.s.r, &what, &test_err));
     hasher_update(prefix, "other", 5);
-    check_fails(registry_blob_get(s.r, &what, &test_err), EBADMSG);
-    check_text(fake_registry_log(s.fake), "");
+    check_fails(registry_blob_get(d.s.r, &what, &test_err), EBADMSG);
+    check_text(fake_registry_log(d.s.fake), "");
 }
 
 /* SECURITY R33: other bytes, a byte short, a byte more, no end. */
 TEST(download, other_bytes_are_found_out)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     auto_blob struct blob other;
     struct fake_rule rule;
     auto_free char *sentence = NULL;
@@ -225,42 +228,36 @@ TEST(download, other_bytes_are_found_out)
     char got[DIGEST_TEXT_SIZE];
     struct error err = {0};
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
+    download_init(&d);
     blob_init(&other, 2, SIZE);
     rule = whole(&other);
-    rule.path = b.path;
-    fake_registry_add(s.fake, &rule);
-    check_fails(get(&s, &b, &sink, &err), EBADMSG);
-    digest_format(&b.digest, wanted);
+    rule.path = d.b.path;
+    fake_registry_add(d.s.fake, &rule);
+    check_fails(get(&d, &err), EBADMSG);
+    digest_format(&d.b.digest, wanted);
     digest_format(&other.digest, got);
-    sentence = str_format("'%s' sent a blob with digest %s for %s", fake_registry_host(s.fake), got,
-                          wanted);
+    sentence = str_format("'%s' sent a blob with digest %s for %s", fake_registry_host(d.s.fake),
+                          got, wanted);
     check_error(&err, EBADMSG, sentence);
 }
 
 static void check_size_refused(size_t sent, uint64_t declared, bool endless, int code)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     auto_blob struct blob longer;
     struct fake_rule rule;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
+    download_init(&d);
     blob_init(&longer, 1, SIZE + 10);
     rule = (struct fake_rule){.method = "GET",
-                              .path = b.path,
+                              .path = d.b.path,
                               .body = longer.bytes.data,
                               .body_size = sent,
                               .declared_size = declared,
                               .endless_body = endless};
-    fake_registry_add(s.fake, &rule);
-    check_fails(get(&s, &b, &sink, &test_err), code);
-    check_true(sink.bytes.size <= SIZE);
+    fake_registry_add(d.s.fake, &rule);
+    check_fails(get(&d, &test_err), code);
+    check_true(d.sink.bytes.size <= SIZE);
 }
 
 TEST(download, a_wrong_size_is_found_out_before_and_while_reading)
@@ -272,59 +269,45 @@ TEST(download, a_wrong_size_is_found_out_before_and_while_reading)
 
 TEST(download, a_blob_that_never_gets_on_is_given_up)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     struct fake_rule rule;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
+    download_init(&d);
+    rule = whole(&d.b);
     rule.cut_after = 10;
-    fake_registry_add(s.fake, &rule);
-    check_fails(get(&s, &b, &sink, &test_err), EIO);
-    check_int(fake_registry_count(s.fake, "GET", b.path), 3);
+    fake_registry_add(d.s.fake, &rule);
+    check_fails(get(&d, &test_err), EIO);
+    check_int(fake_registry_count(d.s.fake, "GET", d.b.path), 3);
 }
 
 TEST(download, a_full_sink_is_reported_as_such)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
-    struct fake_rule rule;
+    auto_download struct download d;
     struct error err = {0};
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    sink.fail_after = 1000;
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
-    fake_registry_add(s.fake, &rule);
-    check_fails(get(&s, &b, &sink, &err), ENOSPC);
+    download_init(&d);
+    d.sink.fail_after = 1000;
+    serve(d.s.fake, &d.b);
+    check_fails(get(&d, &err), ENOSPC);
     check_error(&err, ENOSPC, "the sink is full");
-    check_int(fake_registry_count(s.fake, "GET", b.path), 1);
+    check_int(fake_registry_count(d.s.fake, "GET", d.b.path), 1);
 }
 
 TEST(download, a_missing_blob_is_named)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     auto_free char *sentence = NULL;
     struct error err = {0};
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    fake_registry_add(s.fake,
-                      &(struct fake_rule){.path = b.path,
+    download_init(&d);
+    fake_registry_add(d.s.fake,
+                      &(struct fake_rule){.path = d.b.path,
                                           .status = 404,
                                           .body = "{\"errors\":[{\"code\":\"BLOB_UNKNOWN\","
                                                   "\"message\":\"blob unknown to registry\"}]}"});
-    check_fails(get(&s, &b, &sink, &err), ENOENT);
+    check_fails(get(&d, &err), ENOENT);
     sentence = str_format("'%s' has no blob %s in 'a/b': BLOB_UNKNOWN: blob unknown to registry",
-                          fake_registry_host(s.fake), b.path + strlen("/v2/a/b/blobs/"));
+                          fake_registry_host(d.s.fake), d.b.path + strlen("/v2/a/b/blobs/"));
     check_error(&err, ENOENT, sentence);
 }
 
@@ -332,53 +315,46 @@ TEST(download, a_missing_blob_is_named)
 TEST(download, storage_behind_a_redirect_sees_no_credentials)
 {
     auto_fake_registry struct fake_registry *storage = fake_registry_start();
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
     auto_free char *location = NULL;
     auto_free char *auth = NULL;
-    auto_blob struct blob b;
+    auto_download struct download d;
     struct fake_rule rule;
     struct fake_registry *fake = fake_registry_start();
 
     auth = str_format("{\"auths\":{\"%s\":{\"username\":\"a\",\"password\":\"b\"}}}",
                       fake_registry_host(fake));
-    client_scene_init_with(&s, fake_registry_host(fake), REGISTRY_PULL, NULL, auth);
-    s.fake = fake;
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
+    client_scene_init_with(&d.s, fake_registry_host(fake), REGISTRY_PULL, NULL, auth);
+    d.s.fake = fake;
+    download_prepare(&d);
     location = str_format("Location: %s?sig=x\r\n", fake_registry_url(storage, "/store/1"));
-    fake_registry_add(s.fake, &(struct fake_rule){.path = "/v2/",
-                                                  .status = 401,
-                                                  .headers = "WWW-Authenticate: Basic\r\n"});
-    fake_registry_add(s.fake,
-                      &(struct fake_rule){.path = b.path, .status = 307, .headers = location});
-    rule = whole(&b);
+    fake_registry_add(d.s.fake, &(struct fake_rule){.path = "/v2/",
+                                                    .status = 401,
+                                                    .headers = "WWW-Authenticate: Basic\r\n"});
+    fake_registry_add(d.s.fake,
+                      &(struct fake_rule){.path = d.b.path, .status = 307, .headers = location});
+    rule = whole(&d.b);
     rule.path = "/store/1[?]sig=x";
     fake_registry_add(storage, &rule);
-    check_ok(get(&s, &b, &sink, &test_err));
-    check_got(&sink, &b);
+    check_ok(get(&d, &test_err));
+    check_got(&d);
     check_text(fake_registry_log(storage), "GET /store/1?sig=x\n");
-    check_int(fake_registry_count(s.fake, "GET", "* auth=Basic YTpi"), 1);
+    check_int(fake_registry_count(d.s.fake, "GET", "* auth=Basic YTpi"), 1);
 }
 
 /* A signed URL that has expired answers 403; 401 from storage is no reason to tell it who we are. */
 TEST(download, a_refusal_by_storage_is_no_challenge)
 {
     auto_fake_registry struct fake_registry *storage = fake_registry_start();
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
+    auto_download struct download d;
     auto_free char *location = NULL;
-    auto_blob struct blob b;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
+    download_init(&d);
     location = str_format("Location: %s\r\n", fake_registry_url(storage, "/store/1"));
-    fake_registry_add(s.fake,
-                      &(struct fake_rule){.path = b.path, .status = 307, .headers = location});
+    fake_registry_add(d.s.fake,
+                      &(struct fake_rule){.path = d.b.path, .status = 307, .headers = location});
     fake_registry_add(storage,
                       &(struct fake_rule){.status = 401, .headers = "WWW-Authenticate: Basic\r\n"});
-    check_fails(get(&s, &b, &sink, &test_err), EACCES);
+    check_fails(get(&d, &test_err), EACCES);
     check_int(fake_registry_count(storage, "GET", "/store/1"), 1);
 }
 
@@ -393,28 +369,23 @@ static void note_progress(void *context, uint64_t done_bytes)
 
 TEST(download, progress_is_absolute)
 {
-    auto_client_scene struct client_scene s;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
+    auto_download struct download d;
     struct fake_rule rule;
     uint64_t last = 0;
     struct blob_get what;
 
-    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
+    download_init(&d);
+    rule = whole(&d.b);
     rule.cut_after = 100000;
     rule.times = 1;
-    fake_registry_add(s.fake, &rule);
-    rule = whole(&b);
-    fake_registry_add(s.fake, &rule);
-    what = (struct blob_get){.digest = b.digest,
+    fake_registry_add(d.s.fake, &rule);
+    serve(d.s.fake, &d.b);
+    what = (struct blob_get){.digest = d.b.digest,
                              .size_bytes = SIZE,
-                             .sink = &sink.writer,
+                             .sink = &d.sink.writer,
                              .on_progress = note_progress,
                              .context = &last};
-    check_ok(registry_blob_get(s.r, &what, &test_err));
+    check_ok(registry_blob_get(d.s.r, &what, &test_err));
     check_int(last, SIZE);
 }
 
@@ -448,7 +419,7 @@ TEST(download, a_blob_for_memory_has_a_largest_size)
 struct mirror_scene {
     struct fake_registry *first;
     struct fake_registry *second;
-    struct client_scene s;
+    struct download d;
 };
 
 static void mirror_scene_init(struct mirror_scene *m, const char *more)
@@ -464,14 +435,15 @@ static void mirror_scene_init(struct mirror_scene *m, const char *more)
                       "[[registry.mirror]]\nlocation='%s/cache'\n",
                       fake_registry_host(fake), more, fake_registry_host(m->first),
                       fake_registry_host(m->second));
-    client_scene_init_with(&m->s, fake_registry_host(fake), REGISTRY_PULL, conf, NULL);
-    m->s.fake = fake;
+    client_scene_init_with(&m->d.s, fake_registry_host(fake), REGISTRY_PULL, conf, NULL);
+    m->d.s.fake = fake;
+    download_prepare(&m->d);
     fake_registry_add(fake, &(struct fake_rule){.method = "GET", .path = "/v2/"});
 }
 
 static void mirror_scene_release(struct mirror_scene *m)
 {
-    client_scene_release(&m->s);
+    download_release(&m->d);
     fake_registry_stop(m->first);
     fake_registry_stop(m->second);
 }
@@ -481,89 +453,68 @@ DEFINE_CLEANUP_VALUE(mirror_scene_release, struct mirror_scene)
 TEST(download, a_mirror_is_asked_first)
 {
     auto_mirror_scene struct mirror_scene m;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
-    struct fake_rule rule;
 
     mirror_scene_init(&m, "");
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
-    fake_registry_add(m.first, &rule);
-    check_ok(get(&m.s, &b, &sink, &test_err));
-    check_got(&sink, &b);
+    serve(m.first, &m.d.b);
+    check_ok(get(&m.d, &test_err));
+    check_got(&m.d);
     check_text(fake_registry_log(m.second), "");
-    check_text(fake_registry_log(m.s.fake), "");
+    check_text(fake_registry_log(m.d.s.fake), "");
 }
 
 TEST(download, a_mirror_that_breaks_off_is_continued_elsewhere)
 {
     auto_mirror_scene struct mirror_scene m;
-    auto_keeping_sink struct keeping_sink sink;
     auto_free char *second_path = NULL;
     auto_free char *expected = NULL;
-    auto_blob struct blob b;
     struct fake_rule rule;
 
     mirror_scene_init(&m, "");
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
-    rule = whole(&b);
+    rule = whole(&m.d.b);
     rule.cut_after = 100000;
     rule.times = 1;
     fake_registry_add(m.first, &rule);
-    rule = whole(&b);
-    second_path = str_format("/v2/cache/a/b/blobs/%s", b.path + strlen("/v2/a/b/blobs/"));
+    rule = whole(&m.d.b);
+    second_path = str_format("/v2/cache/a/b/blobs/%s", m.d.b.path + strlen("/v2/a/b/blobs/"));
     rule.path = second_path;
     fake_registry_add(m.second, &rule);
-    check_ok(get(&m.s, &b, &sink, &test_err));
-    check_got(&sink, &b);
+    check_ok(get(&m.d, &test_err));
+    check_got(&m.d);
     expected = str_format("GET /v2/\nGET %s range=100000-\n", second_path);
     check_text(fake_registry_log(m.second), expected);
-    check_text(fake_registry_log(m.s.fake), "");
+    check_text(fake_registry_log(m.d.s.fake), "");
 }
 
 /* A mirror is somebody else: what it sends must have the digest, and it is not asked again. */
 TEST(download, a_lying_mirror_is_left_out_from_then_on)
 {
     auto_mirror_scene struct mirror_scene m;
-    auto_keeping_sink struct keeping_sink bad;
-    auto_keeping_sink struct keeping_sink good;
     auto_blob struct blob other;
-    auto_blob struct blob b;
     struct fake_rule rule;
 
     mirror_scene_init(&m, "");
-    keeping_sink_init(&bad);
-    keeping_sink_init(&good);
-    blob_init(&b, 1, SIZE);
     blob_init(&other, 2, SIZE);
     rule = whole(&other);
-    rule.path = b.path;
+    rule.path = m.d.b.path;
     fake_registry_add(m.first, &rule);
-    rule = whole(&b);
-    fake_registry_add(m.s.fake, &rule);
-    check_fails(get(&m.s, &b, &bad, &test_err), EBADMSG);
-    check_ok(get(&m.s, &b, &good, &test_err));
-    check_got(&good, &b);
-    check_int(fake_registry_count(m.first, "GET", b.path), 1);
+    serve(m.d.s.fake, &m.d.b);
+    check_fails(get(&m.d, &test_err), EBADMSG);
+    keeping_sink_release(&m.d.sink);
+    keeping_sink_init(&m.d.sink);
+    check_ok(get(&m.d, &test_err));
+    check_got(&m.d);
+    check_int(fake_registry_count(m.first, "GET", m.d.b.path), 1);
 }
 
 TEST(download, a_mirror_that_is_down_is_passed_over)
 {
     auto_mirror_scene struct mirror_scene m;
-    auto_keeping_sink struct keeping_sink sink;
-    auto_blob struct blob b;
-    struct fake_rule rule;
 
     mirror_scene_init(&m, "");
-    keeping_sink_init(&sink);
-    blob_init(&b, 1, SIZE);
     fake_registry_stop(STEAL(&m.first));
-    rule = whole(&b);
-    fake_registry_add(m.s.fake, &rule);
-    check_ok(get(&m.s, &b, &sink, &test_err));
-    check_got(&sink, &b);
+    serve(m.d.s.fake, &m.d.b);
+    check_ok(get(&m.d, &test_err));
+    check_got(&m.d);
 }
 
 TEST(download, a_push_never_reads_a_mirror)
