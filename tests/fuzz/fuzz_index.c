@@ -8,6 +8,7 @@
 #include "fs/base/io.h"
 #include "fs/index.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/scratch.h"
 
 /* fs/FORMAT.md, "Index". */
 #define HEADER_SIZE 216u
@@ -82,29 +83,9 @@ static size_t walk(const struct index *x, uint32_t dir, size_t left)
     return left;
 }
 
-static char directory[] = "/tmp/fuzz-index.XXXXXX";
-
-static void remove_directory(void)
-{
-    (void)io_remove_tree(AT_FDCWD, directory); /* left in /tmp then */
-}
-
-/* One for all inputs, with the file "index" in it. */
-static int scratch(void)
-{
-    static int dir_fd = -1;
-
-    if (dir_fd < 0) {
-        assert(mkdtemp(directory));
-        (void)atexit(remove_directory);
-        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    }
-    return dir_fd;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    int dir_fd = scratch();
+    int dir_fd = fuzz_scratch();
     auto_free uint8_t *file = NULL;
     auto_index struct index *x = NULL;
     auto_close int fd = -1;

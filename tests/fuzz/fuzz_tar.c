@@ -12,6 +12,7 @@
 #include "fs/layer_entry.h"
 #include "fs/tar.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/scratch.h"
 
 #define CHECKSUM_AT 148u
 
@@ -106,30 +107,10 @@ static int read_in_pieces(const uint8_t *tar, size_t size, size_t piece, struct 
     return e;
 }
 
-static char directory[] = "/tmp/fuzz-tar.XXXXXX";
-
-static void remove_directory(void)
-{
-    (void)io_remove_tree(AT_FDCWD, directory); /* left in /tmp then */
-}
-
-/* One for all inputs, with the file "index" in it. */
-static int scratch(void)
-{
-    static int dir_fd = -1;
-
-    if (dir_fd < 0) {
-        assert(mkdtemp(directory));
-        (void)atexit(remove_directory);
-        dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    }
-    return dir_fd;
-}
-
 /* Whatever was taken in can be written, opened, verified and walked. */
 static void check_index(struct index_builder *b)
 {
-    int dir_fd = scratch();
+    int dir_fd = fuzz_scratch();
     auto_index struct index *x = NULL;
     auto_close int fd = -1;
     struct error err = {0};

@@ -86,7 +86,8 @@ static uint64_t make_pack(struct store *store, const char *content)
     return pack;
 }
 
-static uint64_t make_index(struct store *store, uint64_t pack, uint64_t size)
+int state_index_add(struct store *store, uint64_t pack, uint64_t size, uint64_t *index,
+                    struct error *err)
 {
     auto_index_builder struct index_builder *builder = index_builder_new();
     struct extent extent = {.length = size, .pack = pack};
@@ -97,12 +98,20 @@ static uint64_t make_index(struct store *store, uint64_t pack, uint64_t size)
         .extent_count = 1,
     };
     auto_close int fd = -1;
+    int r = index_builder_add(builder, &entry, err);
+
+    if (r == 0)
+        r = store_index_create(store, index, &fd, err);
+    if (r == 0)
+        r = index_builder_write(builder, fd, err);
+    return r < 0 ? r : store_index_adopt(store, *index, fd, err);
+}
+
+static uint64_t make_index(struct store *store, uint64_t pack, uint64_t size)
+{
     uint64_t index = 0;
 
-    check_ok(index_builder_add(builder, &entry, &test_err));
-    check_ok(store_index_create(store, &index, &fd, &test_err));
-    check_ok(index_builder_write(builder, fd, &test_err));
-    check_ok(store_index_adopt(store, index, fd, &test_err));
+    check_ok(state_index_add(store, pack, size, &index, &test_err));
     return index;
 }
 

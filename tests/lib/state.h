@@ -18,6 +18,10 @@ bool state_has(const char *name);                  /* whether the store has this
 void state_list(const char *dir, struct str *out); /* names in a directory of the store, sorted */
 void state_write(const char *name, const char *text); /* replaces a file of the store, 0600 */
 
+/* Adopts an index of one file "file" whose `size` bytes are those of `pack`. Fails no test, for the sake
+ * of children that would go on with the next one: -errno as store_index_adopt. */
+int state_index_add(struct store *store, uint64_t pack, uint64_t size, uint64_t *index,
+                    struct error *err);
 /* A built layer of one file "file" with this content; an adopted pack and a real index. */
 int64_t state_built(struct store *store, const char *content);
 /* The same, its file's bytes being those of an earlier layer's pack. */

@@ -60,26 +60,6 @@ static int add_pack(struct store *store, char c, uint64_t *pack, struct error *e
     return pack_adopt(store, *pack, fd, err);
 }
 
-static int add_index(struct store *store, uint64_t pack, uint64_t *index, struct error *err)
-{
-    auto_index_builder struct index_builder *builder = index_builder_new();
-    struct extent extent = {.length = CONTENT_SIZE, .pack = pack};
-    struct index_new_entry entry = {
-        .path = "file",
-        .meta = {.type = ENTRY_FILE, .mode = 0644, .size_bytes = CONTENT_SIZE},
-        .extents = &extent,
-        .extent_count = 1,
-    };
-    auto_close int fd = -1;
-    int r = index_builder_add(builder, &entry, err);
-
-    if (r == 0)
-        r = store_index_create(store, index, &fd, err);
-    if (r == 0)
-        r = index_builder_write(builder, fd, err);
-    return r < 0 ? r : store_index_adopt(store, *index, fd, err);
-}
-
 static int add_layer(struct store *store, char c, enum layer_kind kind, struct layer_row *row,
                      struct error *err)
 {
@@ -87,7 +67,7 @@ static int add_layer(struct store *store, char c, enum layer_kind kind, struct l
     int r = add_pack(store, c, &row->pack, err);
 
     if (r == 0)
-        r = add_index(store, row->pack, &row->index, err);
+        r = state_index_add(store, row->pack, CONTENT_SIZE, &row->index, err);
     fill(content, c);
     row->kind = kind;
     row->has_diff_id = kind == LAYER_PULLED;
@@ -554,25 +534,34 @@ static enum outcome work_on_small_disk(uint64_t size)
     return outcome;
 }
 
+/* Has a child mount a disk of this size and work on it; skips the test where it may not. */
+static enum outcome outcome_of(enum outcome (*work_on)(uint64_t disk_size), uint64_t disk_size)
+{
+    int status = 0;
+    pid_t pid;
+
+    (void)state_path(); /* made by this process, which removes it */
+    pid = fork();
+    check_ok(pid);
+    if (pid == 0)
+        _exit((int)work_on(disk_size));
+    check_ok(waitpid(pid, &status, 0));
+    check_true(WIFEXITED(status));
+    test_need("userns", WEXITSTATUS(status) != OUTCOME_NO_MOUNT, "no tmpfs may be mounted here");
+    return (enum outcome)WEXITSTATUS(status);
+}
+
 TEST(store_crash, a_disk_of_any_small_size_fills_up_cleanly)
 {
     size_t full_count = 0;
     bool is_done = false;
 
-    (void)state_path();
     for (uint64_t size = 64 << 10; !is_done; size += 32 << 10) {
-        int status = 0;
-        pid_t pid = fork();
+        enum outcome outcome = outcome_of(work_on_small_disk, size);
 
-        check_ok(pid);
-        if (pid == 0)
-            _exit((int)work_on_small_disk(size));
-        check_ok(waitpid(pid, &status, 0));
-        test_need("userns", !WIFEXITED(status) || WEXITSTATUS(status) != OUTCOME_NO_MOUNT,
-                  "no tmpfs may be mounted here");
-        check_true(WIFEXITED(status) && WEXITSTATUS(status) != OUTCOME_WRONG);
-        is_done = WEXITSTATUS(status) == OUTCOME_DONE;
-        full_count += WEXITSTATUS(status) == OUTCOME_NO_SPACE;
+        check_true(outcome != OUTCOME_WRONG);
+        is_done = outcome == OUTCOME_DONE;
+        full_count += outcome == OUTCOME_NO_SPACE;
     }
     check_true(full_count > 4);
 }
@@ -590,7 +579,7 @@ static int fill_up(void)
 }
 
 /* A collection is what one does about a full disk: it must not need space of its own. */
-static enum outcome collect_on_full_disk(void)
+static enum outcome collect_on_full_disk(uint64_t disk_size)
 {
     struct gc_options options = {0};
     struct gc_report report = {0};
@@ -598,7 +587,7 @@ static enum outcome collect_on_full_disk(void)
     struct store *store = NULL;
     int r;
 
-    if (mount_small(8 << 20) < 0)
+    if (mount_small(disk_size) < 0)
         return OUTCOME_NO_MOUNT;
     if (work(&err) < 0 || fill_up() < 0)
         return OUTCOME_WRONG;
@@ -614,28 +603,17 @@ static enum outcome collect_on_full_disk(void)
 
 TEST(store_crash, a_collection_works_on_a_disk_full_to_the_last_byte)
 {
-    int status = 0;
-    pid_t pid;
-
-    (void)state_path();
-    pid = fork();
-    check_ok(pid);
-    if (pid == 0)
-        _exit((int)collect_on_full_disk());
-    check_ok(waitpid(pid, &status, 0));
-    test_need("userns", !WIFEXITED(status) || WEXITSTATUS(status) != OUTCOME_NO_MOUNT,
-              "no tmpfs may be mounted here");
-    check_true(WIFEXITED(status) && WEXITSTATUS(status) == OUTCOME_DONE);
+    check_int(outcome_of(collect_on_full_disk, 8 << 20), OUTCOME_DONE);
 }
 
 /* S15 */
-static enum outcome open_read_only(void)
+static enum outcome open_read_only(uint64_t disk_size)
 {
     struct error err = {0};
     struct store *store = NULL;
     auto_free char *sentence = NULL;
 
-    if (mount_small(8 << 20) < 0)
+    if (mount_small(disk_size) < 0)
         return OUTCOME_NO_MOUNT;
     if (work(&err) < 0)
         return OUTCOME_WRONG;
@@ -649,16 +627,5 @@ static enum outcome open_read_only(void)
 
 TEST(store_crash, a_read_only_disk_is_named)
 {
-    int status = 0;
-    pid_t pid;
-
-    (void)state_path();
-    pid = fork();
-    check_ok(pid);
-    if (pid == 0)
-        _exit((int)open_read_only());
-    check_ok(waitpid(pid, &status, 0));
-    test_need("userns", !WIFEXITED(status) || WEXITSTATUS(status) != OUTCOME_NO_MOUNT,
-              "no tmpfs may be mounted here");
-    check_true(WIFEXITED(status) && WEXITSTATUS(status) == OUTCOME_DONE);
+    check_int(outcome_of(open_read_only, 8 << 20), OUTCOME_DONE);
 }

@@ -35,27 +35,6 @@ static _Noreturn void give_up(const char *what, const struct error *err)
     _exit(1);
 }
 
-static int add_index(struct store *store, uint64_t pack, uint64_t size, uint64_t *index,
-                     struct error *err)
-{
-    auto_index_builder struct index_builder *builder = index_builder_new();
-    struct extent extent = {.length = size, .pack = pack};
-    struct index_new_entry entry = {
-        .path = "file",
-        .meta = {.type = ENTRY_FILE, .mode = 0644, .size_bytes = size},
-        .extents = &extent,
-        .extent_count = 1,
-    };
-    auto_close int fd = -1;
-    int r = index_builder_add(builder, &entry, err);
-
-    if (r == 0)
-        r = store_index_create(store, index, &fd, err);
-    if (r == 0)
-        r = index_builder_write(builder, fd, err);
-    return r < 0 ? r : store_index_adopt(store, *index, fd, err);
-}
-
 static int add_layer(struct store *store, const char *text, int64_t *layer, struct error *err)
 {
     struct layer_row row = {.kind = LAYER_PULLED, .has_diff_id = true};
@@ -74,7 +53,7 @@ static int add_layer(struct store *store, const char *text, int64_t *layer, stru
     if (r == 0)
         r = pack_adopt(store, row.pack, fd, err);
     if (r == 0)
-        r = add_index(store, row.pack, strlen(text), &row.index, err);
+        r = state_index_add(store, row.pack, strlen(text), &row.index, err);
     return r < 0 ? r : store_layer_insert(store, &row, NULL, 0, layer, err);
 }
 
