@@ -170,27 +170,27 @@ static int check_operands(const struct subcommand *c, const struct strv *operand
 }
 
 /* Splits off the user's own command, and parses what is ours. */
-static int parse_words(struct program *p, const struct subcommand *c, const struct option_set *sets,
-                       int argc, char **argv, struct strv *operands, bool *help, struct error *err)
+static int parse_words(struct program *p, const struct subcommand *c, struct command_line *line,
+                       struct strv *operands, struct error *err)
 {
-    int ours = argc;
+    int argc = line->argc;
+    char **argv = line->argv;
     int next;
     int r;
 
-    for (int i = 0; c->command == COMMAND_AFTER_DASHES && i < ours; i++)
+    for (int i = 0; c->command == COMMAND_AFTER_DASHES && i < line->argc; i++)
         if (strcmp(argv[i], "--") == 0)
-            ours = i;
-    p->has_command = ours < argc;
-    next = ours + 1;
+            line->argc = i;
+    p->has_command = line->argc < argc;
+    next = line->argc + 1;
+    line->operands = c->command == COMMAND_AFTER_FIRST ? NULL : operands;
+    r = options_parse(line, err);
     if (c->command == COMMAND_AFTER_FIRST) {
-        r = options_parse(c->name, sets, 2, argc, argv, true, &ours, NULL, help, err);
-        if (r == 0 && ours < argc)
-            strv_add(operands, argv[ours]);
-        next = ours + 1;
+        next = line->position + 1;
+        if (r == 0 && line->position < argc)
+            strv_add(operands, argv[line->position]);
         if (next < argc && strcmp(argv[next], "--") == 0)
             next++;
-    } else {
-        r = options_parse(c->name, sets, 2, ours, argv, false, NULL, operands, help, err);
     }
     for (; next < argc; next++)
         strv_add(&p->command, argv[next]);
@@ -222,11 +222,12 @@ static int run_command(struct program *p, const struct subcommand *c, int argc, 
         {.options = c->options, .count = c->option_count, .values = values, .foreign = c->foreign},
         {.options = global_options, .count = COUNT(global_options), .values = global},
     };
-    bool help = false;
-    int r = parse_words(p, c, sets, argc, argv, &operands, &help, err);
+    struct command_line line = {
+        .command = c->name, .sets = sets, .set_count = COUNT(sets), .argc = argc, .argv = argv};
+    int r = parse_words(p, c, &line, &operands, err);
 
     *is_usage = r < 0;
-    if (r == 0 && help) {
+    if (r == 0 && line.help) {
         options_help(c, &help_text);
         fputs(str_text(&help_text), stdout);
     } else if (r == 0) {
@@ -253,9 +254,10 @@ static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, st
         {.options = global_options, .count = COUNT(global_options), .values = &global},
     };
     const struct subcommand *c;
-    bool help = false;
-    int used = 0;
-    int r = options_parse("", sets, 2, argc - 1, argv + 1, true, &used, NULL, &help, err);
+    struct command_line line = {
+        .command = "", .sets = sets, .set_count = COUNT(sets), .argc = argc - 1, .argv = argv + 1};
+    int r = options_parse(&line, err);
+    int used = line.position;
 
     *is_usage = true;
     if (r < 0)
@@ -266,7 +268,7 @@ static int dispatch(struct program *p, int argc, char **argv, bool *is_usage, st
     used += r;
     if (global.version)
         c = command_find("version");
-    else if (help || used + 1 >= argc)
+    else if (line.help || used + 1 >= argc)
         c = command_find("help");
     else
         c = command_find(argv[used + 1]);

@@ -14,32 +14,23 @@
 #define HELP_INDENT 34u       /* where what is said of an option begins */
 #define HELP_INDENT_NARROW 10u
 
-struct parse {
-    const char *command;
-    const struct option_set *sets;
-    size_t set_count;
-    int argc;
-    char **argv;
-    int position;
-};
-
 static bool has_name(const struct option *o, const char *name, size_t size)
 {
     return strlen(o->name) == size && strncmp(o->name, name, size) == 0;
 }
 
 /* By long name, or by letter when `name` is NULL. What is the command's own comes first. */
-static const struct option *find(const struct parse *p, const char *name, size_t size, char letter,
-                                 const struct option_set **set)
+static const struct option *find(const struct command_line *line, const char *name, size_t size,
+                                 char letter, const struct option_set **set)
 {
-    for (size_t i = 0; i < p->set_count * 2; i++) {
-        const struct option_set *s = &p->sets[i % p->set_count];
+    for (size_t i = 0; i < line->set_count * 2; i++) {
+        const struct option_set *s = &line->sets[i % line->set_count];
         const struct option *options = s->options;
         size_t count = s->count;
 
-        if (i >= p->set_count && s->foreign == NULL)
+        if (i >= line->set_count && s->foreign == NULL)
             continue;
-        if (i >= p->set_count)
+        if (i >= line->set_count)
             options = s->foreign(&count);
         for (size_t k = 0; k < count; k++)
             if (name != NULL ? has_name(&options[k], name, size) : options[k].letter == letter) {
@@ -50,33 +41,33 @@ static const struct option *find(const struct parse *p, const char *name, size_t
     return NULL;
 }
 
-static const struct option *find_long(const struct parse *p, const char *name, size_t size,
-                                      const struct option_set **set)
+static const struct option *find_long(const struct command_line *line, const char *name,
+                                      size_t size, const struct option_set **set)
 {
-    return find(p, name, size, 0, set);
+    return find(line, name, size, 0, set);
 }
 
-static const struct option *find_letter(const struct parse *p, char letter,
+static const struct option *find_letter(const struct command_line *line, char letter,
                                         const struct option_set **set)
 {
-    return find(p, NULL, 0, letter, set);
+    return find(line, NULL, 0, letter, set);
 }
 
-static int unknown(const struct parse *p, const char *name, struct error *err)
+static int unknown(const struct command_line *line, const char *name, struct error *err)
 {
     const char *names[256];
     size_t count = 0;
     const char *near;
 
-    for (size_t i = 0; i < p->set_count; i++)
-        for (size_t k = 0; k < p->sets[i].count && count < 256; k++)
-            if (p->sets[i].options[k].help != NULL)
-                names[count++] = p->sets[i].options[k].name;
+    for (size_t i = 0; i < line->set_count; i++)
+        for (size_t k = 0; k < line->sets[i].count && count < 256; k++)
+            if (line->sets[i].options[k].help != NULL)
+                names[count++] = line->sets[i].options[k].name;
     near = text_suggest(name, names, count);
-    error_set(err, EINVAL, "unknown option '--%s' for 'img %s'", name, p->command);
+    error_set(err, EINVAL, "unknown option '--%s' for 'img %s'", name, line->command);
     if (near != NULL)
         return error_hint(err, "did you mean '--%s'?", near);
-    return error_hint(err, "`img %s --help` lists them", p->command);
+    return error_hint(err, "`img %s --help` lists them", line->command);
 }
 
 static void *field(const struct option_set *set, const struct option *o)
@@ -105,7 +96,7 @@ static int set_flag(const struct option_set *set, const struct option *o, const 
 }
 
 /* `value` is what stood behind '=' or the letter, NULL when nothing did. */
-static int apply(struct parse *p, const struct option_set *set, const struct option *o,
+static int apply(struct command_line *line, const struct option_set *set, const struct option *o,
                  const char *value, struct error *err)
 {
     if (o->refused != NULL)
@@ -115,9 +106,9 @@ static int apply(struct parse *p, const struct option_set *set, const struct opt
     if (o->kind != OPTION_FLAG && value == NULL && o->fallback != NULL)
         value = o->fallback;
     if (o->kind != OPTION_FLAG && value == NULL) {
-        if (p->position + 1 >= p->argc)
+        if (line->position + 1 >= line->argc)
             return error_set(err, EINVAL, "option '--%s' needs a value (%s)", o->name, o->argument);
-        value = p->argv[++p->position];
+        value = line->argv[++line->position];
     }
     if (o->ignored != NULL) {
         log_warn("option '--%s' has no effect: %s", o->name, o->ignored);
@@ -130,48 +121,48 @@ static int apply(struct parse *p, const struct option_set *set, const struct opt
     return 0;
 }
 
-static int parse_long(struct parse *p, const char *text, bool *help, struct error *err)
+static int parse_long(struct command_line *line, const char *text, struct error *err)
 {
     size_t size = strcspn(text, "=");
     const char *value = text[size] == '=' ? text + size + 1 : NULL;
     auto_free char *name = mem_strndup(text, size);
     const struct option_set *set;
-    const struct option *o = find_long(p, text, size, &set);
+    const struct option *o = find_long(line, text, size, &set);
 
     if (o != NULL)
-        return apply(p, set, o, value, err);
+        return apply(line, set, o, value, err);
     if (strcmp(name, "help") == 0) {
-        *help = true;
+        line->help = true;
         return 0;
     }
-    return unknown(p, name, err);
+    return unknown(line, name, err);
 }
 
-static int parse_letters(struct parse *p, const char *letters, bool *help, struct error *err)
+static int parse_letters(struct command_line *line, const char *letters, struct error *err)
 {
     const struct option_set *set;
     const struct option *o;
 
     /* Early versions had -build-arg and -state: a whole known name is that, not letters. */
-    o = find_long(p, letters, strcspn(letters, "="), &set);
+    o = find_long(line, letters, strcspn(letters, "="), &set);
     if (o != NULL && letters[1] != '\0') {
         log_warn("'-%s' is deprecated, write '--%s'", o->name, o->name);
-        return parse_long(p, letters, help, err);
+        return parse_long(line, letters, err);
     }
     for (; *letters != '\0'; letters++) {
         int r;
 
-        o = find_letter(p, *letters, &set);
+        o = find_letter(line, *letters, &set);
         if (o == NULL && *letters == 'h') {
-            *help = true;
+            line->help = true;
             continue;
         }
         if (o == NULL) {
-            error_set(err, EINVAL, "unknown option '-%c' for 'img %s'", *letters, p->command);
-            return error_hint(err, "`img %s --help` lists them", p->command);
+            error_set(err, EINVAL, "unknown option '-%c' for 'img %s'", *letters, line->command);
+            return error_hint(err, "`img %s --help` lists them", line->command);
         }
         if (o->kind == OPTION_FLAG) {
-            r = apply(p, set, o, NULL, err);
+            r = apply(line, set, o, NULL, err);
             if (r < 0)
                 return r;
             continue;
@@ -179,39 +170,33 @@ static int parse_letters(struct parse *p, const char *letters, bool *help, struc
         letters++;
         if (*letters == '=')
             letters++;
-        return apply(p, set, o, *letters == '\0' ? NULL : letters, err);
+        return apply(line, set, o, *letters == '\0' ? NULL : letters, err);
     }
     return 0;
 }
 
-int options_parse(const char *command, const struct option_set *sets, size_t set_count, int argc,
-                  char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,
-                  struct error *err)
+int options_parse(struct command_line *line, struct error *err)
 {
-    struct parse p = {
-        .command = command, .sets = sets, .set_count = set_count, .argc = argc, .argv = argv};
     bool ended = false;
 
-    for (p.position = 0; p.position < argc; p.position++) {
-        const char *word = argv[p.position];
+    for (line->position = 0; line->position < line->argc; line->position++) {
+        const char *word = line->argv[line->position];
         int r = 0;
 
         if (ended || word[0] != '-' || word[1] == '\0') {
-            if (stop_at_operand)
+            if (line->operands == NULL)
                 break;
-            strv_add(operands, word);
+            strv_add(line->operands, word);
         } else if (strcmp(word, "--") == 0) {
             ended = true;
         } else if (word[1] == '-') {
-            r = parse_long(&p, word + 2, help, err);
+            r = parse_long(line, word + 2, err);
         } else {
-            r = parse_letters(&p, word + 1, help, err);
+            r = parse_letters(line, word + 1, err);
         }
         if (r < 0)
             return r;
     }
-    if (used != NULL)
-        *used = p.position;
     return 0;
 }
 

@@ -61,18 +61,27 @@ struct subcommand {
                struct error *err);
 };
 
-/* Fills `values` (zeroed, options_size bytes) and `operands` from argv[1..]; *help is set when
- * --help was among them. Usage errors are -EINVAL with a suggestion where one is near. `global`
- * options are recognised too and go to `global_values`. */
+/* A table and the struct that its offsets point into. */
 struct option_set {
     const struct option *options;
     size_t count;
-    void *values;
+    void *values; /* zeroed before the parse; its lists are released by options_release */
     const struct option *(*foreign)(size_t *count); /* or NULL */
 };
-int options_parse(const char *command, const struct option_set *sets, size_t set_count, int argc,
-                  char **argv, bool stop_at_operand, int *used, struct strv *operands, bool *help,
-                  struct error *err);
+
+/* What is to be read, and what was. */
+struct command_line {
+    const char *command;           /* named in refusals; "" for what stands before a command */
+    const struct option_set *sets; /* borrowed; of two that know a name the first takes it */
+    size_t set_count;
+    int argc;
+    char **argv; /* without the program's name; borrowed, and so are the values of options */
+    struct strv *operands; /* appended to; NULL: the first operand ends the parse */
+    int position;          /* out: words read */
+    bool help;             /* out: --help was among them */
+};
+/* -EINVAL: a usage error, with a suggestion where one is near. */
+int options_parse(struct command_line *line, struct error *err);
 void options_release(const struct option_set *set); /* frees the lists */
 /* Filled to the width of the terminal that standard output is, else to 80 columns. */
 void options_help(const struct subcommand *c, struct str *out);

@@ -53,6 +53,8 @@ static int parse(struct line *l, const struct subcommand *c, const char *a, cons
     struct option_set sets[2];
     auto_strv struct strv words = {0};
     const char *const given[] = {a, b, d, e};
+    struct command_line line;
+    int r;
 
     *l = (struct line){.command = c, .values = mem_alloc(c->options_size + 1)};
     l->global_values = mem_alloc(GLOBAL_SIZE);
@@ -66,8 +68,15 @@ static int parse(struct line *l, const struct subcommand *c, const char *a, cons
         strv_add(&words, given[i]);
     log_set_sink(note, &l->warnings);
     /* Texts are borrowed from argv, which outlives a process's parse but not this function's. */
-    return options_parse(c->name, sets, 2, (int)words.count, words.items, false, NULL, &l->operands,
-                         &l->help, &l->err);
+    line = (struct command_line){.command = c->name,
+                                 .sets = sets,
+                                 .set_count = 2,
+                                 .argc = (int)words.count,
+                                 .argv = words.items,
+                                 .operands = &l->operands};
+    r = options_parse(&line, &l->err);
+    l->help = line.help;
+    return r;
 }
 
 static bool is_zero(const char *bytes, size_t from, size_t to)
