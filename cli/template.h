@@ -33,8 +33,8 @@ struct template_options {
 };
 
 /* Appends what the template makes of `data`. A field that an object does not have is an error
- * (-EINVAL) which names those it has; but a missing key of a map, that is of an object under a name
- * from template_is_map, is "<no value>", as in Go. */
+ * (-EINVAL) which names those it has; but a missing key of a map ("Labels", "Annotations" and other
+ * names that template.c lists) is "<no value>", as in Go. */
 int template_run(const struct template *t, const struct json *data,
                  const struct template_options *options, struct str *out, struct error *err);
 
