@@ -305,11 +305,25 @@ IN_MOUNT(rename_one)
 }
 COSTS(a_rename_costs_two, rename_one, "LOOKUP 1, RENAME 1")
 
+IN_MOUNT(replace_one)
+{
+    return rename("d/1", "d/2");
+}
+/* The kernel looks a name that a rename is to replace up anew, known or not. */
+COSTS(a_rename_onto_a_known_name_costs_two, replace_one, "LOOKUP 1, RENAME 1")
+
 IN_MOUNT(remove_one)
 {
     return unlink("d/1");
 }
 COSTS(an_unlink_costs_one, remove_one, "UNLINK 1")
+
+IN_MOUNT(remove_two)
+{
+    return unlink("d/1") < 0 || unlink("d/2") < 0;
+}
+/* As with creating: the directory has changed, so its mode is asked for. */
+COSTS(the_next_unlink_costs_two, remove_two, "GETATTR 1, UNLINK 2")
 
 IN_MOUNT(remove_directory)
 {
@@ -348,6 +362,181 @@ IN_MOUNT(truncate_by_open)
 }
 /* File capabilities again. */
 COSTS(truncation_by_open_costs_two, truncate_by_open, "SETATTR 1, GETXATTR 1")
+
+IN_MOUNT(read_new_page)
+{
+    static char page[4096];
+    int fd = open("e/page", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+
+    memset(page, 'p', sizeof(page)); /* a page that is not there yet would split a request */
+    return fd < 0 || write(fd, page, sizeof(page)) != sizeof(page) ||
+           pread(fd, page, sizeof(page), 0) != sizeof(page) || close(fd) < 0;
+}
+/* A page that was written as a whole is in the page cache, */
+COSTS(a_page_just_written_is_not_read, read_new_page, "LOOKUP 1, WRITE 1, GETXATTR 1, CREATE 1")
+
+IN_MOUNT(read_new_piece)
+{
+    char bytes[16];
+    int fd = open("e/piece", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+
+    return fd < 0 || write(fd, "small", 5) != 5 || pread(fd, bytes, 5, 0) != 5 || close(fd) < 0;
+}
+/* and a piece of one is not. */
+COSTS(a_piece_of_a_page_just_written_is_read, read_new_piece,
+      "LOOKUP 1, READ 1, WRITE 1, GETXATTR 1, CREATE 1")
+
+/* -- what programs do with each file -- */
+
+IN_MOUNT(unpack_as_tar)
+{
+    int fd = open("e/new", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+    return fd < 0 || write(fd, "small", 5) != 5 || futimens(fd, NULL) < 0 || fchown(fd, 0, 0) < 0 ||
+           fchmod(fd, 0644) < 0 || close(fd) < 0;
+}
+/* GETXATTR: before the write, and because a chown takes file capabilities away. */
+COSTS(a_file_unpacked_by_tar_costs_eight, unpack_as_tar,
+      "LOOKUP 1, SETATTR 3, WRITE 1, GETXATTR 2, CREATE 1")
+
+IN_MOUNT(unpack_as_dpkg)
+{
+    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct stat st;
+    int fd;
+
+    if (lstat("e/f", &st) == 0 || lstat("e/f.dpkg-tmp", &st) == 0 ||
+        lstat("e/f.dpkg-new", &st) == 0)
+        return 1;
+    fd = open("e/f.dpkg-new", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    return fd < 0 || write(fd, "small", 5) != 5 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0644) < 0 ||
+           fsync(fd) < 0 || close(fd) < 0 || utimensat(AT_FDCWD, "e/f.dpkg-new", times, 0) < 0 ||
+           rename("e/f.dpkg-new", "e/f") < 0;
+}
+/* No FSYNC. What is made with O_EXCL, and what a rename is to replace, the kernel looks up anew; the
+ * directory's mode it asks for once more, after the file was made. */
+COSTS(a_file_unpacked_by_dpkg_costs_fourteen, unpack_as_dpkg,
+      "LOOKUP 5, GETATTR 1, SETATTR 3, RENAME 1, WRITE 1, GETXATTR 2, CREATE 1")
+
+/* -- files of the layers below -- */
+
+IN_MOUNT(make_below)
+{
+    int fd;
+
+    if (mkdir("below", 0755) < 0 || mkdir("below/dir", 0755) < 0)
+        return 1;
+    fd = open("below/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    return fd < 0 || write(fd, "0123456789", 10) != 10 || close(fd) < 0;
+}
+
+IN_MOUNT(settle_below)
+{
+    struct stat st;
+    int fd = open("known", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 || close(fd) < 0 || list("d") != 12 || stat("below", &st) < 0;
+}
+
+#define COSTS_BELOW(claim, fn, expected)                                                           \
+    TEST(requests, claim)                                                                          \
+    {                                                                                              \
+        auto_rig struct rig *r = rig_new();                                                        \
+        struct meter m;                                                                            \
+        int64_t layer;                                                                             \
+                                                                                                   \
+        start(&m, r, NULL);                                                                        \
+        (void)cost(&m, make_below);                                                                \
+        layer = rig_seal(r);                                                                       \
+        m = (struct meter){.rig = r};                                                              \
+        rig_mount(r, &layer, 1, NULL);                                                             \
+        (void)cost(&m, settle_below);                                                              \
+        check_text(cost(&m, fn), expected);                                                        \
+        rig_unmount(r);                                                                            \
+    }
+
+static int read_file(const char *path)
+{
+    char bytes[16];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 || read(fd, bytes, sizeof(bytes)) != 10 || close(fd) < 0;
+}
+
+IN_MOUNT(read_below)
+{
+    return read_file("below/file");
+}
+COSTS_BELOW(a_cold_read_costs_two, read_below, "LOOKUP 1, READ 1")
+
+IN_MOUNT(read_below_and_stat)
+{
+    struct stat st;
+
+    for (int i = 0; i < 100; i++)
+        if (read_file("below/file") != 0 || stat("below/file", &st) < 0)
+            return 1;
+    return 0;
+}
+/* The kernel takes it that a READ moves the time of access, so it asks once for the attributes. */
+COSTS_BELOW(a_stat_after_a_cold_read_costs_one, read_below_and_stat, "LOOKUP 1, GETATTR 1, READ 1")
+
+IN_MOUNT(append_below)
+{
+    int fd = open("below/file", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+    return fd < 0 || write(fd, "x", 1) != 1 || close(fd) < 0;
+}
+/* Nothing is copied up, and nothing is read. */
+COSTS_BELOW(an_append_to_a_lower_file_costs_three, append_below, "LOOKUP 1, WRITE 1, GETXATTR 1")
+
+IN_MOUNT(change_mode_below)
+{
+    return chmod("below/file", 0600);
+}
+COSTS_BELOW(a_chmod_of_a_lower_file_costs_two, change_mode_below, "LOOKUP 1, SETATTR 1")
+
+IN_MOUNT(change_owner_below)
+{
+    return lchown("below/file", 1, 1);
+}
+COSTS_BELOW(a_chown_of_a_lower_file_costs_three, change_owner_below,
+            "LOOKUP 1, SETATTR 1, GETXATTR 1")
+
+IN_MOUNT(rename_below)
+{
+    return rename("below/file", "below/other");
+}
+COSTS_BELOW(a_rename_of_a_lower_file_costs_three, rename_below, "LOOKUP 2, RENAME 1")
+
+IN_MOUNT(rename_directory_below)
+{
+    return rename("below/dir", "below/other");
+}
+COSTS_BELOW(a_rename_of_a_lower_directory_costs_the_same, rename_directory_below,
+            "LOOKUP 2, RENAME 1")
+
+IN_MOUNT(remove_below)
+{
+    return unlink("below/file");
+}
+COSTS_BELOW(an_unlink_of_a_lower_file_costs_two, remove_below, "LOOKUP 1, UNLINK 1")
+
+IN_MOUNT(link_below)
+{
+    return link("below/file", "below/other");
+}
+COSTS_BELOW(a_link_to_a_lower_file_costs_three, link_below, "LOOKUP 2, LINK 1")
+
+IN_MOUNT(walk_below)
+{
+    struct stat st;
+
+    return list("below") != 4 || lstat("below/file", &st) < 0 || lstat("below/dir", &st) < 0 ||
+           list("below/dir") != 2;
+}
+/* Two for each directory, nothing for what it holds. */
+COSTS_BELOW(a_walk_costs_two_for_each_directory, walk_below, "READDIRPLUS 4")
 
 IN_MOUNT(ask_what_is_not_there)
 {
