@@ -11,6 +11,7 @@ import tarfile
 BIG_BYTES = 256 << 20
 NEW_FILES = 10000
 PACKAGES, PACKAGE_FILES = 300, 25
+DEBS, DEB_FILES = 20, 50
 SOURCES = 60
 
 
@@ -115,6 +116,47 @@ def install_packages(archives):
     os.rename("app/.lock.new", "app/lock.json")
 
 
+def write_durably(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def unpack_deb(root, files):
+    """What dpkg does with the files of a package: each is written beside its place, all are made
+    durable, then all are renamed."""
+    for name, data in files:
+        path = f"{root}/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        for absent in (path, path + ".dpkg-tmp", path + ".dpkg-new"):
+            os.path.lexists(absent)
+        fd = os.open(path + ".dpkg-new", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        os.write(fd, data)
+        os.fchown(fd, 0, 0)
+        os.fchmod(fd, 0o644)
+        os.close(fd)
+        os.utime(path + ".dpkg-new", (1, 1))
+    for name, _ in files:
+        fd = os.open(f"{root}/{name}.dpkg-new", os.O_WRONLY)
+        os.fsync(fd)
+        os.close(fd)
+        os.rename(f"{root}/{name}.dpkg-new", f"{root}/{name}")
+
+
+def install_debs(tree):
+    """What apt-get install does: packages one by one, and after each the list of them anew."""
+    with tarfile.open(tree) as tar:
+        members = [m for m in tar if m.isfile()][-DEBS * DEB_FILES:]
+        files = [(m.name, tar.extractfile(m).read()) for m in members]
+    os.mkdir("dpkg")
+    for number in range(DEBS):
+        unpack_deb("installed", files[number * DEB_FILES:(number + 1) * DEB_FILES])
+        write_durably(f"dpkg/{number}.list", b"".join(n.encode() + b"\n" for n, _ in files))
+        write_durably("dpkg/status-new", b"Package: p\n\n" * 20000)
+        os.rename("dpkg/status-new", "dpkg/status")
+
+
 def make_sources():
     os.mkdir("src")
     names = " ".join(f"{i}.o" for i in range(SOURCES))
@@ -127,19 +169,35 @@ def make_sources():
                             for k in range(100))
 
 
+def halves(files):
+    """The tree below cut in two, each a list of directories with about as many files."""
+    sizes = {}
+    for name in files:
+        top = "/".join(name.split("/")[:5])
+        if os.path.isdir(top):
+            sizes[top] = sizes.get(top, 0) + 1
+    parts = [[0], [0]]
+    for top in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        part = min(parts, key=lambda names: names[0])
+        part[0] += sizes[top]
+        part.append(top)
+    return parts[0][1:], parts[1][1:]
+
+
 def pieces(lab):
     """(name, what to do): in this order, for what one makes the next may use."""
     with tarfile.open(f"{lab}/tree.tar") as tar:
         files = [f"lower/{m.name}" for m in tar if m.isfile()]
     some = files[:10000]
+    one, other = halves(files)
     return [
         ("walk, cold", lambda: walk("lower")),
         ("walk, warm", lambda: walk("lower")),
         ("read 10,000 files, cold", lambda: read_files(some)),
         ("read 10,000 files, warm", lambda: read_files(some)),
         ("append to a file of 256 MiB", append_to_big),
-        ("chmod -R of the tree below", lambda: run("chmod", "-R", "g+w", "lower")),
-        ("chown -R of the tree below", lambda: run("chown", "-R", "1:1", "lower")),
+        ("chmod -R of half the tree below", lambda: run("chmod", "-R", "g+w", *one)),
+        ("chown -R of the other half", lambda: run("chown", "-R", "1:1", *other)),
         ("untar", lambda: run("tar", "-xf", f"{lab}/tree.tar", "-C", "new")),
         ("read 10,000 new files", lambda: read_files("new/" + name[6:] for name in some)),
         ("rm -rf of new files", lambda: run("rm", "-rf", "new")),
@@ -147,6 +205,7 @@ def pieces(lab):
         ("git clone", lambda: run("git", "clone", "-q", "--no-local", f"{lab}/repo.git", "clone")),
         ("git status", lambda: run("git", "-C", "clone", "status")),
         ("npm ci", lambda: install_packages(f"{lab}/packages")),
+        ("apt-get install", lambda: install_debs(f"{lab}/tree.tar")),
         ("make -j2", lambda: run("make", "-s", "-j2", "-C", "src")),
         ("create 10,000", lambda: create("many", NEW_FILES)),
         ("stat of 10,000 misses", lambda: [os.path.lexists(f"many/no{i}")
@@ -158,6 +217,22 @@ def pieces(lab):
         ("write 512 MiB", lambda: write_in("512m", 1 << 20, 512 << 20)),
         ("read 512 MiB", lambda: read_files(["512m"])),
     ]
+
+
+# What a piece finds only where another was done before.
+NEEDS = {
+    "read 10,000 new files": "untar", "rm -rf of new files": "untar", "git status": "git clone",
+    "stat of 10,000 misses": "create 10,000", "rename 10,000": "create 10,000",
+    "unlink 10,000": "rename 10,000", "read 512 MiB": "write 512 MiB",
+}
+
+
+def chosen(names, words):
+    """Of all pieces those whose name has one of the words, and what they need; no words: all."""
+    wanted = {name for name in names if not words or any(word in name for word in words)}
+    while missing := {NEEDS[name] for name in wanted if name in NEEDS} - wanted:
+        wanted |= missing
+    return wanted
 
 
 def get_ready():
