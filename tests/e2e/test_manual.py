@@ -47,30 +47,71 @@ def test_every_shell_accepts_its_completion():
             check_in(command, open(path).read())
 
 
-def test_bash_completes_commands_and_options():
-    path = os.path.join(SCRATCH, "bash")
-    write(path, img("completion", "bash"))
-    ask = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _img; printf "%s\\n" "${COMPREPLY[@]}"'
-
-    def complete(*words):
-        done = subprocess.run(["bash", "-c", ask, "bash", path, *words], capture_output=True, check=True)
-        return done.stdout.decode().split()
-
-    check_equal(complete("img", "bui"), ["build"])
-    check_equal(complete("img", "build", "--no-c"), [f"--{o}" for o in options("build") if o.startswith("no-c")])
-    check_equal(complete("img", "-s", "/x", "hist"), ["history"])
-    check_equal(complete("img", "nothing", "--x"), [])
+LINES = (("img bui", ["build"]), ("img build --no-c", ["--no-cache", "--no-cache-filter", "--no-console"]),
+         ("img -s /x hist", ["history"]), ("img nothing --x", []), ("img completion ", ["bash", "fish", "zsh"]),
+         ("img build --format ", ["docker", "oci"]), ("img help pru", ["prune"]), ("img rmi t", ["two:2"]),
+         ("img build -f name", ["name with blanks"]), ("img save -o name", ["name with blanks"]),
+         ("img save t", ["two:2"]), ("img tag build --h", ["--help"]))
 
 
-def test_bash_completes_names_of_images_behind_an_alias_too():
+def completed(shell, script, line):
+    """What the shell itself makes of the script at the end of the line."""
     state = State()
-    state.built("FROM scratch\nCOPY Dockerfile /\n", "-t", "reg.example/one", "-t", "two:2")
-    path = os.path.join(SCRATCH, "bash")
-    write(path, img("completion", "bash"))
-    ask = 'PATH="$2:$PATH"; source "$1"; COMP_WORDS=(img rmi t); COMP_CWORD=2; _img; printf "%s\\n" "${COMPREPLY[@]}"'
-    done = subprocess.run(["bash", "-c", ask, "bash", path, os.path.dirname(IMG)], capture_output=True, check=True,
-                          env=state.env)
-    check_equal(done.stdout.decode().split(), ["two:2"])
+    state.built("FROM scratch\nCOPY Dockerfile /\n", "-t", "reg.example:5000/one", "-t", "two:2")
+    where = directory("completing")
+    write(os.path.join(where, "name with blanks"), "")
+    write(os.path.join(where, shell), script)
+    done = subprocess.run([shell, "-c", line], cwd=where, capture_output=True, check=True,
+                          env={**state.env, "PATH": os.path.dirname(IMG) + ":" + state.env["PATH"]})
+    check_equal(done.stderr, b"")
+    return done.stdout.decode()
+
+
+def test_bash_completes_commands_options_values_and_names():
+    """bash(1), "Programmable Completion": a word ends at each of COMP_WORDBREAKS; the answer replaces what follows."""
+    lines = [*LINES, ("img rm reg.example:5", ["5000/one:latest"]), ("img build --format=d", ["docker"]),
+             ("img build --progress=pl", ["plain"]), ("img", [])]
+    ask = "source ./bash\nCOMP_WORDBREAKS=$' \\t\\n:='\n"
+    for line, _ in lines:
+        ask += f"COMPREPLY=(); COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _img; IFS='|'; echo \"${{COMPREPLY[*]}}\"; unset IFS\n"
+    found = completed("bash", img("completion", "bash"), ask).splitlines()
+    for (line, expected), answer in zip(lines, found, strict=True):
+        check_equal((line, sorted(answer.split("|")) if answer else []), (line, expected))
+
+
+def test_fish_completes_commands_options_values_and_names():
+    if shutil.which("fish") is None:
+        raise Skip("fish is not installed")
+    lines = [*LINES, ("img rm reg.example:5", ["reg.example:5000/one:latest"])]
+    ask = "source ./fish\n" + "".join(f"complete -C '{line}'; echo ====\n" for line, _ in lines)
+    found = completed("fish", img("completion", "fish"), ask).split("====\n")
+    for (line, expected), answer in zip(lines, found):
+        check_equal((line, sorted(row.split("\t")[0].replace("\\", "") for row in answer.splitlines())), (line, expected))
+
+
+def test_zsh_completes_commands_options_values_and_names():
+    """zshmodules(1), "zpty": an interactive zsh that is given a line and a tab."""
+    if shutil.which("zsh") is None:
+        raise Skip("zsh is not installed")
+    lines = [("img bui", "img build "), ("img build --no-cache-f", "img build --no-cache-filter="),
+             ("img -s /x hist", "img -s /x history "), ("img build --format d", "img build --format docker "),
+             ("img rmi t", "img rmi two:2 "), ("img save -o name", "img save -o name\\ with\\ blanks "),
+             ("img help pru", "img help prune "), ("img nothing --x", "img nothing --x")]
+    ask = """zmodload zsh/zpty
+ask() {
+    zpty z 'zsh -f -i'
+    zpty -w z "PS1=; autoload -U compinit; compinit -u -D; source ./zsh"
+    zpty -w z 'show() { print -r -- "<$BUFFER>"; exit }; zle -N show; bindkey "^X" show; echo be''gun'
+    zpty -r z skipped '*begun*'
+    zpty -n -w z "$1"$'\\t\\x18'
+    zpty -r z answer '*<*>*'
+    print -r -- "${${answer##*<}%%>*}"
+    zpty -d z
+}
+"""
+    ask = ask.replace("\\\\", "\\") + "".join(f"ask '{line}'\n" for line, _ in lines)
+    found = completed("zsh", img("completion", "zsh"), ask).splitlines()
+    check_equal(found, [expected for _, expected in lines])
 
 
 def test_an_installation_has_program_manual_and_completions_in_their_places():
