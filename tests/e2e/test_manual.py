@@ -47,6 +47,23 @@ def test_every_shell_accepts_its_completion():
             check_in(command, open(path).read())
 
 
+def test_the_pages_name_commands_and_options_that_exist():
+    """README.md and cli/docs: whatever stands in a code span or an indented line behind the word img."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    pages = [os.path.join(root, "README.md")] + [os.path.join(root, "cli/docs", n) for n in os.listdir(root + "/cli/docs")]
+    names = {*commands(), "help"}
+    seen = 0
+    for page in filter(lambda p: p.endswith(".md"), pages):
+        text = open(page).read().replace("\\\n", " ")
+        for code in re.findall(r"`([^`]+)`", text) + re.findall(r"^    .*$", text, re.M):
+            for command, words in re.findall(r"(?:^|[(\s])img ([a-z]+)([^;|&]*)", code):
+                check(command in names, f"{page}: there is no img {command}: {code}")
+                seen += 1
+                for option in re.findall(r"(?<= )--([a-z][a-z-]+)", words.split(" -- ")[0]):
+                    check(option in [*options(command), "help"], f"{page}: img {command} has no --{option}: {code}")
+    check(seen > 40, f"{seen} commands found: the pages were not understood")
+
+
 LINES = (("img bui", ["build"]), ("img build --no-c", ["--no-cache", "--no-cache-filter", "--no-console"]),
          ("img -s /x hist", ["history"]), ("img nothing --x", []), ("img completion ", ["bash", "fish", "zsh"]),
          ("img build --format ", ["docker", "oci"]), ("img help pru", ["prune"]), ("img rmi t", ["two:2"]),

@@ -126,5 +126,15 @@ def test_an_interrupted_build_leaves_the_terminal_as_it_was():
     check_equal(processes_with(state.path), [])
 
 
+def test_the_tool_that_takes_pictures_for_the_pages_shows_what_the_terminal_does():
+    tool = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "tools/capture")
+    env = {**images().env, "PATH": os.path.dirname(IMG) + ":" + images().env["PATH"]}
+    for words, columns in ((["version"], 76), (["help"], 60)):
+        said = subprocess.run([tool, "-w", str(columns), "-o", "-", "img", *words], env=env, check=True, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True).stdout
+        expected = re.sub(r"\033\[[\d;]*m", "", shown(images(), columns, *words))
+        check_equal(sorted(said.splitlines()), sorted(["$ img " + " ".join(words), *expected.splitlines()]))
+
+
 if __name__ == "__main__":
     main(globals())
