@@ -777,14 +777,14 @@ const struct subcommand cmd_build = {
     .details =
         "--check and --call end with status 1 when they find something. --dry-run reads the "
         "context, mounts nothing and starts no process; with --explain it says why a step would "
-        "run. --output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
+        "run.\n\n--output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
         "the files, type=oci (dest, tar=false) and type=docker (dest) an archive, type=image and "
         "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
         "name, compression, compression-level, force-compression, oci-mediatypes, "
         "rewrite-timestamp and annotation.KEY. With several platforms an index is stored and pushed, "
         "type=local gives each a directory of its own (unless platform-split=false), and other files "
         "hold one platform. DIR alone is type=local, - a tar on standard output. "
-        "Without an image among them none is stored. --cache-from and --cache-to may be repeated: "
+        "Without an image among them none is stored.\n\n--cache-from and --cache-to may be repeated: "
         "type=registry (ref), type=local (src, dest, tag, digest) and, to alone, type=inline, which "
         "puts the records into the image; mode=min has the image's own steps, mode=max those of the "
         "stages it copies from too. What cannot be imported is told of and passed over.",

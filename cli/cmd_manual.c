@@ -87,11 +87,11 @@ static void roff_command(struct str *out, const struct subcommand *c)
     str_add(out, ".B img ");
     roff(out, c->name);
     if (c->option_count > 0)
-        str_add(out, "\n[\\fIOPTIONS\\fP]\n");
+        str_add(out, "\n[\\fIOPTIONS\\fP]");
     if (c->operands[0] != '\0') {
         str_add(out, "\n\\fI");
         roff(out, c->operands);
-        str_add(out, "\\fP\n");
+        str_add(out, "\\fP");
     }
     str_add(out, "\n.PP\n");
     roff(out, c->summary);

@@ -33,6 +33,7 @@ def test_the_manual_has_every_command_and_option():
         part = page.partition(f".SS img {command}\n")[2].partition(".SS ")[0]
         for option in options(command):
             check_in(f"--{option}", part)
+    check(not re.search(r"\n\n", page), "an empty line, which man(7) leaves undefined")
     check("build" in commands() and "tag" in options("build"), "the help was not understood")
 
 
