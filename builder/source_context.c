@@ -25,25 +25,34 @@ int source_open_tree(struct fetch *f, const struct source *s, struct tree **out,
     return r;
 }
 
+int source_open_archive(struct fetch *f, const struct source *s, struct tree **tree,
+                        struct reader **out, struct error *err)
+{
+    auto_tree_node struct tree_node node = {0};
+    auto_reader struct reader *head = NULL;
+    int r = source_open_tree(f, s, tree, err);
+
+    if (r == 0)
+        r = tree_stat(*tree, s->name, &node, err);
+    if (r == 0)
+        r = tree_open_reader(*tree, &node, &head, err);
+    if (r < 0 || !archive_sniff_reader(head))
+        return r;
+    r = tree_open_reader(*tree, &node, out, err);
+    return r < 0 ? r : 1;
+}
+
 /* The file that was downloaded becomes the tree it holds, if it is an archive. */
 static int unpack(struct fetch *f, const char *what, struct source *s, struct error *err)
 {
     auto_tree struct tree *tree = NULL;
-    auto_tree_node struct tree_node node = {0};
-    auto_reader struct reader *head = NULL;
     auto_reader struct reader *from = NULL;
     auto_source struct source archive = {0};
-    int r = source_open_tree(f, s, &tree, err);
+    int r = source_open_archive(f, s, &tree, &from, err);
 
-    if (r == 0)
-        r = tree_stat(tree, s->name, &node, err);
-    if (r == 0)
-        r = tree_open_reader(tree, &node, &head, err);
-    if (r < 0 || !archive_sniff_reader(head))
+    if (r <= 0)
         return r;
-    r = tree_open_reader(tree, &node, &from, err);
-    if (r == 0)
-        r = source_archive(f, from, what, &s->content, &archive, err);
+    r = source_archive(f, from, what, &s->content, &archive, err);
     if (r < 0)
         return r;
     archive.was_cached = archive.was_cached && s->was_cached;

@@ -29,3 +29,7 @@ const struct build_secret *source_secret(const struct fetch *f, const char *id);
 int source_check_stop(const struct fetch *f, struct error *err);
 /* What was fetched, to read from. Caller closes. */
 int source_open_tree(struct fetch *f, const struct source *s, struct tree **out, struct error *err);
+/* The one file of a source, when it is an archive: 1 and its bytes, which the caller closes before the
+ * tree that they are read from; 0 when it is none. */
+int source_open_archive(struct fetch *f, const struct source *s, struct tree **tree,
+                        struct reader **out, struct error *err);

@@ -28,19 +28,10 @@ static int newest_in(struct fetch *f, struct reader *from, int64_t *out, struct 
 static int newest_of_file(struct fetch *f, const struct source *s, int64_t *out, struct error *err)
 {
     auto_tree struct tree *tree = NULL;
-    auto_tree_node struct tree_node node = {0};
-    auto_reader struct reader *head = NULL;
     auto_reader struct reader *from = NULL;
-    int r = source_open_tree(f, s, &tree, err);
+    int r = source_open_archive(f, s, &tree, &from, err);
 
-    if (r == 0)
-        r = tree_stat(tree, s->name, &node, err);
-    if (r == 0)
-        r = tree_open_reader(tree, &node, &head, err);
-    if (r < 0 || !archive_sniff_reader(head))
-        return r;
-    r = tree_open_reader(tree, &node, &from, err);
-    return r < 0 ? r : newest_in(f, from, out, err);
+    return r <= 0 ? r : newest_in(f, from, out, err);
 }
 
 int source_time(struct fetch *f, const struct source *s, int64_t *out, struct error *err)

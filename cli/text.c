@@ -158,65 +158,51 @@ void text_fill(struct str *out, const char *text, size_t indent, size_t columns)
     }
 }
 
-#define NS_PER_S 1000000000ll
+#define NS_PER_MS 1000000ll
+#define DURATION_MAX_MS (UINT64_C(1000) * 366 * 86400000) /* a thousand years */
 
-int parse_age(const char *text, int64_t *then_ns, struct error *err)
+/* A sum like 1h30m, the last number of which may have no unit and counts seconds. */
+static bool read_duration(const char *text, uint64_t *ms)
 {
     static const struct {
         const char *unit;
-        int64_t seconds;
-    } units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"", 1}};
-    auto_free char *midnight = str_format("%sT00:00:00Z", text);
+        uint64_t ms;
+    } units[] = {{"d", 86400000}, {"h", 3600000}, {"ms", 1}, {"m", 60000}, {"s", 1000}, {"", 1000}};
     const char *rest = text;
-    int64_t age_s = 0;
 
-    if (time_parse(text, then_ns) == 0 || time_parse(midnight, then_ns) == 0)
-        return 0;
-    while (*rest >= '0' && *rest <= '9') {
+    for (*ms = 0; *rest >= '0' && *rest <= '9';) {
         char *end;
         unsigned long long number = strtoull(rest, &end, 10);
         size_t i = 0;
 
-        while (i < sizeof(units) / sizeof(units[0]) && !text_starts(end, units[i].unit))
+        while (!text_starts(end, units[i].unit))
             i++;
         if (number > UINT32_MAX || (units[i].unit[0] == '\0' && *end != '\0'))
-            break;
-        age_s += (int64_t)number * units[i].seconds;
-        rest = end + (units[i].unit[0] != '\0');
+            return false;
+        *ms += number * units[i].ms;
+        if (*ms > DURATION_MAX_MS)
+            return false;
+        rest = end + strlen(units[i].unit);
     }
-    if (*rest != '\0' || rest == text)
+    return *rest == '\0' && rest != text;
+}
+
+int parse_age(const char *text, int64_t *then_ns, struct error *err)
+{
+    auto_free char *midnight = str_format("%sT00:00:00Z", text);
+    uint64_t ms;
+
+    if (time_parse(text, then_ns) == 0 || time_parse(midnight, then_ns) == 0)
+        return 0;
+    if (!read_duration(text, &ms))
         return error_set(err, EINVAL, "'%s' is neither a length of time (24h) nor a date", text);
-    *then_ns = io_now_ns() - age_s * NS_PER_S;
+    *then_ns = io_now_ns() - (int64_t)ms * NS_PER_MS;
     return 0;
 }
 
 int parse_duration(const char *text, uint64_t *ms, struct error *err)
 {
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    const char *rest = text;
-    uint64_t seconds;
-
-    *ms = 0;
-    if (text_to_u64(text, UINT32_MAX, &seconds)) {
-        *ms = seconds * 1000;
-        return 0;
-    }
-    while (*rest >= '0' && *rest <= '9') {
-        char *end;
-        unsigned long long number = strtoull(rest, &end, 10);
-        size_t i = 0;
-
-        while (i < sizeof(units) / sizeof(units[0]) && !text_starts(end, units[i].unit))
-            i++;
-        if (number > UINT32_MAX || i == sizeof(units) / sizeof(units[0]))
-            break;
-        *ms += number * units[i].ms;
-        rest = end + strlen(units[i].unit);
-    }
-    if (*rest != '\0' || rest == text)
+    if (!read_duration(text, ms))
         return error_set(err, EINVAL, "'%s' is not a length of time: 500ms, 2s, 1m30s", text);
     return 0;
 }

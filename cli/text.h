@@ -27,9 +27,10 @@ bool text_wants_colour(int fd);
 void text_fill(struct str *out, const char *text, size_t indent, size_t columns);
 
 struct error;
-/* "24h", "90m", "2h30m", seconds, or a date 2006-01-02[T15:04:05Z]: that time, or that long ago. */
+/* "24h", "90m", "2h30m", "7d", seconds, or a date 2006-01-02[T15:04:05Z]: that time, or that long ago.
+ * -EINVAL; more than a thousand years are no length of time. */
 int parse_age(const char *text, int64_t *then_ns, struct error *err);
-/* "500ms", "2s", "1m30s", seconds. */
+/* "500ms", "2s", "1m30s", seconds. -EINVAL likewise. */
 int parse_duration(const char *text, uint64_t *ms, struct error *err);
 /* "500", "10GB" (decimal), "64MiB" (binary), "1g" (binary, as docker has it). */
 int parse_size(const char *text, uint64_t *size_bytes, struct error *err);

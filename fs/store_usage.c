@@ -67,6 +67,19 @@ static void read_uses(struct sql *q, int at, struct usage_row *row)
     row->use_count = sql_u64(q, at + 3);
 }
 
+/* Six columns: key, description, and those four. */
+static struct usage_row *add_keyed(struct usage_list *list, enum usage_kind kind, struct sql *q)
+{
+    struct usage_row *row = array_add(list);
+
+    sql_digest(q, 0, &row->key);
+    row->kind = kind;
+    row->id = short_id(&row->key);
+    row->description = description(q, 1, "");
+    read_uses(q, 2, row);
+    return row;
+}
+
 /* -- layers -- */
 
 static int list_layers(struct store *store, struct usage_list *list, struct error *err)
@@ -189,13 +202,8 @@ static int list_records(struct store *store, struct usage_list *list, struct err
     if (r < 0)
         return r;
     while ((r = sql_step(&q, err)) > 0) {
-        struct usage_row *row = array_add(list);
+        struct usage_row *row = add_keyed(list, USAGE_CACHE, &q);
 
-        sql_digest(&q, 0, &row->key);
-        row->kind = USAGE_CACHE;
-        row->id = short_id(&row->key);
-        row->description = description(&q, 1, "");
-        read_uses(&q, 2, row);
         row->parent = sql_text(&q, 6);
         row->is_in_use = sql_i64(&q, 7) != 0;
         row->size_bytes = mirror_disk_bytes(mirrors_fd, &row->key);
@@ -214,14 +222,9 @@ static int list_mounts(struct store *store, struct usage_list *list, struct erro
     if (r < 0)
         return r;
     while ((r = sql_step(&q, err)) > 0) {
-        struct usage_row *row = array_add(list);
+        struct usage_row *row = add_keyed(list, USAGE_CACHE_MOUNT, &q);
 
-        sql_digest(&q, 0, &row->key);
-        row->kind = USAGE_CACHE_MOUNT;
-        row->id = short_id(&row->key);
-        row->description = description(&q, 1, "");
         row->is_mutable = true;
-        read_uses(&q, 2, row);
     }
     return r < 0 ? r : sql_check(&q, err);
 }
