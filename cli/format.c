@@ -74,7 +74,7 @@ int format_row(struct format *f, struct json *row, struct error *err)
     int r = 0;
 
     if (f->template == NULL)
-        json_write(owned, &line);
+        json_write_shown(owned, &line);
     else
         r = template_run(f->template, owned, &o, &line, err);
     if (r < 0)

@@ -116,7 +116,7 @@ static int run_json(const struct call *c, struct json **out, struct error *err)
     if (json_is_null(c->arguments[0]))
         str_add(&text, "null");
     else
-        json_write(c->arguments[0], &text);
+        json_write_shown(c->arguments[0], &text);
     *out = json_new_text(str_text(&text));
     return 0;
 }

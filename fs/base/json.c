@@ -358,7 +358,33 @@ void json_write(const struct json *j, struct str *out)
     dump(j, out, JSON_COMPACT);
 }
 
+/* RFC 8259 7 wants only U+0000 to U+001F escaped; terminals obey U+007F to U+009F too. In UTF-8 those
+ * are 7f and c2 80 to c2 9f, which occur in texts alone, so that an escape means the same. */
+static void dump_shown(const struct json *j, struct str *out, size_t flags)
+{
+    auto_str struct str text = {0};
+
+    dump(j, &text, flags);
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        unsigned char next = i + 1 < text.size ? (unsigned char)text.data[i + 1] : 0;
+
+        if (byte == 0xc2 && next >= 0x80 && next <= 0x9f)
+            byte = (unsigned char)text.data[++i];
+        else if (byte != 0x7f) {
+            str_add_char(out, text.data[i]);
+            continue;
+        }
+        str_addf(out, "\\u%04x", (unsigned)byte);
+    }
+}
+
+void json_write_shown(const struct json *j, struct str *out)
+{
+    dump_shown(j, out, JSON_COMPACT);
+}
+
 void json_write_pretty(const struct json *j, struct str *out)
 {
-    dump(j, out, JSON_INDENT(4));
+    dump_shown(j, out, JSON_INDENT(4));
 }

@@ -68,4 +68,6 @@ void json_push(struct json *array, struct json *value);                 /* takes
 void json_set_at(struct json *array, size_t index, struct json *value); /* takes value; in range */
 /* Compact, keys in insertion order: the bytes whose digest names a config or manifest. */
 void json_write(const struct json *j, struct str *out);
-void json_write_pretty(const struct json *j, struct str *out); /* four spaces, for people */
+/* For people: what a terminal would obey is escaped (SECURITY R58). On one line, and with four spaces. */
+void json_write_shown(const struct json *j, struct str *out);
+void json_write_pretty(const struct json *j, struct str *out);

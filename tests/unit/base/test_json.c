@@ -314,6 +314,23 @@ TEST(json, pretty_writing_indents_by_four)
                              "}");
 }
 
+/* ECMA-48 5.3: U+009B alone begins a control sequence. Other characters stay as they are. */
+TEST(json, what_is_shown_has_no_control_characters)
+{
+    static const char given[] =
+        "{\"k\\u009b\":[\"\\u007f\\u0080\\u009f\\u00a0\\u00e9\\u001b\\u20ac\"]}";
+    auto_json struct json *j = parse(given);
+    auto_str struct str shown = {0};
+    auto_str struct str kept = {0};
+
+    json_write_shown(j, &shown);
+    check_text(str_text(&shown),
+               "{\"k\\u009b\":[\"\\u007f\\u0080\\u009f\u00a0\u00e9\\u001B\u20ac\"]}");
+    json_write(j, &kept);
+    check_text(str_text(&kept),
+               "{\"k\xc2\x9b\":[\"\x7f\xc2\x80\xc2\x9f\u00a0\u00e9\\u001B\u20ac\"]}");
+}
+
 TEST(json, a_clone_is_independent_and_a_reference_is_not)
 {
     auto_json struct json *j = parse("{\"a\":{\"b\":1}}");
