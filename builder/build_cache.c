@@ -258,7 +258,8 @@ static int load_users_file(struct view *v, const char *path, struct str *out, bo
     *has = r == 0;
     if (r == 0 || r == -ENOENT || r == -ENOTDIR)
         return 0;
-    return error_set(err, -r, "cannot read %s of the image: %s", path, strerror(-r));
+    return error_set(err, -r, "cannot read %s of the image: %s", path,
+                     r == -EINVAL ? "it is not a regular file" : strerror(-r));
 }
 
 int view_users_load(struct view *v, struct view_users *out, struct error *err)

@@ -51,5 +51,9 @@ int copy_hint_missing(const struct copying *c, const struct copy_part *part, con
         return error_hint(err, "it is there, but '%s' leaves it out",
                           ignore_name == NULL ? ".dockerignore" : ignore_name);
     near = find_near(part, path);
-    return near == NULL ? -err->code : error_hint(err, "did you mean '%s'?", near);
+    if (near == NULL)
+        return -err->code;
+    if (text_equal(near, path)) /* listed, and not there when followed */
+        return error_hint(err, "'%s' is a link that leads nowhere", path);
+    return error_hint(err, "did you mean '%s'?", near);
 }

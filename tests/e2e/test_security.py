@@ -97,6 +97,37 @@ def test_a_step_that_moves_a_mount_point_away_removes_nothing_else():
     check_whole(state)
 
 
+def test_users_are_looked_up_in_regular_files_inside_the_image():
+    """SECURITY R10, CVE-2024-9676: no fifo, device, endless or foreign file is waited for or read."""
+    state = State()
+    base = busybox()
+    passwd = "/etc/passwd"
+    for make, sentence in ((f"rm {passwd}; mkfifo {passwd}", "it is not a regular file"),
+                           (f"rm {passwd}; mkdir {passwd}", "Is a directory"),
+                           (f"ln -sf /dev/zero {passwd}", "unable to find user"),
+                           (f"ln -sf /proc/self/environ {passwd}", "unable to find user"),
+                           (f"ln -sf passwd {passwd}", "Too many levels of symbolic links"),
+                           (f"truncate -s 1G {passwd}", "File too large"),
+                           (f"ln -sf ../../../../..{directory('canary-users')}/passwd {passwd}", "unable to find user")):
+        write(os.path.join(directory("canary-users"), "passwd"), "nosuch:x:0:0::/:/bin/sh\n")
+        for user in ("USER nosuch\nRUN echo it ran", "COPY --chown=nosuch Dockerfile /"):
+            result = state.build(f"FROM {base}\nRUN {make}\n{user}\n")
+            check_equal((make, user, result.code), (make, user, 1))
+            check_in(sentence, result.err)
+            check("it ran\n" not in run_out(result), "it ran")
+    check_whole(state)
+
+
+def test_a_link_that_leads_out_of_a_stage_leads_nowhere():
+    """SECURITY R53, CVE-2018-15664: a stage's links are followed inside it."""
+    canary = directory("canary-links")
+    write(os.path.join(canary, "secret"), "canary")
+    result = State().build(f"FROM {busybox()} AS a\nRUN ln -s {canary}/secret /link\n"
+                           "FROM scratch\nCOPY --from=a /link /x\n")
+    check_equal(result.code, 1)
+    check_in("hint: 'link' is a link that leads nowhere", result.err)
+
+
 # -- what a Dockerfile may ask for --
 
 def test_what_weakens_a_step_needs_the_callers_word():
