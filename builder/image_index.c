@@ -1,9 +1,11 @@
 /* image_index.c - see image_index.h. */
+#include <errno.h>
 #include <string.h>
 
 #include "builder/image_index.h"
 #include "builder/save.h"
 #include "fs/base/json.h"
+#include "fs/base/limits.h"
 #include "fs/blob.h"
 #include "fs/store.h"
 #include "registry/reference.h"
@@ -124,4 +126,63 @@ int image_index_commit(struct store *store, const struct image_index_options *op
     for (size_t i = 0; r == 0 && i < options->names->count; i++)
         r = name_all(store, x, options->names->items[i], digest, err);
     return r < 0 ? r : store_commit(&tx, err);
+}
+
+static bool is_named_elsewhere(const struct reference_list *names, const char *repository,
+                               const struct digest *index)
+{
+    size_t size = strlen(repository);
+
+    for (size_t i = 0; i < names->count; i++) {
+        const struct reference_row *row = &names->items[i];
+
+        if (row->has_index && digest_equal(&row->index, index) &&
+            strncmp(row->name, repository, size) == 0 && row->name[size] == ':')
+            return true;
+    }
+    return false;
+}
+
+static int forget_one(struct store *store, const char *repository, const struct digest *manifest,
+                      struct error *err)
+{
+    auto_reference_list struct reference_list names = {0};
+    auto_free char *name = NULL;
+    char digest[DIGEST_TEXT_SIZE];
+    int r;
+
+    digest_format(manifest, digest);
+    name = str_format("%s@%s", repository, digest);
+    r = store_reference_remove(store, name, err);
+    if (r == -ENOENT) {
+        error_clear(err);
+        return 0;
+    }
+    if (r == 0)
+        r = store_reference_list(store, manifest, &names, err);
+    return r < 0 || names.count > 0 ? r : store_image_remove(store, manifest, err);
+}
+
+int image_index_forget(struct store *store, const char *name, const struct digest *index,
+                       struct error *err)
+{
+    auto_reference struct reference ref = {0};
+    auto_reference_list struct reference_list names = {0};
+    auto_manifest struct manifest m = {0};
+    auto_str struct str repository = {0};
+    auto_str struct str bytes = {0};
+    int r = reference_parse(name, &ref, err);
+
+    if (r < 0 || !blob_exists(store, index))
+        return r;
+    reference_format_name(&ref, &repository);
+    r = store_reference_list(store, NULL, &names, err);
+    if (r < 0 || is_named_elsewhere(&names, str_text(&repository), index))
+        return r;
+    r = blob_read(store, index, LIMIT_MANIFEST_SIZE, &bytes, err);
+    if (r == 0)
+        r = manifest_parse(bytes.data, bytes.size, NULL, name, &m, err);
+    for (size_t i = 0; r == 0 && i < m.manifests.count; i++)
+        r = forget_one(store, str_text(&repository), &m.manifests.items[i].digest, err);
+    return r;
 }

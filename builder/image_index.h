@@ -41,3 +41,7 @@ struct image_index_options {
 /* Stores the index and points the names at it; each image is kept under name@digest. */
 int image_index_commit(struct store *store, const struct image_index_options *options,
                        struct image_index *x, struct digest *digest, struct error *err);
+/* The name of an index was taken away: those that its images were kept under go too, unless another
+ * tag of the repository points at the index. An index that is not here any more took nothing along. */
+int image_index_forget(struct store *store, const char *name, const struct digest *index,
+                       struct error *err);

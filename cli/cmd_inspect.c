@@ -7,6 +7,8 @@
 #include "builder/image.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/registry_flags.h"
+#include "cli/remote_inspect.h"
 #include "fs/store.h"
 #include "registry/reference.h"
 
@@ -15,7 +17,10 @@
 struct inspect_flags {
     const char *format;
     const char *type;
+    const char *platform;
+    bool no_tags;
     bool raw;
+    struct registry_flags registry;
 };
 
 #define FIELD(name) .offset = offsetof(struct inspect_flags, name)
@@ -36,8 +41,16 @@ static const struct option options[] = {
      .help = "image (default), manifest or config"},
     {.name = "platform",
      .kind = OPTION_TEXT,
+     FIELD(platform),
      .argument = "OS/ARCH",
-     .refused = "an image of one platform is kept, not all of an index"},
+     .help = "which image of a registry's index (default: this host's)"},
+    {.name = "config", .refused = "it is --type config"},
+    {.name = "no-tags",
+     .letter = 'n',
+     FIELD(no_tags),
+     .help = "do not ask a registry for its list of tags"},
+    REGISTRY_OPTIONS(struct inspect_flags, registry),
+    CREDS_OPTION(struct inspect_flags, registry),
 };
 
 enum inspect_type { INSPECT_IMAGE, INSPECT_MANIFEST, INSPECT_CONFIG };
@@ -212,13 +225,54 @@ static int make_image(struct store *store, const struct image *image, struct jso
 
 /* ---- the command ---- */
 
-static int make_object(struct store *store, const char *name, enum inspect_type type,
+static int make_remote(struct program *p, const char *name, enum inspect_type type,
+                       const struct inspect_flags *f, struct json **out, struct error *err)
+{
+    struct registries_options registries = {0};
+    auto_reference struct reference ref = {0};
+    auto_platform struct platform platform = {0};
+    auto_str struct str bytes = {0};
+    struct remote_inspect what = {.ref = &ref, .has_no_tags = f->no_tags};
+    int r = registry_flags_apply(&f->registry, &registries, err);
+
+    if (r < 0)
+        return r;
+    what.registries = program_registries(p, &registries);
+    r = registries_resolve(what.registries, name + strlen(REMOTE_SCHEME), &ref, err);
+    if (r == 0)
+        r = registry_flags_set_creds(&f->registry, what.registries, &ref, err);
+    if (r == 0 && f->platform != NULL) {
+        r = platform_parse(f->platform, &platform, err);
+        what.platform = &platform;
+    }
+    if (r < 0)
+        return r;
+    if (f->raw) {
+        r = remote_inspect_raw(&what, &bytes, err);
+        fwrite(str_text(&bytes), 1, bytes.size, stdout);
+        return r;
+    }
+    return type == INSPECT_CONFIG     ? remote_inspect_config(&what, out, err)
+           : type == INSPECT_MANIFEST ? remote_inspect_manifest(&what, out, err)
+                                      : remote_inspect_image(&what, out, err);
+}
+
+static int make_object(struct program *p, const char *name, enum inspect_type type,
                        const struct inspect_flags *f, struct json **out, struct error *err)
 {
     auto_image struct image image = {0};
+    struct store *store;
     struct digest manifest;
-    int r = image_find(store, name, &manifest, NULL, err);
+    int r;
 
+    if (text_starts(name, REMOTE_SCHEME))
+        return make_remote(p, name, type, f, out, err);
+    if (f->platform != NULL)
+        return error_set(err, EINVAL, "'%s' is one image: --platform chooses among those of %s%s",
+                         name, REMOTE_SCHEME, name);
+    r = program_store(p, &store, err);
+    if (r == 0)
+        r = image_find(store, name, &manifest, NULL, err);
     if (r == 0)
         r = image_load(store, &manifest, &image, err);
     if (r < 0)
@@ -245,20 +299,17 @@ static int run(struct program *p, const void *values, const struct strv *operand
     auto_json struct json *list = json_new_array();
     struct error first = {0};
     enum inspect_type type;
-    struct store *store;
     int r = parse_type(f->type, &type, err);
 
     if (r == 0 && f->raw && (f->format != NULL || operands->count > 1))
         r = error_set(err, EINVAL, "--raw prints one manifest as it is, without --format");
-    if (r == 0)
-        r = program_store(p, &store, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < operands->count; i++) {
         auto_json struct json *object = NULL;
         struct error failure = {0};
 
-        r = make_object(store, operands->items[i], type, f, &object, &failure);
+        r = make_object(p, operands->items[i], type, f, &object, &failure);
         if (r == 0 && f->format != NULL)
             r = format_object(f->format, object, &failure);
         else if (r == 0 && object != NULL)
@@ -276,7 +327,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
 
 const struct subcommand cmd_inspect = {
     .name = "inspect",
-    .operands = "IMAGE...",
+    .operands = "IMAGE|docker://NAME...",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .summary = "Print what images say of themselves as JSON.",
@@ -284,7 +335,9 @@ const struct subcommand cmd_inspect = {
         "The fields are those of docker image inspect and podman image inspect: .Id .Digest\n"
         ".RepoTags .RepoDigests .Created .Author .Architecture .Os .Size .RootFS.Layers\n"
         ".Config.Env .Config.Cmd .Config.Entrypoint .Config.Labels .Config.User ... --type\n"
-        "manifest and config show the documents themselves.",
+        "manifest and config show the documents themselves. docker://NAME asks the registry and\n"
+        "pulls nothing; the fields are then those of skopeo inspect: .Name .Digest .RepoTags\n"
+        ".Created .Labels .Architecture .Os .Layers .LayersData .Env.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct inspect_flags),

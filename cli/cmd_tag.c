@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "builder/image.h"
+#include "builder/image_index.h"
 #include "cli/commands.h"
 #include "fs/store.h"
 #include "registry/reference.h"
@@ -201,6 +202,7 @@ static int add_all(struct store *store, struct strv *out, struct error *err)
 static int remove_one(struct store *store, const char *text, struct error *err)
 {
     auto_reference_list struct reference_list names = {0};
+    auto_reference_row struct reference_row row = {0};
     auto_free char *name = NULL;
     struct digest manifest;
     int r = image_find(store, text, &manifest, &name, err);
@@ -210,10 +212,20 @@ static int remove_one(struct store *store, const char *text, struct error *err)
     printf("Removing %s...\n", text);
     if (name == NULL)
         return store_image_remove(store, &manifest, err);
-    r = store_reference_remove(store, name, err);
+    r = store_reference_get(store, name, &row, err);
+    if (r == 0)
+        r = store_reference_remove(store, name, err);
+    if (r == 0 && row.has_index)
+        r = image_index_forget(store, name, &row.index, err);
     if (r == 0)
         r = store_reference_list(store, &manifest, &names, err);
-    return r < 0 || names.count > 0 ? r : store_image_remove(store, &manifest, err);
+    if (r < 0 || names.count > 0)
+        return r;
+    r = store_image_remove(store, &manifest, err);
+    if (r != -ENOENT) /* it may have gone with the index */
+        return r;
+    error_clear(err);
+    return 0;
 }
 
 static int expand(struct store *store, const struct rm_flags *f, const struct strv *operands,

@@ -54,6 +54,7 @@ static const struct {
     {"events", "nothing of img runs in the background"},
     {"export", "`img unpack -o DIR IMAGE` takes the files out, `img save` the image"},
     {"from", "write FROM into a Dockerfile"},
+    {"imagetools", "`img inspect docker://NAME` asks the registry"},
     {"info", "`img doctor` tells of the host, `img du` of the store"},
     {"kill", "nothing of img runs in the background"},
     {"manifest", "`img inspect --type manifest IMAGE` shows it"},

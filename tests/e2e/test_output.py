@@ -216,6 +216,12 @@ def test_several_platforms_are_one_index_that_others_choose_from():
     check_equal(state.ok("push", "-q", ref).out.strip(), digest)
     check_equal(state.ok("build", "-q", "--platform=linux/arm64,linux/amd64", make_context(MANY, FILES)).out[:7], "sha256:")
     check_equal(state.ok("fsck").code, 0)
+    # all of it goes with its last tag
+    state.ok("tag", ref, f"{registry.host}/out/many:2")
+    state.ok("rm", ref)
+    check_equal(len(names(state)), 4)
+    state.ok("rm", f"{registry.host}/out/many:2")
+    check_equal(names(state), [])
     registry.stop()
 
 

@@ -439,6 +439,36 @@ def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
     check_in("0 problems", state.ok("fsck").out)
 
 
+def test_what_a_registry_has_is_inspected_without_pulling_it():
+    """skopeo-inspect(1): the same fields with the same values."""
+    for arch in ("amd64", "arm64"):
+        tar = tar_of({"arch": arch.encode()})
+        put_image(f"looked:{arch}", [("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(tar), tar)],
+                  {"architecture": arch, "config": {"Labels": {"l": arch}, "Env": ["A=1"]}})
+    entries = [{**put_document("looked", raw_manifest(f"{registry().host}/looked:{arch}")[0], arch),
+                "platform": {"os": "linux", "architecture": arch}} for arch in ("amd64", "arm64")]
+    index = put_document("looked", {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                                    "manifests": entries}, "all")
+    name = f"docker://{registry().host}/looked:all"
+    state = State()
+    for arch in ("amd64", "arm64"):
+        [ours] = json.loads(state.ok("inspect", "--platform", f"linux/{arch}", name).out)
+        theirs = json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", "--override-arch", arch, name],
+                                           check=True, capture_output=True).stdout)
+        check_equal([ours[key] for key in theirs], list(theirs.values()))
+        check_equal([layer["Digest"] for layer in ours["LayersData"]], theirs["Layers"])
+        config = json.loads(state.ok("inspect", "--platform", f"linux/{arch}", "--type", "config",
+                                     name).out)[0]
+        check_equal(config["architecture"], arch)
+    raw = state.ok("inspect", "--raw", name).out.encode()
+    check_equal("sha256:" + hashlib.sha256(raw).hexdigest(), index["digest"])
+    check_equal(state.ok("inspect", "-n", "-f", "{{.Digest}} {{len .RepoTags}}", name).out, index["digest"] + " 0\n")
+    check_equal(state.ok("ls", "-a").out.count("\n"), 1)
+    check_in("it has linux/amd64, linux/arm64", state.fails("inspect", "--platform", "linux/s390x", name).err)
+    check_in("MANIFEST_UNKNOWN", state.fails("inspect", name.replace(":all", ":none")).err)
+    check_in("--platform chooses among those of docker://a", state.fails("inspect", "--platform", "linux/arm64", "a").err)
+
+
 # -- how much memory --
 
 def test_memory_does_not_grow_with_the_image():
