@@ -19,12 +19,16 @@ struct login_flags {
     const char *username;
     const char *password;
     bool password_stdin;
+    bool get_login;
 };
 
 #define FIELD(name) .offset = offsetof(struct login_flags, name)
 
 static const struct option login_options[] = {
     REGISTRY_OPTIONS(struct login_flags, registry),
+    {.name = "get-login",
+     FIELD(get_login),
+     .help = "print the user name that is stored, and log in to nothing"},
     {.name = "password",
      .letter = 'p',
      .kind = OPTION_TEXT,
@@ -123,6 +127,18 @@ static int collect(const struct login_flags *f, struct str *user, struct str *pa
     return r;
 }
 
+static int print_login(struct registries *all, const char *host, struct error *err)
+{
+    auto_free char *user = NULL;
+    int r = registries_user(all, host, &user, err);
+
+    if (r == -ENOENT)
+        return error_set(err, ENOENT, "not logged in to '%s'", host);
+    if (r == 0)
+        printf("%s\n", user);
+    return r;
+}
+
 static int run_login(struct program *p, const void *values, const struct strv *operands,
                      struct error *err)
 {
@@ -137,6 +153,8 @@ static int run_login(struct program *p, const void *values, const struct strv *o
 
     if (r == 0)
         r = registry_flags_apply(&f->registry, &options, err);
+    if (r == 0 && f->get_login)
+        return print_login(program_registries(p, &options), host, err);
     if (r == 0)
         r = collect(f, &user, &password, err);
     if (r == 0)
@@ -164,16 +182,41 @@ const struct subcommand cmd_login = {
 };
 
 struct logout_flags {
+    bool all;
     const char *authfile;
 };
 
 static const struct option logout_options[] = {
+    {.name = "all",
+     .letter = 'a',
+     .offset = offsetof(struct logout_flags, all),
+     .help = "forget the credentials of every registry"},
     {.name = "authfile",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct logout_flags, authfile),
      .argument = "FILE",
      .help = "where credentials are kept (REGISTRY_AUTH_FILE)"},
 };
+
+static int logout_all(struct registries *all, const struct strv *operands, struct error *err)
+{
+    auto_strv struct strv hosts = {0};
+    int r;
+
+    if (operands->count > 0)
+        return error_set(err, EINVAL, "--all and '%s' exclude each other", operands->items[0]);
+    r = registries_logins(all, &hosts, err);
+    for (size_t i = 0; r == 0 && i < hosts.count; i++) {
+        __attribute__((cleanup(cleanup_login_result_release))) struct login_result result = {0};
+
+        r = registries_logout(all, hosts.items[i], &result, err);
+        if (r == 0)
+            printf("Removing login credentials for %s\n", hosts.items[i]);
+    }
+    if (r == 0)
+        printf(hosts.count == 0 ? "Not logged in to any registry\n" : "Logout succeeded.\n");
+    return r;
+}
 
 static int run_logout(struct program *p, const void *values, const struct strv *operands,
                       struct error *err)
@@ -182,9 +225,11 @@ static int run_logout(struct program *p, const void *values, const struct strv *
     const struct registries_options options = {.authfile = f->authfile};
     __attribute__((cleanup(cleanup_login_result_release))) struct login_result result = {0};
     auto_free char *host = NULL;
-    int r =
-        reference_parse_host(operands->count == 0 ? "docker.io" : operands->items[0], &host, err);
+    int r;
 
+    if (f->all)
+        return logout_all(program_registries(p, &options), operands, err);
+    r = reference_parse_host(operands->count == 0 ? "docker.io" : operands->items[0], &host, err);
     if (r == 0)
         r = registries_logout(program_registries(p, &options), host, &result, err);
     if (r < 0)

@@ -157,6 +157,28 @@ const char *auth_file_helper(const struct json *document, const char *host)
     return store && store[0] != '\0' ? store : NULL;
 }
 
+void auth_file_hosts(const struct json *document, enum auth_file_kind kind, struct strv *out)
+{
+    const struct json *maps[] = {
+        is_legacy_shape(kind, document) ? document : json_get_object(document, "auths"),
+        json_get_object(document, "credHelpers"),
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        void *iter = NULL;
+        const char *text;
+        struct json *entry;
+
+        while (maps[i] != NULL && json_next(maps[i], &iter, &text, &entry)) {
+            __attribute__((cleanup(cleanup_key_release))) struct key key = {0};
+
+            key_read(text, &key);
+            if (key.host[0] != '\0' && !strv_contains(out, key.host))
+                strv_add(out, key.host);
+        }
+    }
+}
+
 static char *dup_or_null(const char *text)
 {
     return text && text[0] != '\0' ? mem_strdup(text) : NULL;

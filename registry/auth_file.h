@@ -9,6 +9,7 @@
 
 #include "fs/base/error.h"
 #include "fs/base/json.h"
+#include "fs/base/str.h"
 #include "registry/credentials.h"
 
 enum auth_file_kind {
@@ -28,6 +29,8 @@ int auth_file_parse(const char *text, const char *what, struct json **out, struc
 char *auth_file_docker_path(void);
 /* The helper that keeps the credentials of `host`, or NULL; borrowed. */
 const char *auth_file_helper(const struct json *document, const char *host);
+/* Appends the hosts that "auths" and "credHelpers" have entries for, each once. */
+void auth_file_hosts(const struct json *document, enum auth_file_kind kind, struct strv *out);
 /* 1 and *out from "auths", the longest key that covers host/repository; 0 when none does. */
 int auth_file_find(const struct json *document, const char *host, const char *repository,
                    struct credential *out, struct error *err);

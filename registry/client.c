@@ -408,8 +408,10 @@ int client_refused(struct registry *r, const struct endpoint *endpoint,
     case 403:
         return not_admitted(r, endpoint, answer, str_text(&reason), err);
     case 404:
-        return error_set(err, ENOENT, "'%s' has no %s in '%s'%s", endpoint->host, what,
-                         endpoint->repository, str_text(&reason));
+        (void)error_set(err, ENOENT, "'%s' has no %s in '%s'%s", endpoint->host, what,
+                        endpoint->repository, str_text(&reason));
+        return error_hint(err, "are name and tag right? some hide what wants `img login %s` first",
+                          endpoint->host);
     case 429:
         return too_many(endpoint, answer, str_text(&reason), err);
     default:

@@ -342,6 +342,19 @@ static int erase_at(const struct source *source, const char *host, char **where,
     return in_file < 0 ? in_file : in_file + in_helper;
 }
 
+int credentials_hosts(struct credentials *c, struct strv *out, struct error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&c->lock);
+    r = load(c, err);
+    for (size_t i = 0; r >= 0 && i < c->sources.count; i++)
+        if (c->sources.items[i].document && c->sources.items[i].path)
+            auth_file_hosts(c->sources.items[i].document, c->sources.items[i].kind, out);
+    pthread_mutex_unlock(&c->lock);
+    return r < 0 ? r : 0;
+}
+
 int credentials_erase(struct credentials *c, const char *host, char **where, struct error *err)
 {
     int total = 0;

@@ -16,6 +16,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
+#include "fs/base/str.h"
 
 struct credential {
     char *user;           /* with secret; NULL when anonymous */
@@ -50,5 +51,7 @@ void credentials_override(struct credentials *c, const char *host, const char *u
  * symbolic link (SECURITY R47). -EPERM the file belongs to somebody else. */
 int credentials_store(struct credentials *c, const char *host, const struct credential *credential,
                       char **where, bool *is_plain_text, struct error *err);
+/* Appends the hosts that any file knows, each once. */
+int credentials_hosts(struct credentials *c, struct strv *out, struct error *err);
 /* Forgets them in every file and helper. Returns how many places knew them; *where is the first. */
 int credentials_erase(struct credentials *c, const char *host, char **where, struct error *err);

@@ -445,9 +445,11 @@ static int connect_failure(CURL *easy, const char *host, struct error *err)
 
     curl.easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
     if (number == 0)
-        return error_set(err, ECONNREFUSED, "cannot connect to '%s'", host);
-    return error_set(err, number == ECONNREFUSED ? ECONNREFUSED : EHOSTUNREACH,
-                     "cannot connect to '%s': %s", host, strerror((int)number));
+        (void)error_set(err, ECONNREFUSED, "cannot connect to '%s'", host);
+    else
+        (void)error_set(err, number == ECONNREFUSED ? ECONNREFUSED : EHOSTUNREACH,
+                        "cannot connect to '%s': %s", host, strerror((int)number));
+    return error_hint(err, "does it run, on this port? behind a proxy, set HTTPS_PROXY");
 }
 
 /* A time-out of libcurl's own is always about getting connected. */
@@ -480,7 +482,8 @@ static int failure(CURL *easy, struct flight *f, CURLcode code, const char *text
 
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-        return error_set(err, EHOSTUNREACH, "cannot find the address of '%s'", f->host);
+        (void)error_set(err, EHOSTUNREACH, "cannot find the address of '%s'", f->host);
+        return error_hint(err, "is the name right? behind a proxy, set HTTPS_PROXY");
     case CURLE_COULDNT_RESOLVE_PROXY:
         return error_set(err, EHOSTUNREACH, "cannot find the address of the proxy for '%s'",
                          f->host);

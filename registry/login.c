@@ -120,6 +120,11 @@ int registries_login(struct registries *all, const char *host, const char *user,
     return 0;
 }
 
+int registries_logins(struct registries *all, struct strv *out, struct error *err)
+{
+    return credentials_hosts(registries_credentials(all), out, err);
+}
+
 int registries_logout(struct registries *all, const char *host, struct login_result *out,
                       struct error *err)
 {

@@ -66,6 +66,8 @@ int registries_login(struct registries *all, const char *host, const char *user,
 /* Forgets them everywhere they were found. Knowing nothing is success (had_credentials false). */
 int registries_logout(struct registries *all, const char *host, struct login_result *out,
                       struct error *err);
+/* Appends the hosts that credentials are stored for; one whose entry is in a helper alone is not seen. */
+int registries_logins(struct registries *all, struct strv *out, struct error *err);
 /* The user name stored for `host`, for the prompt; -ENOENT when there is none. Caller frees *out.
  */
 int registries_user(struct registries *all, const char *host, char **out, struct error *err);

@@ -469,6 +469,24 @@ def test_what_a_registry_has_is_inspected_without_pulling_it():
     check_in("--platform chooses among those of docker://a", state.fails("inspect", "--platform", "linux/arm64", "a").err)
 
 
+def test_logins_are_told_and_forgotten_at_once():
+    """podman-login(1) --get-login, podman-logout(1) --all; what else is in the file stays."""
+    state = State()
+    path = os.path.join(state.home, ".docker/config.json")
+    auth = {"auth": "YW5uOnNlY3JldA=="}  # ann:secret
+    write(path, json.dumps({"auths": {"a.example": auth, "https://index.docker.io/v1/": auth}, "proxies": {"x": 1}}), 0o600)
+    check_equal(state.ok("login", "--get-login", "a.example").out, "ann\n")
+    check_equal(state.ok("login", "--get-login").out, "ann\n")
+    check_in("not logged in to 'b.example'", state.fails("login", "--get-login", "b.example").err)
+    check_in("exclude each other", state.fails("logout", "--all", "a.example").err)
+    out = state.ok("logout", "--all").out
+    check_in("Removing login credentials for a.example\n", out)
+    check_in("Removing login credentials for docker.io\n", out)
+    document = json.load(open(path))
+    check_equal((document.get("auths", {}), document["proxies"]), ({}, {"x": 1}))
+    check_equal(state.ok("logout", "--all").out, "Not logged in to any registry\n")
+
+
 # -- how much memory --
 
 def test_memory_does_not_grow_with_the_image():

@@ -496,6 +496,24 @@ TEST(credentials, erasing_forgets_the_host_in_every_file)
     credentials_free(c);
 }
 
+/* docker-login(1), containers-auth.json(5): keys are hosts, hosts with a path, or URLs. */
+TEST(credentials, the_hosts_of_all_files_are_listed_once)
+{
+    struct credentials *c;
+    auto_strv struct strv hosts = {0};
+    auto_free char *joined = NULL;
+
+    clean_environment();
+    docker_config("{\"auths\":{\"https://index.docker.io/v1/\":{},\"h.io/team\":{\"auth\":\"" ANN
+                  "\"}},\"credHelpers\":{\"k.io\":\"none\"}}");
+    write_file("run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"" BOB "\"}}}", 0600);
+    c = credentials_new(NULL);
+    check_ok(credentials_hosts(c, &hosts, &test_err));
+    joined = strv_join(&hosts, " ");
+    check_text(joined, "h.io docker.io k.io");
+    credentials_free(c);
+}
+
 /* R47: two logins at the same time lose nothing. */
 TEST(credentials, parallel_logins_lose_no_entry)
 {
