@@ -23,9 +23,13 @@ enum codec_format codec_sniff(const void *bytes, size_t size); /* by magic; NONE
  *
  * Errors of all calls: -EBADMSG damaged, or something else behind the last member; -EFBIG a bomb: more
  * than LIMIT_LAYER_SIZE, or than LIMIT_INFLATE_RATIO times its size. Memory: 90 KiB for gzip; for
- * zstd the window, at most 128 MiB, as a rule 2 to 8 MiB. */
+ * zstd the window, as a rule 2 to 8 MiB and at most 128 MiB, for whoever compressed decides how far back
+ * the data may point; a greater one is -EFBIG. */
 struct inflater;
 struct inflater *inflater_new(enum codec_format format);
+/* Of all inflaters told so, one at a time has a window of more than 8 MiB: another one waits, in
+ * inflater_run, until that one is freed. So it must not wait for the freeing itself. */
+void inflater_take_turns(struct inflater *i);
 void inflater_free(struct inflater *i);
 DEFINE_CLEANUP(inflater_free, struct inflater *)
 #define auto_inflater CLEANUP(inflater_free)

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 #include <isa-l/igzip_lib.h>
@@ -19,6 +20,13 @@
 
 #define PIECE_MAX ((size_t)1 << 30) /* ISA-L counts in 32 bits */
 #define OUT_SIZE ((size_t)128 << 10)
+#define WINDOW_LOG_USUAL 23      /* 8 MiB, what every decoder should have (RFC 8878 3.1.1.1.2) */
+#define ZSTD_HEADER_SIZE_MAX 18u /* RFC 8878 3.1.1.1, magic included */
+
+/* Layers are inflated several at a time; those with wide windows are not. */
+static pthread_mutex_t wide_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wide_free = PTHREAD_COND_INITIALIZER;
+static bool wide_taken; /* guarded by wide_lock */
 
 struct inflater {
     enum codec_format format;
@@ -28,6 +36,10 @@ struct inflater {
     struct inflate_state *gzip;
     struct gzip_header header; /* of the member being read */
     ZSTD_DCtx *zstd;
+    uint8_t frame[ZSTD_HEADER_SIZE_MAX]; /* how the frame being read begins */
+    size_t frame_size;
+    bool takes_turns;
+    bool has_turn;  /* to have a wide window */
     bool has_more;  /* zstd: it may hold output back although all input was read */
     bool is_inside; /* a member or frame has begun and is not complete */
     bool has_begun; /* there was at least one */
@@ -44,8 +56,32 @@ static void start(struct inflater *i, enum codec_format format)
         i->zstd = ZSTD_createDCtx();
         if (!i->zstd)
             abort(); /* as mem_new would */
-        (void)ZSTD_DCtx_setParameter(i->zstd, ZSTD_d_windowLogMax, LIMIT_ZSTD_WINDOW_LOG);
+        (void)ZSTD_DCtx_setParameter(i->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_USUAL);
     }
+}
+
+void inflater_take_turns(struct inflater *i)
+{
+    i->takes_turns = true;
+}
+
+static void take_turn(struct inflater *i)
+{
+    pthread_mutex_lock(&wide_lock);
+    while (wide_taken)
+        pthread_cond_wait(&wide_free, &wide_lock);
+    wide_taken = true;
+    pthread_mutex_unlock(&wide_lock);
+    i->has_turn = true;
+}
+
+static void end_turn(struct inflater *i)
+{
+    pthread_mutex_lock(&wide_lock);
+    wide_taken = false;
+    pthread_cond_signal(&wide_free);
+    pthread_mutex_unlock(&wide_lock);
+    i->has_turn = false;
 }
 
 struct inflater *inflater_new(enum codec_format format)
@@ -62,6 +98,8 @@ void inflater_free(struct inflater *i)
         return;
     free(i->gzip);
     ZSTD_freeDCtx(i->zstd);
+    if (i->has_turn)
+        end_turn(i);
     free(i);
 }
 
@@ -117,6 +155,39 @@ static ssize_t run_gzip(struct inflater *i, const uint8_t **in, size_t *in_size,
     return (ssize_t)(room - z->avail_out);
 }
 
+/* Begins the frame again, with as wide a window as there may be. */
+static void widen(struct inflater *i)
+{
+    ZSTD_inBuffer from = {i->frame, i->frame_size, 0};
+    ZSTD_outBuffer none = {NULL, 0, 0};
+
+    if (i->takes_turns && !i->has_turn)
+        take_turn(i);
+    (void)ZSTD_DCtx_reset(i->zstd, ZSTD_reset_session_only);
+    (void)ZSTD_DCtx_setParameter(i->zstd, ZSTD_d_windowLogMax, LIMIT_ZSTD_WINDOW_LOG);
+    if (i->frame_size >
+        0) /* was read without complaint before; the rest of the header is to come */
+        (void)ZSTD_decompressStream(i->zstd, &none, &from);
+}
+
+static bool is_too_wide(size_t result)
+{
+    return ZSTD_isError(result) &&
+           ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge;
+}
+
+/* Remembers how the frame begins, as long as there is more of it. */
+static void note_frame(struct inflater *i, const uint8_t *bytes, size_t size, bool has_more)
+{
+    size_t room = sizeof(i->frame) - i->frame_size;
+
+    if (size > room)
+        size = room;
+    if (size > 0)
+        memcpy(i->frame + i->frame_size, bytes, size);
+    i->frame_size = has_more ? i->frame_size + size : 0;
+}
+
 static ssize_t run_zstd(struct inflater *i, const uint8_t **in, size_t *in_size, uint8_t *out,
                         size_t out_size, struct error *err)
 {
@@ -127,12 +198,17 @@ static ssize_t run_zstd(struct inflater *i, const uint8_t **in, size_t *in_size,
     if (*in_size == 0 && !i->has_more)
         return 0;
     r = ZSTD_decompressStream(i->zstd, &to, &from);
-    if (ZSTD_isError(r)) {
-        if (ZSTD_getErrorCode(r) == ZSTD_error_frameParameter_windowTooLarge)
-            return error_set(err, EFBIG, "its zstd data needs a window of more than %u MiB",
-                             (1u << LIMIT_ZSTD_WINDOW_LOG) >> 20);
-        return damaged(i, err);
+    if (is_too_wide(r)) {
+        widen(i);
+        from.pos = 0;
+        r = ZSTD_decompressStream(i->zstd, &to, &from);
     }
+    if (is_too_wide(r))
+        return error_set(err, EFBIG, "its zstd data needs a window of more than %u MiB",
+                         (1u << LIMIT_ZSTD_WINDOW_LOG) >> 20);
+    if (ZSTD_isError(r))
+        return damaged(i, err);
+    note_frame(i, *in, from.pos, r != 0);
     i->has_begun = true;
     i->is_inside = r != 0;
     i->has_more = to.pos == to.size && r != 0;

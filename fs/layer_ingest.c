@@ -256,6 +256,7 @@ static struct layer_ingest *ingest_alloc(struct store *store,
     ring_init(&in->compressed, BUFFER_COUNT, COMPRESSED_SIZE);
     ring_init(&in->tar, BUFFER_COUNT, TAR_SIZE);
     in->inflater = inflater_new(options->format == CODEC_NONE ? CODEC_NONE : CODEC_DETECT);
+    inflater_take_turns(in->inflater);
     in->tar_hasher = hasher_new();
     in->tar_sums = sums_new();
     in->builder = index_builder_new();

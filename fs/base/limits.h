@@ -15,7 +15,7 @@
 #define LIMIT_LAYER_SIZE (1ull << 40)      /* R40: 1 TiB of tar */
 #define LIMIT_INFLATE_RATIO 1000u          /* R40: after the first LIMIT_INFLATE_FREE bytes */
 #define LIMIT_INFLATE_FREE (64ull << 20)   /* R40 */
-#define LIMIT_ZSTD_WINDOW_LOG 27           /* R40: 128 MiB */
+#define LIMIT_ZSTD_WINDOW_LOG 27           /* R40: 128 MiB, what zstd --long makes */
 #define LIMIT_PATH_SIZE 4096u              /* PATH_MAX */
 #define LIMIT_PATH_DEPTH 256u              /* R40 */
 #define LIMIT_NAME_SIZE 255u               /* NAME_MAX */

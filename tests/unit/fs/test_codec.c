@@ -1,5 +1,8 @@
 /* test_codec.c - gzip and zstd both ways, against zlib and libzstd's one-shot calls as oracles. */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include <zlib.h>
@@ -209,6 +212,97 @@ TEST(codec, zstd_of_any_number_of_frames_inflates_whatever_the_chunks)
     check_inflates(CODEC_ZSTD, &zst, SIZE_MAX, &twice);
     check_inflates(CODEC_ZSTD, &zst, 1, &twice);
     check_inflates(CODEC_DETECT, &zst, 1000, &twice);
+}
+
+/* As `zstd --long=LOG` reading a pipe: the frame says its window, not its size. */
+static void zstd_long(const struct str *text, int window_log, struct str *out)
+{
+    ZSTD_CCtx *c = ZSTD_createCCtx();
+    size_t capacity = ZSTD_compressBound(text->size) + 64;
+    auto_free char *frame = mem_alloc(capacity);
+    ZSTD_inBuffer in = {text->data, text->size, 0};
+    ZSTD_inBuffer none = {NULL, 0, 0};
+    ZSTD_outBuffer to = {frame, capacity, 0};
+
+    check_false(ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, 1)));
+    check_false(ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, window_log)));
+    check_false(ZSTD_isError(ZSTD_compressStream2(c, &to, &in, ZSTD_e_continue)));
+    check_int(ZSTD_compressStream2(c, &to, &none, ZSTD_e_end), 0);
+    ZSTD_freeCCtx(c);
+    str_add_bytes(out, frame, to.pos);
+}
+
+/* Also where the header of a frame comes in two pieces, and behind frames with usual windows. */
+TEST(codec, zstd_with_a_wide_window_inflates_whatever_the_chunks)
+{
+    const size_t chunks[] = {SIZE_MAX, 1, 5, 6, 7, 1000};
+    auto_str struct str text = {0};
+    auto_str struct str thrice = {0};
+    auto_str struct str zst = {0};
+
+    make_text(&text, 300000, 4);
+    zstd_long(&text, 19, &zst);
+    zstd_long(&text, 27, &zst);
+    zstd_long(&text, 24, &zst);
+    for (int i = 0; i < 3; i++)
+        str_add_bytes(&thrice, text.data, text.size);
+    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+        check_inflates(CODEC_ZSTD, &zst, chunks[i], &thrice);
+    check_inflates(CODEC_DETECT, &zst, 4097, &thrice);
+}
+
+struct turn {
+    const struct str *zst;
+    atomic_int *inside;
+    atomic_int *most; /* inside at once */
+};
+
+static void *inflate_in_turn(void *arg)
+{
+    const struct turn *t = arg;
+    auto_inflater struct inflater *i = inflater_new(CODEC_ZSTD);
+    auto_free uint8_t *out = mem_alloc(1000);
+    const uint8_t *in = (const uint8_t *)t->zst->data;
+    size_t left = t->zst->size;
+    struct error err = {0};
+    bool has_begun = false;
+
+    inflater_take_turns(i);
+    while (inflater_run(i, &in, &left, out, 1000, &err) > 0) {
+        int now = has_begun ? atomic_load(t->inside) : atomic_fetch_add(t->inside, 1) + 1;
+
+        has_begun = true;
+        if (now > atomic_load(t->most))
+            atomic_store(t->most, now);
+        sched_yield();
+    }
+    atomic_fetch_sub(t->inside, 1);
+    return NULL;
+}
+
+static int most_at_once(int window_log)
+{
+    auto_str struct str text = {0};
+    auto_str struct str zst = {0};
+    atomic_int inside = 0;
+    atomic_int most = 0;
+    struct turn turn = {&zst, &inside, &most};
+    pthread_t threads[3];
+
+    make_text(&text, 3000000, 5);
+    zstd_long(&text, window_log, &zst);
+    for (size_t i = 0; i < 3; i++)
+        check_int(pthread_create(&threads[i], NULL, inflate_in_turn, &turn), 0);
+    for (size_t i = 0; i < 3; i++)
+        check_int(pthread_join(threads[i], NULL), 0);
+    check_int(inside, 0);
+    return most;
+}
+
+/* So that the memory of a pull is that of one such window and not of four. */
+TEST(codec, wide_windows_are_had_one_at_a_time)
+{
+    check_int(most_at_once(27), 1);
 }
 
 TEST(codec, what_is_not_compressed_passes)
