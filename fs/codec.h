@@ -1,8 +1,9 @@
 /* codec.h - gzip, zstd and plain: inflate a stream, deflate a stream, and nothing of tar.
  *
  * The only door to ISA-L, libdeflate and libzstd. Inflating streams with bounded memory and
- * refuses bombs (SECURITY R40). Deflating cuts independent 1 MiB members (gzip, RFC 1952 2.2) or
- * frames (zstd), so that it runs in parallel and its bytes depend on the input and level alone.
+ * refuses bombs (SECURITY R40). Deflating cuts independent members of at most 1 MiB (gzip, RFC 1952
+ * 2.2) or frames (zstd), so that it runs in parallel and its bytes depend on the input and level alone;
+ * what does not compress gets members of its own, stored.
  */
 #pragma once
 

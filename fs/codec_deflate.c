@@ -19,6 +19,7 @@
 #include <zstd.h>
 
 #include "fs/codec.h"
+#include "fs/codec_internal.h"
 
 #include "fs/base/banned.h"
 
@@ -37,6 +38,7 @@
 struct compressor {
     struct libdeflate_compressor *gzip;
     struct libdeflate_compressor *fast; /* NULL: one level for all */
+    struct libdeflate_compressor *stored;
     ZSTD_CCtx *zstd;
 };
 
@@ -85,12 +87,13 @@ static void compressor_init(struct compressor *c, const struct deflate_writer *d
         c->gzip = libdeflate_alloc_compressor(d->level);
         if (d->has_fast_rest)
             c->fast = libdeflate_alloc_compressor(GZIP_LEVEL_FAST);
+        c->stored = libdeflate_alloc_compressor(GZIP_LEVEL_MIN);
     } else {
         c->zstd = ZSTD_createCCtx();
         if (c->zstd)
             (void)ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, d->level);
     }
-    if ((!c->gzip && !c->zstd) || (d->has_fast_rest && !c->fast))
+    if (!c->zstd && (!c->gzip || !c->stored || (d->has_fast_rest && !c->fast)))
         abort(); /* out of memory, as mem_alloc would */
 }
 
@@ -98,19 +101,50 @@ static void compressor_release(struct compressor *c)
 {
     libdeflate_free_compressor(c->gzip);
     libdeflate_free_compressor(c->fast);
+    libdeflate_free_compressor(c->stored);
     ZSTD_freeCCtx(c->zstd);
+}
+
+static bool is_dense_at(const struct slot *s, size_t at)
+{
+    size_t left = s->in_size - at;
+
+    return codec_is_dense(s->in + at, left < CODEC_DENSE_SIZE ? left : CODEC_DENSE_SIZE);
+}
+
+/* A member for all that is alike: what does not compress is stored, which costs next to nothing. */
+static void gzip_slot(const struct deflate_writer *d, struct compressor *c, struct slot *s)
+{
+    struct libdeflate_compressor *usual = s->is_fast ? c->fast : c->gzip;
+    bool is_dense = is_dense_at(s, 0);
+    size_t start = 0;
+    size_t end;
+
+    s->out_size = 0;
+    do {
+        bool was_dense = is_dense;
+        size_t size;
+
+        for (end = start; end < s->in_size && is_dense == was_dense;) {
+            end = s->in_size - end > CODEC_DENSE_SIZE ? end + CODEC_DENSE_SIZE : s->in_size;
+            is_dense = is_dense_at(s, end);
+        }
+        size = libdeflate_gzip_compress(was_dense ? c->stored : usual, s->in + start, end - start,
+                                        s->out + s->out_size, d->out_capacity - s->out_size);
+        assert(size > 0); /* the bound has room for any piece */
+        s->out_size += size;
+        start = end;
+    } while (start < s->in_size);
 }
 
 static void compress_slot(const struct deflate_writer *d, struct compressor *c, struct slot *s)
 {
     if (d->format == CODEC_GZIP) {
-        s->out_size = libdeflate_gzip_compress(s->is_fast ? c->fast : c->gzip, s->in, s->in_size,
-                                               s->out, d->out_capacity);
-        assert(s->out_size > 0); /* the bound has room for any piece */
-    } else {
-        s->out_size = ZSTD_compress2(c->zstd, s->out, d->out_capacity, s->in, s->in_size);
-        assert(!ZSTD_isError(s->out_size));
+        gzip_slot(d, c, s);
+        return;
     }
+    s->out_size = ZSTD_compress2(c->zstd, s->out, d->out_capacity, s->in, s->in_size);
+    assert(!ZSTD_isError(s->out_size));
 }
 
 /* -- workers -- */
@@ -313,7 +347,8 @@ static size_t piece_bound(const struct deflate_writer *d)
 {
     if (d->format == CODEC_ZSTD)
         return ZSTD_compressBound(PIECE_SIZE);
-    return libdeflate_gzip_compress_bound(NULL, PIECE_SIZE); /* NULL: whatever the level */
+    /* Of as many members as there can be; NULL: whatever the level. */
+    return libdeflate_gzip_compress_bound(NULL, CODEC_DENSE_SIZE) * (PIECE_SIZE / CODEC_DENSE_SIZE);
 }
 
 int deflate_writer_new(enum codec_format format, int level, unsigned threads, struct writer *to,

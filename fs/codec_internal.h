@@ -26,3 +26,7 @@ struct gzip_header { /* {0} is before the first byte */
 /* Reads on; *in and *size move behind what was read, which is all unless the header ends before.
  * False when these bytes are no header. */
 bool gzip_header_read(struct gzip_header *h, const uint8_t **in, size_t *size);
+
+/* Whether trying to compress these bytes, CODEC_DENSE_SIZE at most, would be for nothing. */
+#define CODEC_DENSE_SIZE ((size_t)32 << 10)
+bool codec_is_dense(const uint8_t *bytes, size_t size);

@@ -190,8 +190,18 @@ class Img:
         return [self.lab.img, "pull", name]
 
     def push(self, name, target):
-        self.lab.plain([self.lab.img, "tag", name, target], env=self.env)
+        if name != target:
+            self.lab.plain([self.lab.img, "tag", name, target], env=self.env)
         return [self.lab.img, "push", target]
+
+    def load(self, path):
+        return [self.lab.img, "load", "-i", path]
+
+    def version(self):
+        return [self.lab.img, "version"]
+
+    def images(self):
+        return [self.lab.img, "ls"]
 
     def save(self, name, kind, output):
         return [self.lab.img, "save", "--format", kind, "-o", output, name]
@@ -241,6 +251,12 @@ class Buildah:
 
     def push(self, name, target):
         return [*self.argv, "push", "--tls-verify=false", name, "docker://" + target]
+
+    def version(self):
+        return ["buildah", "version"]
+
+    def images(self):
+        return [*self.argv, "images"]
 
     def save(self, name, kind, output):
         self.lab.remove(output)

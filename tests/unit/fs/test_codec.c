@@ -426,6 +426,55 @@ TEST(codec, gzip_is_cut_into_members_of_one_mebibyte)
     }
 }
 
+/* Bytes that no compressor can do anything with. */
+static void make_noise(struct str *out, size_t size, uint64_t seed)
+{
+    for (size_t i = 0; i < size; i++) {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        str_add_char(out, (char)(seed >> 32));
+    }
+}
+
+/* Text, noise, text: the noise is stored in members of its own, the text is not the worse for it. */
+TEST(codec, what_does_not_compress_is_stored_and_the_rest_compressed)
+{
+    auto_str struct str text = {0};
+    auto_str struct str noise = {0};
+    auto_str struct str mixed = {0};
+    auto_str struct str gz = {0};
+    auto_str struct str text_gz = {0};
+    auto_str struct str back = {0};
+
+    make_text(&text, 512u << 10, 9);
+    make_noise(&noise, 256u << 10, 88172645463325252u);
+    str_add_bytes(&mixed, text.data, 256u << 10);
+    str_add_bytes(&mixed, noise.data, noise.size);
+    str_add_bytes(&mixed, text.data + (256u << 10), 256u << 10);
+    deflate_all(CODEC_GZIP, -1, 1, SIZE_MAX, &text, &text_gz);
+    deflate_all(CODEC_GZIP, -1, 2, SIZE_MAX, &mixed, &gz);
+    check_int(zlib_gunzip(&gz, &back), 3);
+    check_bytes(back.data, back.size, mixed.data, mixed.size);
+    check_true(gz.size <= text_gz.size + noise.size + (8u << 10));
+    check_true(memmem(gz.data, gz.size, noise.data, 16u << 10) != NULL);
+    check_inflates(CODEC_GZIP, &gz, 4097, &mixed);
+}
+
+/* All its bytes are equally frequent, and still it is worth it. */
+TEST(codec, noise_that_repeats_is_compressed)
+{
+    auto_str struct str once = {0};
+    auto_str struct str noise = {0};
+    auto_str struct str gz = {0};
+
+    make_noise(&once, 4099, 7);
+    while (noise.size < 1u << 20)
+        str_add_bytes(&noise, once.data, once.size);
+    deflate_all(CODEC_GZIP, 1, 1, SIZE_MAX, &noise, &gz);
+    check_true(gz.size < noise.size / 20);
+}
+
 /* FEATURES 1.8, "Tar determinism": the same bytes on every machine, in every run. */
 TEST(codec, the_bytes_do_not_depend_on_threads_or_chunks)
 {
