@@ -190,8 +190,8 @@ static const struct option options[] = {
      .help = "make one layer of all that the build adds to its base"},
     {.name = "ssh",
      LIST(ssh),
-     .argument = "ID[=SOCKET]",
-     .help = "an ssh agent for RUN --mount=type=ssh (default: SSH_AUTH_SOCK)"},
+     .argument = "ID[=SOCKET|KEY]",
+     .help = "an ssh agent, or keys, for RUN --mount=type=ssh (default: SSH_AUTH_SOCK)"},
     {.name = "tag",
      .letter = 't',
      LIST(tags),
@@ -492,8 +492,7 @@ struct request {
     struct strv args;
     struct strv tags;
     struct secrets secrets;
-    struct build_ssh *ssh;
-    struct strv ssh_ids;
+    struct ssh_given ssh;
     struct output_plan plan;
     struct build_input input;
 };
@@ -502,8 +501,7 @@ static void request_release(struct request *q)
 {
     build_input_release(&q->input);
     output_plan_release(&q->plan);
-    strv_release(&q->ssh_ids);
-    free(q->ssh);
+    ssh_given_release(&q->ssh);
     secrets_release(&q->secrets);
     strv_release(&q->tags);
     strv_release(&q->args);
@@ -590,7 +588,6 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     int r = set_enums(f, o, err);
 
     q->contexts = mem_alloc((f->contexts.count + 1) * sizeof(*q->contexts));
-    q->ssh = mem_alloc((f->ssh.count + 1) * sizeof(*q->ssh));
     if (r == 0)
         r = build_compat_apply(&f->compat, f->platforms.count > 0 ? f->platforms.items[0] : NULL,
                                f->pull, &q->args, o, &q->compat, err);
@@ -613,7 +610,7 @@ static int collect(const struct build_flags *f, struct request *q, struct build_
     if (r == 0)
         r = secrets_collect(&f->secrets, &q->secrets, err);
     if (r == 0)
-        r = ssh_collect(&f->ssh, &q->ssh_ids, q->ssh, err);
+        r = ssh_collect(&f->ssh, &q->ssh, err);
     if (r == 0)
         r = collect_platforms(f, q, o, err);
     if (r == 0)
@@ -637,8 +634,8 @@ static void set_options(const struct build_flags *f, const struct request *q,
     o->extra_hosts = &q->hosts;
     o->secrets = q->secrets.items;
     o->secret_count = q->secrets.count;
-    o->ssh = q->ssh;
-    o->ssh_count = f->ssh.count;
+    o->ssh = q->ssh.items;
+    o->ssh_count = q->ssh.count;
     o->no_cache = o->no_cache || f->no_cache;
     o->single_id = f->single_id;
     o->no_new_privileges = f->no_new_privileges;

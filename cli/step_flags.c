@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/ssh_agent.h"
 #include "cli/step_flags.h"
 #include "fs/base/io.h"
 
@@ -132,27 +133,66 @@ int hosts_collect(const struct strv *given, struct strv *out, struct error *err)
     return 0;
 }
 
-int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,
-                struct error *err)
+/* Key files become an agent of ours. */
+static int start_agent(const char *keys, struct ssh_given *out, const char **socket,
+                       struct error *err)
 {
+    auto_free char *list = mem_strdup(keys);
+    struct ssh_agent **agent = &out->agents[out->agent_count];
+    char *rest = list;
+    int r = ssh_agent_start(agent, err);
+
+    if (r < 0)
+        return r;
+    out->agent_count++;
+    for (char *key; r == 0 && (key = strsep(&rest, ",")) != NULL;)
+        r = ssh_agent_add(*agent, key, err);
+    *socket = ssh_agent_socket(*agent);
+    return r;
+}
+
+static int find_socket(const char *text, struct ssh_given *out, const char **socket,
+                       struct error *err)
+{
+    const char *equals = strchr(text, '=');
+    const char *path = equals != NULL ? equals + 1 : getenv("SSH_AUTH_SOCK");
+    struct stat st;
+
+    if (path == NULL || path[0] == '\0') {
+        error_set(err, ENOENT, "SSH_AUTH_SOCK is not set");
+        return error_hint(err, "start an agent, eval $(ssh-agent); ssh-add, or give a key: --ssh "
+                               "default=FILE");
+    }
+    *socket = path;
+    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        return 0;
+    return start_agent(path, out, socket, err);
+}
+
+int ssh_collect(const struct strv *given, struct ssh_given *out, struct error *err)
+{
+    out->items = mem_alloc((given->count + 1) * sizeof(*out->items));
+    out->agents = mem_alloc((given->count + 1) * sizeof(struct ssh_agent *));
     for (size_t i = 0; i < given->count; i++) {
         const char *text = given->items[i];
-        const char *equals = strchr(text, '=');
-        const char *path = equals != NULL ? equals + 1 : getenv("SSH_AUTH_SOCK");
-        struct stat st;
+        const char *socket = NULL;
+        int r = find_socket(text, out, &socket, err);
 
-        if (path == NULL || path[0] == '\0') {
-            error_set(err, ENOENT, "--ssh %s: SSH_AUTH_SOCK is not set", text);
-            return error_hint(err, "start an agent: eval $(ssh-agent); ssh-add");
-        }
-        if (stat(path, &st) < 0)
-            return error_errno(err, "--ssh %s: cannot use '%s'", text, path);
-        if (!S_ISSOCK(st.st_mode)) {
-            error_set(err, ENOTSOCK, "--ssh %s: '%s' is not the socket of an agent", text, path);
-            return error_hint(err, "give keys to an agent: eval $(ssh-agent); ssh-add %s", path);
-        }
-        strv_take(ids, mem_strndup(text, strcspn(text, "=")));
-        out[i] = (struct build_ssh){.id = ids->items[ids->count - 1], .socket = path};
+        if (r < 0)
+            return error_wrap(err, "--ssh %s", text);
+        strv_take(&out->ids, mem_strndup(text, strcspn(text, "=")));
+        out->items[out->count++] =
+            (struct build_ssh){.id = out->ids.items[out->ids.count - 1], .socket = socket};
     }
     return 0;
+}
+
+void ssh_given_release(struct ssh_given *s)
+{
+    for (size_t i = 0; i < s->agent_count; i++)
+        ssh_agent_stop(s->agents[i]);
+    free(s->agents);
+    free(s->items);
+    strv_release(&s->ids);
+    *s = (struct ssh_given){0};
 }

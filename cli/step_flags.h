@@ -23,7 +23,14 @@ int env_collect(const struct strv *given, struct strv *out, struct error *err);
 /* --add-host: "NAME:IP" or "NAME=IP", an IPv6 address in brackets or not, as "NAME:IP". */
 int hosts_collect(const struct strv *given, struct strv *out, struct error *err);
 
-/* "default" or "ID=SOCKET"; keys themselves are for an agent to hold. `out` has room for all that are
- * given, and borrows from `ids` and `given`. */
-int ssh_collect(const struct strv *given, struct strv *ids, struct build_ssh *out,
-                struct error *err);
+/* What --ssh gave: sockets of agents, and agents of our own that hold the keys given. */
+struct ssh_given {
+    struct build_ssh *items;
+    size_t count;
+    struct strv ids;
+    struct ssh_agent **agents;
+    size_t agent_count;
+};
+/* "default", "ID=SOCKET" or "ID=KEY[,KEY...]", which starts an agent. Borrows from `given`. */
+int ssh_collect(const struct strv *given, struct ssh_given *out, struct error *err);
+void ssh_given_release(struct ssh_given *s);

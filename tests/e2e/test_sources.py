@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -84,6 +85,30 @@ def make_tar(files, mode="w"):
                 e.size = len(content)
             tar.addfile(e, io.BytesIO(content) if isinstance(content, bytes) else None)
     return out.getvalue()
+
+
+# -- ssh --
+
+def test_a_key_given_is_held_by_an_agent_that_ends_with_the_build():
+    """Dockerfile reference, "RUN --mount=type=ssh": an agent, or keys."""
+    if shutil.which("ssh-agent") is None:
+        raise Skip("OpenSSH's client is not installed")
+    state = State()
+    where = directory("ssh-keys")
+    temporary = directory("ssh-tmp")
+    for name, phrase in (("one", ""), ("two", ""), ("locked", "secret")):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", phrase, "-C", name, "-f",
+                        f"{where}/{name}"], check=True)
+        os.chmod(f"{where}/{name}", 0o644)
+    text = f"FROM {busybox()}\nRUN --mount=type=ssh,required stat -c %F $SSH_AUTH_SOCK\n"
+    result = state.built(text, "--ssh", f"default={where}/one,{where}/two", env={"TMPDIR": temporary})
+    check_in(" socket\n", result.err)
+    check_equal(os.listdir(temporary), [])
+    for key, why in (("locked", "cannot be used"), ("none", "No such file or directory")):
+        result = state.fails("build", "--ssh", f"default={where}/{key}", where,
+                             env={"TMPDIR": temporary})
+        check_in(why, result.err)
+    check_equal(os.listdir(temporary), [])
 
 
 # -- SOURCE_DATE_EPOCH --
