@@ -345,6 +345,7 @@ static int run_jobs(struct build *b, struct fetch_job *jobs, size_t count, struc
     if (r >= 0 || r == -ECANCELED)
         return r;
     (void)error_wrap(err, "cannot fetch a cached layer"); /* r is what it returns */
+    err->hint[0] = '\0'; /* the registry's is about names that people type */
     return error_hint(err, "build without --cache-from, or export that cache again");
 }
 
