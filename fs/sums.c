@@ -32,13 +32,6 @@ void sums_free(struct sums *s)
     free(s);
 }
 
-void sums_reset(struct sums *s)
-{
-    hash_stream_reset(s->block);
-    s->block_bytes = 0;
-    str_truncate(&s->done, 0);
-}
-
 static void end_block(struct sums *s)
 {
     uint64_t sum = htole64(hash_stream_final(s->block));

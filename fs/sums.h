@@ -26,7 +26,6 @@ struct store;
 /* Running; one thread at a time. */
 struct sums;
 struct sums *sums_new(void);
-void sums_reset(struct sums *s); /* as new */
 void sums_update(struct sums *s, const void *bytes, size_t size);
 /* Ends the stream. Eight bytes for each block, the last of which may be short, least significant
  * first; nothing for an empty stream. Borrowed until `s` goes on. */

@@ -34,16 +34,15 @@ TEST(sums, are_those_of_the_blocks_however_the_bytes_come)
 {
     const size_t sizes[] = {0, 1, BLOCK - 1, BLOCK, BLOCK + 1, LARGE};
     const size_t steps[] = {4093, BLOCK, LARGE};
-    auto_sums struct sums *sums = sums_new();
     auto_str struct str bytes = {0};
 
     fill(&bytes, LARGE);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) * 3; i++) {
         size_t size = sizes[i / 3];
+        auto_sums struct sums *sums = sums_new();
         auto_str struct str expected = {0};
         const struct str *found;
 
-        sums_reset(sums);
         for (size_t at = 0; at < size; at += steps[i % 3])
             sums_update(sums, bytes.data + at, size - at < steps[i % 3] ? size - at : steps[i % 3]);
         for (size_t at = 0; at < size; at += BLOCK) {
