@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tarfile
 
-from harness import (IMG, Image, Skip, State, busybox, busybox_tar, check, check_equal, check_in, directory,
+from harness import (IMG, Image, NeedsRoot, Skip, State, busybox, busybox_tar, check, check_equal, check_in, directory,
                      main, make_context, make_layout, registry, write)
 from test_bad_input import check_whole, nothing_left
 
@@ -180,7 +180,7 @@ def test_a_set_id_copy_refuses_to_run():
     os.chmod(copy, 0o4755)
     os.chmod(os.path.dirname(copy), 0o755)
     if os.getuid() != 0:
-        raise Skip("only root can make a copy that belongs to somebody else")
+        raise NeedsRoot("only root can make a copy that belongs to somebody else")
     os.chown(copy, 1, 1)
     os.chmod(copy, 0o4755)
     command = [copy, "version"]
