@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "builder/dockerfile.h"
+#include "builder/dockerfile/dockerfile.h"
 #include "builder/failed.h"
 #include "builder/image.h"
 #include "builder/progress.h"

@@ -6,8 +6,8 @@
 #include <strings.h>
 
 #include "builder/build_context.h"
+#include "builder/dockerfile/quote.h"
 #include "builder/key.h"
-#include "builder/quote.h"
 #include "builder/source.h"
 #include "fs/layer.h"
 #include "fs/store.h"

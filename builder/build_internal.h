@@ -6,9 +6,9 @@
 
 #include "builder/build.h"
 #include "builder/config.h"
-#include "builder/expand.h"
+#include "builder/dockerfile/expand.h"
+#include "builder/dockerfile/ignore.h"
 #include "builder/explain.h"
-#include "builder/ignore.h"
 #include "builder/sandbox/spawner.h"
 #include "builder/source.h"
 #include "builder/statcache.h"

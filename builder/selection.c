@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "builder/dockerfile/wildcard.h"
 #include "builder/selection.h"
-#include "builder/wildcard.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "builder/ignore.h"
+#include "builder/dockerfile/ignore.h"
 #include "builder/tree.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"

@@ -1,7 +1,7 @@
 /* users.c - one pass over passwd and group text. Reading those files safely: see the caller. */
 #include <errno.h>
 
-#include "builder/quote.h"
+#include "builder/dockerfile/quote.h"
 #include "builder/users.h"
 #include "fs/base/str.h"
 

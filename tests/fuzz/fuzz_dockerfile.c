@@ -5,8 +5,8 @@
  */
 #include <assert.h>
 
-#include "builder/check.h"
-#include "builder/dockerfile.h"
+#include "builder/dockerfile/check.h"
+#include "builder/dockerfile/dockerfile.h"
 #include "tests/fuzz/fuzz.h"
 
 static unsigned count_lines(const struct dockerfile *df)

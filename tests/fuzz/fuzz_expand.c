@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <ctype.h>
 
-#include "builder/expand.h"
+#include "builder/dockerfile/expand.h"
 #include "fs/base/limits.h"
 #include "tests/fuzz/fuzz.h"
 

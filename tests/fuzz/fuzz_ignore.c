@@ -5,8 +5,8 @@
  */
 #include <assert.h>
 
-#include "builder/ignore.h"
-#include "builder/wildcard.h"
+#include "builder/dockerfile/ignore.h"
+#include "builder/dockerfile/wildcard.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_parents(const struct ignore *ignore, char *path)

@@ -5,8 +5,8 @@
  */
 #include <assert.h>
 
-#include "builder/expand.h"
-#include "builder/run_mount.h"
+#include "builder/dockerfile/expand.h"
+#include "builder/dockerfile/run_mount.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_mount(const struct run_mount *m)

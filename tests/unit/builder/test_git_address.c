@@ -1,8 +1,10 @@
 /* test_git_address.c - claims about addresses of repositories: Dockerfile reference, "Adding files
  * from a git repository", and SECURITY R54. */
+#include <errno.h>
+
 #include "builder/git_address.h"
 #include "builder/source.h"
-#include "tests/unit/builder/language.h"
+#include "tests/lib/test.h"
 
 /* remote|ref|subdir|checksum|keep|submodules|commit times, what is absent as "-". */
 static char *shown(const char *text)

@@ -1,8 +1,11 @@
 /* test_users.c - claims of passwd(5), group(5), the Dockerfile reference, "USER" and "COPY --chown",
  * and SECURITY R10.
  */
+#include <errno.h>
+
 #include "builder/users.h"
-#include "tests/unit/builder/language.h"
+#include "fs/base/str.h"
+#include "tests/lib/test.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "# comment\n"

@@ -65,6 +65,19 @@ class CheckIncludes(unittest.TestCase):
         self.check_refused("registry/http.h:3: registry may not include 'fs/layer.h'",
                            registry__http_dot_h=HEADER + '#include "fs/layer.h"\n')
 
+    def test_the_language_and_the_sandbox_do_not_see_the_builder(self):
+        for folder in ("builder/dockerfile", "builder/sandbox"):
+            self.check_refused(f"{folder}/x.h:3: {folder} may not include 'builder/build.h'",
+                               **{folder.replace("/", "__") + "__x_dot_h":
+                                  HEADER + '#include "builder/build.h"\n'})
+
+    def test_an_arrow_can_be_a_single_header(self):
+        path, grammar = "builder__dockerfile__x_dot_h", HEADER + '#include "registry/reference.h"\n'
+        self.assertEqual(violations(registry__reference_dot_h=HEADER, **{path: grammar}), (0, ""))
+        self.check_refused(
+            "builder/dockerfile/x.h:3: builder/dockerfile may not include 'registry/http.h'",
+            **{path: HEADER + '#include "registry/http.h"\n'})
+
     def test_internal_headers_stay_in_their_folder(self):
         self.check_refused("builder/build.h:3: 'fs/layer_internal.h' belongs to its folder alone",
                            builder__build_dot_h=HEADER + '#include "fs/layer_internal.h"\n')

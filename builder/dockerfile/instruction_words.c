@@ -1,0 +1,167 @@
+/* instruction_words.c - arguments as words: separated by blanks, as a JSON array, as name=value. */
+#include <ctype.h>
+#include <errno.h>
+
+#include "builder/dockerfile/dockerfile_internal.h"
+#include "builder/dockerfile/quote.h"
+#include "fs/base/json.h"
+#include "fs/base/limits.h"
+
+#include "fs/base/banned.h"
+
+void words_add(struct words *words, char *text, struct position at)
+{
+    struct word *word = array_add(words);
+
+    word->text = text;
+    word->at = at;
+}
+
+void words_release(struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        free(words->items[i].text);
+    free(words->items);
+    *words = (struct words){0};
+}
+
+void words_copy(struct words *to, const struct words *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        words_add(to, mem_strdup(from->items[i].text), from->items[i].at);
+}
+
+void words_split(struct parsing *p, const char *text, struct words *out)
+{
+    for (text = line_skip_blanks(text); *text; text = line_skip_blanks(text)) {
+        const char *end = line_skip_word(text);
+
+        words_add(out, mem_strndup(text, (size_t)(end - text)), line_position(p->line, text));
+        text = end;
+    }
+}
+
+/* Whatever is no array in JSON belongs to a shell, like `[ -f x ] && y`. */
+int json_words_parse(struct parsing *p)
+{
+    auto_json struct json *array = NULL;
+    struct error ignored;
+
+    p->is_json = false;
+    strv_release(&p->json);
+    if (*p->args != '[' || json_parse(p->args, strlen(p->args), LIMIT_DOCKERFILE_SIZE, "arguments",
+                                      &array, &ignored) < 0)
+        return 0;
+    for (size_t i = 0; i < json_count(array); i++) {
+        const char *text = json_text(json_at(array, i));
+
+        if (!text)
+            return parse_fail_plainly(
+                p, p->args,
+                "when using JSON array syntax, arrays must be comprised of strings only");
+        strv_add(&p->json, text);
+    }
+    p->is_json = true;
+    return 0;
+}
+
+void words_from_json(struct parsing *p, struct words *out)
+{
+    for (size_t i = 0; i < p->json.count; i++)
+        words_add(out, mem_strdup(p->json.items[i]), line_position(p->line, p->args));
+}
+
+/* The end of the word at `at`: blanks inside quotes or behind an escape belong to it. */
+static const char *end_of_word(const char *at, char escape)
+{
+    char quote = '\0';
+
+    for (; *at; at++) {
+        if (*at == escape && quote != '\'') {
+            if (at[1] == '\0')
+                return at + 1;
+            at++;
+        } else if (*at == quote) {
+            quote = '\0';
+        } else if (quote == '\0') {
+            if (isspace((unsigned char)*at))
+                break;
+            if (*at == '"' || *at == '\'')
+                quote = *at;
+        }
+    }
+    return at;
+}
+
+/* Copies a word; an escape that ends the text escapes nothing and is dropped. */
+static char *copy_word(const char *start, const char *end, char escape)
+{
+    size_t size = (size_t)(end - start);
+    size_t escapes = 0;
+
+    while (escapes < size && *end == '\0' && end[-1 - (ptrdiff_t)escapes] == escape)
+        escapes++;
+    return mem_strndup(start, size - escapes % 2);
+}
+
+static int add_pair(struct parsing *p, struct pairs *out, const char *start, char *word)
+{
+    char *equals = strchr(word, '=');
+    struct pair *pair;
+
+    if (equals == word)
+        return parse_fail(p, start, "%s names can not be blank", instruction_name(p->in->kind));
+    pair = array_add(out);
+    pair->at = line_position(p->line, start);
+    pair->name = equals ? mem_strndup(word, (size_t)(equals - word)) : mem_strdup(word);
+    pair->value = equals ? mem_strdup(equals + 1) : NULL;
+    return 0;
+}
+
+/* ENV name the rest of the line. */
+static int legacy_pair_parse(struct parsing *p, struct pairs *out)
+{
+    const char *name_end = line_skip_word(p->args);
+    const char *value = line_skip_blanks(name_end);
+    struct pair *pair;
+
+    if (*value == '\0')
+        return parse_fail_plainly(p, p->args, "%s must have two arguments",
+                                  instruction_name(p->in->kind));
+    pair = array_add(out);
+    pair->at = line_position(p->line, p->args);
+    pair->name = mem_strndup(p->args, (size_t)(name_end - p->args));
+    pair->value = mem_strdup(value);
+    p->in->is_legacy_pair = true;
+    return 0;
+}
+
+int pairs_parse(struct parsing *p, struct pairs *out)
+{
+    bool is_arg = p->in->kind == INSTRUCTION_ARG;
+    const char *at = p->args;
+
+    if (*at == '\0')
+        return parse_fail(p, NULL, "%s requires at least one argument",
+                          instruction_name(p->in->kind));
+    while (*at) {
+        const char *end = end_of_word(at, p->escape);
+        auto_free char *word = copy_word(at, end, p->escape);
+        int r;
+
+        if (!is_arg && !strchr(word, '=')) {
+            auto_free char *shown = quote_word(word);
+
+            if (out->count == 0)
+                return legacy_pair_parse(p, out);
+            return parse_fail_plainly(
+                p, at, "Syntax error - can't find = in %s. Must be of the form: name=value", shown);
+        }
+        r = *word ? add_pair(p, out, at, word) : 0;
+        if (r < 0)
+            return r;
+        for (at = end; isspace((unsigned char)*at);)
+            at++;
+    }
+    return 0;
+}

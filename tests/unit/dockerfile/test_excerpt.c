@@ -1,0 +1,95 @@
+/* test_excerpt.c - claims of FEATURES 1.7, "Excerpt", and about the caret line. */
+#include "builder/dockerfile/excerpt.h"
+#include "tests/unit/dockerfile/language.h"
+
+static char *block(struct excerpt e)
+{
+    struct str out = {0};
+
+    e.name = "Dockerfile";
+    e.source_size = strlen(e.source);
+    excerpt_add(&e, 2000, &out);
+    return str_take(&out);
+}
+
+TEST(excerpt, a_single_line_has_two_around_it_and_a_range_one)
+{
+    const char *source = "1\n2\n3\n4\n5\n6\n7\n";
+    auto_free char *single =
+        block((struct excerpt){.source = source, .line_first = 4, .line_last = 4});
+    auto_free char *range =
+        block((struct excerpt){.source = source, .line_first = 3, .line_last = 4});
+
+    check_text(single, "Dockerfile:4\n"
+                       "--------------------\n"
+                       "   2 |     2\n"
+                       "   3 |     3\n"
+                       "   4 | >>> 4\n"
+                       "   5 |     5\n"
+                       "   6 |     6\n"
+                       "--------------------\n");
+    check_text(range, "Dockerfile:3\n"
+                      "--------------------\n"
+                      "   2 |     2\n"
+                      "   3 | >>> 3\n"
+                      "   4 | >>> 4\n"
+                      "   5 |     5\n"
+                      "--------------------\n");
+}
+
+TEST(excerpt, the_caret_stands_below_its_column_behind_tabs_and_wide_bytes)
+{
+    auto_free char *text = block((struct excerpt){.source = "\t\xC3\xA4 x",
+                                                  .line_first = 1,
+                                                  .line_last = 1,
+                                                  .caret_line = 1,
+                                                  .caret_column = 5});
+
+    check_text(text, "Dockerfile:1\n"
+                     "--------------------\n"
+                     "   1 | >>> \t\xC3\xA4 x\n"
+                     "     |     \t  ^\n"
+                     "--------------------\n");
+}
+
+TEST(excerpt, a_long_line_is_cut_around_the_caret)
+{
+    auto_str struct str source = {0};
+    auto_free char *text = NULL;
+
+    for (int i = 0; i < 3000; i++)
+        str_add_char(&source, i == 1500 ? 'X' : '.');
+    text = block((struct excerpt){.source = str_text(&source),
+                                  .line_first = 1,
+                                  .line_last = 1,
+                                  .caret_line = 1,
+                                  .caret_column = 1501});
+    check_true(strlen(text) < 1000);
+    check_true(strstr(text, ">>> ...") != NULL);
+    check_int(strcspn(strstr(text, ">>> "), "X"), strcspn(strstr(text, "\n     | ") + 8, "^"));
+}
+
+TEST(excerpt, what_could_move_a_cursor_is_escaped)
+{
+    auto_free char *text =
+        block((struct excerpt){.source = "a\x1b[2Jb\xE2\x80\xAE", .line_first = 1, .line_last = 1});
+
+    check_true(strstr(text, ">>> a\\x1b[2Jb\\xe2\\x80\\xae\n") != NULL);
+}
+
+TEST(excerpt, line_numbers_of_four_digits_keep_the_caret_in_place)
+{
+    auto_str struct str source = {0};
+    auto_free char *text = NULL;
+
+    for (int i = 0; i < 1233; i++)
+        str_add(&source, "\n");
+    str_add(&source, "abc");
+    text = block((struct excerpt){.source = str_text(&source),
+                                  .line_first = 1234,
+                                  .line_last = 1234,
+                                  .caret_line = 1234,
+                                  .caret_column = 3});
+    check_true(strstr(text, " 1234 | >>> abc\n"
+                            "      |       ^\n") != NULL);
+}
