@@ -4,7 +4,7 @@
 
 #include "builder/build_copy.h"
 #include "builder/key.h"
-#include "builder/listing.h"
+#include "builder/tree/listing.h"
 #include "builder/users.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"

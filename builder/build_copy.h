@@ -2,8 +2,8 @@
 #pragma once
 
 #include "builder/build_context.h"
-#include "builder/copy.h"
-#include "builder/selection.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/selection.h"
 
 /* Sources in a row that come out of one tree. */
 struct copy_part {

@@ -11,9 +11,9 @@
 #include "builder/explain.h"
 #include "builder/sandbox/spawner.h"
 #include "builder/source.h"
-#include "builder/statcache.h"
 #include "builder/transfer.h"
-#include "builder/tree.h"
+#include "builder/tree/statcache.h"
+#include "builder/tree/tree.h"
 #include "builder/users.h"
 #include "fs/base/hash.h"
 

@@ -8,9 +8,9 @@
 #pragma once
 
 #include "builder/build_context.h"
-#include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/sandbox/sandbox.h"
+#include "builder/tree/copy.h"
 
 struct mount;
 struct shared_cache;

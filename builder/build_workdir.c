@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "builder/build_internal.h"
-#include "builder/copy.h"
 #include "builder/key.h"
+#include "builder/tree/copy.h"
 #include "builder/users.h"
 #include "fs/base/limits.h"
 #include "fs/view.h"

@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/copy.h"
 #include "builder/git_checkout.h"
-#include "builder/selection.h"
-#include "builder/tree.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/selection.h"
+#include "builder/tree/tree.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"

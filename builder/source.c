@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "builder/build.h"
-#include "builder/copy.h"
-#include "builder/extract.h"
 #include "builder/key.h"
 #include "builder/source.h"
 #include "builder/source_internal.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/extract.h"
 #include "fs/base/json.h"
 #include "fs/store.h"
 #include "fs/view.h"

@@ -4,7 +4,7 @@
 
 #include "builder/source.h"
 #include "builder/source_internal.h"
-#include "builder/tree.h"
+#include "builder/tree/tree.h"
 #include "fs/archive.h"
 #include "fs/base/limits.h"
 #include "fs/view.h"

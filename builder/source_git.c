@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/copy.h"
-#include "builder/extract.h"
 #include "builder/git_checkout.h"
 #include "builder/git_mirror.h"
 #include "builder/key.h"
 #include "builder/source.h"
 #include "builder/source_internal.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/extract.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"

@@ -5,10 +5,10 @@
 #include <time.h>
 
 #include "builder/build.h"
-#include "builder/copy.h"
 #include "builder/key.h"
 #include "builder/source.h"
 #include "builder/source_internal.h"
+#include "builder/tree/copy.h"
 #include "fs/archive.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"

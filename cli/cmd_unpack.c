@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "builder/image.h"
-#include "builder/unpack.h"
+#include "builder/tree/unpack.h"
 #include "cli/commands.h"
 #include "fs/base/log.h"
 #include "fs/view.h"

@@ -65,8 +65,8 @@ class CheckIncludes(unittest.TestCase):
         self.check_refused("registry/http.h:3: registry may not include 'fs/layer.h'",
                            registry__http_dot_h=HEADER + '#include "fs/layer.h"\n')
 
-    def test_the_language_and_the_sandbox_do_not_see_the_builder(self):
-        for folder in ("builder/dockerfile", "builder/sandbox"):
+    def test_the_parts_of_the_builder_do_not_see_the_whole(self):
+        for folder in ("builder/dockerfile", "builder/sandbox", "builder/tree"):
             self.check_refused(f"{folder}/x.h:3: {folder} may not include 'builder/build.h'",
                                **{folder.replace("/", "__") + "__x_dot_h":
                                   HEADER + '#include "builder/build.h"\n'})

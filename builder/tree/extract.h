@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "builder/copy.h"
+#include "builder/tree/copy.h"
 #include "fs/base/error.h"
 #include "fs/base/stream.h"
 

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "builder/chmod.h"
-#include "builder/selection.h"
+#include "builder/tree/chmod.h"
+#include "builder/tree/selection.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
 #include "fs/union.h"

@@ -12,9 +12,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "builder/statcache.h"
-#include "builder/tree.h"
-#include "builder/tree_internal.h"
+#include "builder/tree/statcache.h"
+#include "builder/tree/tree.h"
+#include "builder/tree/tree_internal.h"
 #include "fs/base/io.h"
 #include "fs/union.h"
 #include "fs/view.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/chmod.h"
+#include "builder/tree/chmod.h"
 
 #include "fs/base/banned.h"
 

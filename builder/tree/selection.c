@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "builder/dockerfile/wildcard.h"
-#include "builder/selection.h"
+#include "builder/tree/selection.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"
 

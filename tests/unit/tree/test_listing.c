@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/listing.h"
+#include "builder/tree/listing.h"
 #include "tests/lib/test.h"
 
 static void put(const char *path, const char *text)

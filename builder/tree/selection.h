@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "builder/dockerfile/ignore.h"
-#include "builder/tree.h"
+#include "builder/tree/tree.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "builder/listing.h"
+#include "builder/tree/listing.h"
 #include "fs/base/hash.h"
 
 #include "fs/base/banned.h"

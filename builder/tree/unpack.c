@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/unpack.h"
+#include "builder/tree/unpack.h"
 #include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/extract.h"
+#include "builder/tree/extract.h"
 #include "fs/archive.h"
 #include "fs/union.h"
 #include "fs/view.h"

@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "builder/statcache.h"
+#include "builder/tree/statcache.h"
 #include "fs/base/hash.h"
 
 #include "fs/base/banned.h"

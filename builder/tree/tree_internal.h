@@ -1,7 +1,7 @@
 /* tree_internal.h - what a kind of tree provides; tree.c does the rest. */
 #pragma once
 
-#include "builder/tree.h"
+#include "builder/tree/tree.h"
 
 struct tree_ops {
     int (*stat)(struct tree *t, const char *path, struct tree_node *out, struct error *err);

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/copy.h"
-#include "builder/tree.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/tree.h"
 #include "tests/lib/scene.h"
 #include "tests/lib/test.h"
 

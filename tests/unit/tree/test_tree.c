@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/tree.h"
+#include "builder/tree/tree.h"
 #include "tests/lib/test.h"
 
 static void put(const char *path, const char *text)

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/copy.h"
-#include "builder/extract.h"
-#include "builder/tree.h"
+#include "builder/tree/copy.h"
+#include "builder/tree/extract.h"
+#include "builder/tree/tree.h"
 #include "fs/archive.h"
 #include "fs/base/hash.h"
 #include "fs/base/limits.h"

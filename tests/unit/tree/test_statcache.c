@@ -1,5 +1,5 @@
 /* Remembered digests: never for a file that may have changed (FEATURES 1.9; git's "racy" files). */
-#include "builder/statcache.h"
+#include "builder/tree/statcache.h"
 #include "tests/lib/test.h"
 
 #define MS 1000000ll

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/selection.h"
+#include "builder/tree/selection.h"
 #include "tests/lib/test.h"
 
 static void put(const char *path, const char *text)

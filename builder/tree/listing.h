@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "builder/selection.h"
+#include "builder/tree/selection.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
 

@@ -1,7 +1,7 @@
 /* Modes of --chmod: chmod(1) with an umask of 0, as POSIX, "chmod", "Extended description". */
 #include <errno.h>
 
-#include "builder/chmod.h"
+#include "builder/tree/chmod.h"
 #include "tests/lib/test.h"
 
 static mode_t apply(const char *text, mode_t mode, bool is_dir)

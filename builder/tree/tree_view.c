@@ -3,8 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/tree.h"
-#include "builder/tree_internal.h"
+#include "builder/tree/tree.h"
+#include "builder/tree/tree_internal.h"
 #include "fs/union.h"
 #include "fs/view.h"
 

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/tree.h"
-#include "builder/tree_tar.h"
+#include "builder/tree/tree.h"
+#include "builder/tree/tree_tar.h"
 #include "fs/base/hash.h"
 #include "fs/base/limits.h"
 #include "fs/tar.h"

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/tree.h"
-#include "builder/tree_internal.h"
+#include "builder/tree/tree.h"
+#include "builder/tree/tree_internal.h"
 #include "fs/base/limits.h"
 #include "fs/union.h"
 
