@@ -77,7 +77,9 @@ class State:
         self.path = os.path.join(directory("states"), str(State.count))
         self.home = directory(f"homes/{State.count}")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
-        self.env.update(HOME=self.home, IMG_STATE=self.path, **env)
+        # Mounts without a place of their own lie there, and not beside those of other tests.
+        self.env.update(HOME=self.home, IMG_STATE=self.path, XDG_RUNTIME_DIR=directory("run"))
+        self.env.update(env)
 
     def run(self, *words, stdin=None, env=None):
         return Result(subprocess.run([IMG, *words], stdin=stdin or subprocess.DEVNULL,
