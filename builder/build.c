@@ -12,7 +12,7 @@
 #include "builder/build_context.h"
 #include "builder/cache_export.h"
 #include "builder/cache_remote.h"
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/record.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"

@@ -13,10 +13,10 @@
 
 #include "builder/dockerfile/dockerfile.h"
 #include "builder/failed.h"
-#include "builder/image.h"
-#include "builder/progress.h"
+#include "builder/image/image.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 #include "registry/platform.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "builder/build_context.h"
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/key.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"

@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 
 #include "builder/build.h"
-#include "builder/config.h"
 #include "builder/dockerfile/expand.h"
 #include "builder/dockerfile/ignore.h"
 #include "builder/explain.h"
+#include "builder/image/config.h"
 #include "builder/sandbox/spawner.h"
 #include "builder/source.h"
 #include "builder/transfer.h"

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "builder/export.h"
+#include "builder/image/export.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
 

@@ -4,9 +4,9 @@
 
 #include "builder/build_internal.h"
 #include "builder/cache_remote.h"
-#include "builder/config.h"
-#include "builder/image.h"
-#include "builder/layout.h"
+#include "builder/image/config.h"
+#include "builder/image/image.h"
+#include "builder/image/layout.h"
 #include "fs/base/log.h"
 #include "fs/base/pool.h"
 #include "fs/store.h"

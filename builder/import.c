@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/import.h"
 #include "fs/archive.h"
 #include "fs/base/limits.h"

@@ -1,9 +1,9 @@
 /* import.h - a root filesystem as a tar becomes an image of one layer. */
 #pragma once
 
-#include "builder/progress.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 #include "registry/platform.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "builder/record.h"
 #include "builder/record_internal.h"
 #include "fs/base/hash.h"

@@ -17,10 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "builder/progress.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 
 struct build_options;

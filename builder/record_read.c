@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "builder/record.h"
 #include "builder/record_internal.h"
 #include "fs/base/io.h"

@@ -16,10 +16,10 @@
 #include <stdint.h>
 
 #include "builder/git_address.h"
-#include "builder/progress.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 #include "fs/base/stream.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "builder/failed.h"
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/key.h"
 #include "builder/record.h"
 #include "builder/stack.h"

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "builder/export.h"
-#include "builder/progress.h"
+#include "builder/image/export.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "registry/platform.h"
 #include "registry/reference.h"
 #include "registry/registries.h"

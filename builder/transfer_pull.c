@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "builder/transfer.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder/export.h"
-#include "builder/image.h"
+#include "builder/image/export.h"
+#include "builder/image/image.h"
 #include "builder/transfer.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "builder/output_file.h"
+#include "builder/image/output_file.h"
 #include "builder/sandbox/sandbox.h"
 #include "cli/build_compat.h"
 #include "cli/step_flags.h"

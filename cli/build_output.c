@@ -6,10 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/image_index.h"
-#include "builder/output_file.h"
-#include "builder/progress.h"
-#include "builder/save.h"
+#include "builder/image/image_index.h"
+#include "builder/image/output_file.h"
+#include "builder/image/save.h"
 #include "builder/transfer.h"
 #include "builder/tree/tree_tar.h"
 #include "builder/tree/unpack.h"
@@ -18,6 +17,7 @@
 #include "fs/base/io.h"
 #include "fs/base/json.h"
 #include "fs/base/log.h"
+#include "fs/base/progress.h"
 #include "fs/view.h"
 #include "registry/registries.h"
 

@@ -8,7 +8,7 @@
 
 #include "builder/build.h"
 #include "builder/cache_address.h"
-#include "builder/image_index.h"
+#include "builder/image/image_index.h"
 #include "cli/build_call.h"
 #include "cli/build_compat.h"
 #include "cli/build_input.h"

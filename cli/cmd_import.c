@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/import.h"
 #include "cli/commands.h"
 #include "cli/progress.h"

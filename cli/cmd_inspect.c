@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/registry_flags.h"

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/image.h"
-#include "builder/load.h"
+#include "builder/image/image.h"
+#include "builder/image/load.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "registry/reference.h"

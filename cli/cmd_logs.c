@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/config.h"
 #include "builder/failed.h"
-#include "builder/image.h"
+#include "builder/image/config.h"
+#include "builder/image/image.h"
 #include "builder/record.h"
 #include "cli/commands.h"
 #include "cli/format.h"

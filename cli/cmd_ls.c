@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/text.h"

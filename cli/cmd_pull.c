@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder/config.h"
-#include "builder/image.h"
+#include "builder/image/config.h"
+#include "builder/image/image.h"
 #include "builder/transfer.h"
 #include "cli/commands.h"
 #include "cli/progress.h"

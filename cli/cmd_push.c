@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/transfer.h"
 #include "cli/commands.h"
 #include "cli/compression.h"

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/image.h"
-#include "builder/output_file.h"
-#include "builder/save.h"
+#include "builder/image/image.h"
+#include "builder/image/output_file.h"
+#include "builder/image/save.h"
 #include "cli/commands.h"
 #include "cli/compression.h"
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "builder/image.h"
-#include "builder/image_index.h"
+#include "builder/image/image.h"
+#include "builder/image/image_index.h"
 #include "cli/commands.h"
 #include "fs/store.h"
 #include "registry/reference.h"

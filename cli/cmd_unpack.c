@@ -1,7 +1,7 @@
 /* cmd_unpack.c - img unpack: an image's files in a directory. */
 #include <stdio.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "builder/tree/unpack.h"
 #include "cli/commands.h"
 #include "fs/base/log.h"

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "builder/export.h"
+#include "builder/image/export.h"
 #include "cli/options.h"
 #include "fs/base/error.h"
 

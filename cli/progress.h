@@ -1,4 +1,4 @@
-/* progress.h - renders what builder/progress.h tells: plain lines, a live display, JSON, or nothing.
+/* progress.h - renders what fs/base/progress.h tells: plain lines, a live display, JSON, or nothing.
  *
  * All on standard error. Text of steps and images is escaped (SECURITY R58). Environment:
  * BUILDKIT_PROGRESS is the default of the mode; CI, TERM=dumb and a standard error that is no
@@ -8,9 +8,9 @@
  */
 #pragma once
 
-#include "builder/progress.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 
 /* mode: NULL or "auto", "plain", "tty", "quiet" ("none"), "rawjson". -EINVAL for another one, and
  * for "tty" without a terminal. */

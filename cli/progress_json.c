@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "cli/progress_internal.h"
 #include "fs/base/digest.h"
 #include "fs/base/io.h"

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "cli/text.h"
 #include "fs/base/io.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "cli/text.h"
 #include "cli/usage.h"
 

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/image.h"
-#include "builder/load.h"
-#include "builder/load_source.h"
+#include "builder/image/image.h"
+#include "builder/image/load.h"
+#include "builder/image/load_source.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"
 #include "fs/store.h"

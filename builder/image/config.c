@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "fs/base/hash.h"
 #include "fs/base/limits.h"
 

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#include "builder/progress.h"
 #include "fs/base/io.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 
 #include "fs/base/banned.h"

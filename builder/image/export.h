@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"

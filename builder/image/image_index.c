@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/image_index.h"
-#include "builder/save.h"
+#include "builder/image/image_index.h"
+#include "builder/image/save.h"
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "builder/progress.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
+#include "fs/base/progress.h"
 #include "fs/base/str.h"
 #include "registry/platform.h"
 

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/load_source.h"
+#include "builder/image/load_source.h"
 #include "fs/archive.h"
 #include "fs/base/hash.h"
 #include "fs/base/io.h"

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "tests/lib/test.h"
 
 #define PATHS "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

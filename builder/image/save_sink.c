@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/output_file.h"
-#include "builder/save_sink.h"
+#include "builder/image/output_file.h"
+#include "builder/image/save_sink.h"
 #include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/blob.h"

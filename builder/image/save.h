@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "builder/export.h"
-#include "builder/image.h"
+#include "builder/image/export.h"
+#include "builder/image/image.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"
 #include "fs/base/stream.h"

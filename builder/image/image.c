@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/image.h"
+#include "builder/image/image.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"
 #include "fs/layer.h"

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/config.h"
-#include "builder/layout.h"
+#include "builder/image/config.h"
+#include "builder/image/layout.h"
 #include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/base/str.h"

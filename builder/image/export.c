@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/export.h"
+#include "builder/image/export.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 

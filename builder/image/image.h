@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "builder/config.h"
+#include "builder/image/config.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"

@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-#include "builder/export.h"
-#include "builder/image.h"
+#include "builder/image/export.h"
+#include "builder/image/image.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"

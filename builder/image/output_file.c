@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/output_file.h"
+#include "builder/image/output_file.h"
 #include "fs/base/io.h"
 #include "fs/base/str.h"
 

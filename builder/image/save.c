@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/progress.h"
-#include "builder/save.h"
-#include "builder/save_sink.h"
+#include "builder/image/save.h"
+#include "builder/image/save_sink.h"
 #include "fs/base/limits.h"
+#include "fs/base/progress.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 
