@@ -24,16 +24,19 @@
 #define STARVED_PART 6u /* late for more than 1/6 of the period: go plain */
 #define HOLD_MIN_NS (50 * NS_PER_MS)
 #define HOLD_MAX_NS (2000 * NS_PER_MS)
+#define ALONE_MIN 8u      /* looks at which nobody else wanted a CPU: no reason to hold on */
 #define STAT_CPU_FIELD 39 /* proc(5), /proc/pid/stat: "processor" */
 
 void serve_sched_init(struct serve_sched *s, bool off)
 {
-    *s = (struct serve_sched){.off = off, .stat_fd = -1, .cpu = -1, .hold_ns = HOLD_MIN_NS};
+    *s = (struct serve_sched){
+        .off = off, .stat_fd = -1, .load_fd = -1, .cpu = -1, .hold_ns = HOLD_MIN_NS};
 }
 
 void serve_sched_release(struct serve_sched *s)
 {
     cleanup_close_fd(&s->stat_fd);
+    cleanup_close_fd(&s->load_fd);
 }
 
 /* The second number: nanoseconds spent runnable but not running. */
@@ -51,6 +54,22 @@ static bool read_delay(int fd, uint64_t *delay_ns)
         return false;
     *delay_ns = strtoull(end, NULL, 10);
     return true;
+}
+
+/* Does nobody but this thread want a CPU? The fourth field of /proc/loadavg begins with the number of
+ * runnable tasks, and the client waits for this one. */
+static bool is_alone(int fd)
+{
+    char text[96];
+    ssize_t size = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+    char *at = text;
+
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    for (int field = 1; at && field < 4; field++)
+        at = strchr(at + 1, ' ');
+    return at && strtoul(at, NULL, 10) <= 1;
 }
 
 /* The CPU a task ran on last, or -1 when it is not visible. */
@@ -101,9 +120,12 @@ void serve_sched_enter(struct serve_sched *s, enum serve_lane lane)
     s->cpu = -1;
     s->count = 0;
     s->blind_count = 0;
+    s->alone_count = 0;
     if (s->off)
         return;
     cleanup_close_fd(&s->stat_fd);
+    if (s->load_fd < 0) /* without it, holds last their time */
+        s->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
     s->stat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     if (s->stat_fd < 0 || !read_delay(s->stat_fd, &s->delay_ns) ||
         (lane == SERVE_IDLE && sched_setscheduler(0, SCHED_IDLE, &none) < 0)) {
@@ -128,9 +150,20 @@ static uint64_t look(struct serve_sched *s, uint64_t now_ns)
     return s->delay_ns - before_ns;
 }
 
+/* The hold is for those who starved this thread. It ends before its time when they are gone, as after
+ * a parallel compile: what follows is often single programs that work on many files. */
+static bool is_held(struct serve_sched *s, uint64_t now_ns)
+{
+    if (now_ns >= s->held_till_ns)
+        return false;
+    s->alone_count = is_alone(s->load_fd) ? s->alone_count + 1 : 0;
+    return s->is_blind || s->alone_count < ALONE_MIN;
+}
+
 /* Hardly ever waiting means that another, idle CPU is woken for every request. */
 static bool tick_plain(struct serve_sched *s)
 {
+    bool is_calm;
     uint64_t wall_ns;
     uint64_t now_ns;
 
@@ -138,7 +171,8 @@ static bool tick_plain(struct serve_sched *s)
         return false;
     now_ns = io_ticks_ns();
     wall_ns = now_ns - s->looked_ns;
-    return look(s, now_ns) * CALM_PART < wall_ns && now_ns >= s->held_till_ns;
+    is_calm = look(s, now_ns) * CALM_PART < wall_ns;
+    return !is_held(s, now_ns) && is_calm;
 }
 
 /* The client runs on this thread's CPU, so waiting as such is how it should be. It is harmful when
@@ -186,6 +220,7 @@ static bool tick_idle(struct serve_sched *s, pid_t client)
     /* A client may be gone by now; that none can be seen is another thing. */
     if (!leave && client > 0 && (s->cpu < 0 || s->count % FOLLOW == 0))
         leave = !follow(s, client) && s->cpu < 0 && ++s->blind_count == BLIND_MAX;
+    s->is_blind = s->blind_count == BLIND_MAX;
     if (leave)
         serve_sched_starved(s);
     return leave;

@@ -26,9 +26,12 @@ struct serve_sched {
     bool off;              /* never leave the plain lane */
     enum serve_lane lane;  /* the one that serves */
     int stat_fd;           /* schedstat of the serving thread, or -1 */
+    int load_fd;           /* /proc/loadavg, or -1 */
     int cpu;               /* where the idle lane is kept, or -1 */
     unsigned count;        /* requests in this lane */
     unsigned blind_count;  /* of those, while nobody could be followed */
+    unsigned alone_count;  /* looks, the last ones in a row, at which nobody else wanted a CPU */
+    bool is_blind;         /* why the idle lane was left last: nobody could be followed */
     uint64_t entered_ns;   /* monotonic time, as all below: when this lane took over */
     uint64_t seen_ns;      /* last request */
     uint64_t looked_ns;    /* last look at the delay */
@@ -36,7 +39,7 @@ struct serve_sched {
     uint64_t period_ns;    /* start of the period in which late service is added up */
     uint64_t starved_ns;   /* not a time: that sum */
     uint64_t hold_ns;      /* not a time: how long to stay plain after the next starving */
-    uint64_t held_till_ns; /* end of the current hold */
+    uint64_t held_till_ns; /* end of the current hold, unless nobody else is left before */
 };
 
 void serve_sched_init(struct serve_sched *s, bool off);

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fs/base/io.h"
@@ -173,6 +175,54 @@ TEST(serve_sched, the_next_attempt_waits_for_the_hold_which_doubles)
     test_need("schedstat", !n.is_off, "/proc/thread-self/schedstat is not readable");
     check_true(n.is_change);
     check_int(n.hold_ns, 4 * HOLD_NS);
+}
+
+/* What /proc/loadavg says while the plain lane is held. */
+struct load {
+    const char *text;
+    uint64_t hold_ns;
+    struct notes notes;
+};
+
+static void *hold_on(void *context)
+{
+    struct load *l = context;
+    struct serve_sched s;
+
+    serve_sched_init(&s, false);
+    s.load_fd = memfd_create("loadavg", MFD_CLOEXEC);
+    (void)!write(s.load_fd, l->text, strlen(l->text));
+    serve_sched_enter(&s, SERVE_PLAIN);
+    s.held_till_ns = io_ticks_ns() + l->hold_ns;
+    while (!s.off && !serve_sched_tick(&s, getpid()))
+        continue;
+    l->notes.is_change = io_ticks_ns() < s.held_till_ns;
+    note(&l->notes, &s);
+    serve_sched_release(&s);
+    return NULL;
+}
+
+/* proc_loadavg(5): the fourth field is runnable tasks, a slash, all tasks. */
+TEST(serve_sched, the_hold_ends_when_nobody_else_wants_a_cpu)
+{
+    struct load l = {.text = "6.00 7.79 5.97 1/152 1899\n", .hold_ns = 600 * HOLD_NS};
+
+    in_thread(hold_on, &l);
+    test_need("schedstat", !l.notes.is_off, "/proc/thread-self/schedstat is not readable");
+    check_true(l.notes.is_change);
+}
+
+TEST(serve_sched, the_hold_lasts_while_somebody_else_does)
+{
+    static const char *const others[] = {"0.00 0.00 0.00 2/152 1899\n", "0.00 1/1 0.00\n", ""};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct load l = {.text = others[i], .hold_ns = HOLD_NS};
+
+        in_thread(hold_on, &l);
+        test_need("schedstat", !l.notes.is_off, "/proc/thread-self/schedstat is not readable");
+        check_false(l.notes.is_change);
+    }
 }
 
 static atomic_bool is_done;
