@@ -14,6 +14,7 @@
 #include "builder/dockerfile/dockerfile.h"
 #include "builder/failed.h"
 #include "builder/image/image.h"
+#include "builder/source/lent.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
 #include "fs/base/progress.h"
@@ -28,17 +29,6 @@ struct store;
 
 enum build_pull { BUILD_PULL_MISSING, BUILD_PULL_ALWAYS, BUILD_PULL_NEVER };
 enum build_network { BUILD_NETWORK_DEFAULT, BUILD_NETWORK_NONE, BUILD_NETWORK_HOST };
-
-struct build_secret {
-    const char *id;
-    const char *bytes; /* NUL-terminated behind `size`, for use as a variable */
-    size_t size;
-};
-
-struct build_ssh {
-    const char *id;
-    const char *socket; /* of an agent */
-};
 
 struct build_context {
     const char *name;  /* of an image or stage; "name::platform" for one platform */

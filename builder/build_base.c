@@ -4,7 +4,7 @@
 
 #include "builder/build_context.h"
 #include "builder/image/image.h"
-#include "builder/key.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
 #include "fs/store.h"
@@ -205,7 +205,7 @@ void build_loaded_state(struct build *b, const struct image *image, const char *
     char digest[DIGEST_TEXT_SIZE];
 
     platform_format(platform, &platform_text);
-    key_base(&image->manifest, str_text(&platform_text), &out->key);
+    image_key(&image->manifest, str_text(&platform_text), &out->key);
     digest_format(&image->manifest, digest);
     out->base = str_format("%.*s@%s", (int)strcspn(name, "@"), name, digest);
     out->time_ns = b->has_epoch ? b->now_ns : config_time(image->config);
@@ -283,7 +283,7 @@ static void scratch_state(struct build_stage *s)
     auto_str struct str platform = {0};
 
     platform_format(&s->platform, &platform);
-    key_base(NULL, str_text(&platform), &s->state.key);
+    image_key(NULL, str_text(&platform), &s->state.key);
     s->state.config = config_new_scratch(&s->platform);
     s->state.time_ns = s->build->has_epoch ? s->build->now_ns : 0;
 }

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "builder/build_copy.h"
-#include "builder/key.h"
 #include "builder/tree/listing.h"
 #include "builder/users.h"
 #include "fs/base/io.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/view.h"

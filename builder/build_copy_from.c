@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "builder/build_copy.h"
-#include "builder/git_address.h"
-#include "builder/source.h"
+#include "builder/source/git_address.h"
+#include "builder/source/source.h"
 
 #include "fs/base/banned.h"
 

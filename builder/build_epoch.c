@@ -7,8 +7,8 @@
 
 #include "builder/build_context.h"
 #include "builder/dockerfile/quote.h"
-#include "builder/key.h"
-#include "builder/source.h"
+#include "builder/source/source.h"
+#include "fs/base/key.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 

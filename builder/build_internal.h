@@ -10,7 +10,7 @@
 #include "builder/explain.h"
 #include "builder/image/config.h"
 #include "builder/sandbox/spawner.h"
-#include "builder/source.h"
+#include "builder/source/source.h"
 #include "builder/transfer.h"
 #include "builder/tree/statcache.h"
 #include "builder/tree/tree.h"

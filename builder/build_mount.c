@@ -19,14 +19,6 @@
 
 #include "fs/base/banned.h"
 
-static const struct build_secret *find_secret(const struct build *b, const char *id)
-{
-    for (size_t i = 0; i < b->options->secret_count; i++)
-        if (strcmp(b->options->secrets[i].id, id) == 0)
-            return &b->options->secrets[i];
-    return NULL;
-}
-
 static char *target_of(const struct build_stage *s, const struct run_mount *spec)
 {
     if (spec->target != NULL)
@@ -189,7 +181,9 @@ static int secret_key(struct step_mounts *m, struct step_mount *item, struct key
                       struct error *err)
 {
     const struct run_mount *spec = item->spec;
-    const struct build_secret *secret = find_secret(m->stage->build, spec->id);
+    const struct build_options *options = m->stage->build->options;
+    const struct build_secret *secret =
+        build_secret_find(options->secrets, options->secret_count, spec->id);
 
     key_text(key, "mount-secret", spec->id);
     key_text(key, "mount-env", spec->env);

@@ -8,9 +8,9 @@
 #pragma once
 
 #include "builder/build_context.h"
-#include "builder/key.h"
 #include "builder/sandbox/sandbox.h"
 #include "builder/tree/copy.h"
+#include "fs/base/key.h"
 
 struct mount;
 struct shared_cache;

@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "builder/build_internal.h"
-#include "builder/key.h"
+#include "fs/base/key.h"
 #include "fs/layer_squash.h"
 #include "fs/store.h"
 

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "builder/build_internal.h"
-#include "builder/key.h"
 #include "builder/tree/copy.h"
 #include "builder/users.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/view.h"
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "builder/failed.h"
-#include "builder/key.h"
 #include "fs/base/json.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/union.h"

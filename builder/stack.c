@@ -6,10 +6,10 @@
 
 #include "builder/failed.h"
 #include "builder/image/image.h"
-#include "builder/key.h"
 #include "builder/record.h"
 #include "builder/stack.h"
 #include "fs/base/hash.h"
+#include "fs/base/key.h"
 #include "fs/store.h"
 
 #include "fs/base/banned.h"
@@ -162,7 +162,7 @@ static bool is_base(const struct image *image, const struct digest *key)
 
         platform_normalize(candidates[i]);
         platform_format(candidates[i], &text);
-        key_base(&image->manifest, str_text(&text), &base);
+        image_key(&image->manifest, str_text(&text), &base);
         found = digest_equal(&base, key);
     }
     return found;
@@ -177,7 +177,7 @@ static bool is_scratch(const struct digest *key, struct stack *out)
 
     platform_host(&host);
     platform_format(&host, &text);
-    key_base(NULL, str_text(&text), &base);
+    image_key(NULL, str_text(&text), &base);
     if (!digest_equal(&base, key))
         return false;
     config = config_new_scratch(&host);

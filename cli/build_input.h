@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "builder/build.h"
-#include "builder/source.h"
+#include "builder/source/source.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"

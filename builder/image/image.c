@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/image/image.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/blob.h"
 #include "fs/layer.h"
@@ -414,4 +415,15 @@ int image_tag(struct store *store, const char *name, const struct digest *manife
     error_clear(err);
     row.name = owned;
     return store_reference_set(store, &row, err);
+}
+
+void image_key(const struct digest *manifest, const char *platform, struct digest *out)
+{
+    auto_key struct key key = {0};
+
+    key_init(&key, manifest == NULL ? "scratch" : "from");
+    if (manifest != NULL)
+        key_digest(&key, "manifest", manifest);
+    key_text(&key, "platform", platform);
+    key_final(&key, out);
 }

@@ -70,6 +70,10 @@ int image_tag(struct store *store, const char *name, const struct digest *manife
 /* A canonical name as people know it ("debian:12"); caller frees. */
 char *image_familiar_name(const char *name);
 
+/* The key that the first step of a stage goes on from: an image by its manifest, or scratch (NULL).
+ * `platform` is the one that the stage is built for. */
+void image_key(const struct digest *manifest, const char *platform, struct digest *out);
+
 /* How the descriptor of a layer looks in a manifest. */
 void layer_descriptor(enum layer_compression compression, bool docker_types,
                       const struct digest *digest, uint64_t size_bytes, struct json *into);

@@ -6,8 +6,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "builder/git_address.h"
-#include "builder/source.h"
+#include "builder/source/git_address.h"
+#include "builder/source/source.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool is_plain(const char *text)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "builder/explain.h"
-#include "builder/key.h"
+#include "fs/base/key.h"
 #include "tests/lib/state.h"
 #include "tests/lib/test.h"
 

@@ -66,7 +66,8 @@ class CheckIncludes(unittest.TestCase):
                            registry__http_dot_h=HEADER + '#include "fs/layer.h"\n')
 
     def test_the_parts_of_the_builder_do_not_see_the_whole(self):
-        for folder in ("builder/dockerfile", "builder/image", "builder/sandbox", "builder/tree"):
+        for folder in ("builder/dockerfile", "builder/image", "builder/sandbox",
+                       "builder/source", "builder/tree"):
             self.check_refused(f"{folder}/x.h:3: {folder} may not include 'builder/build.h'",
                                **{folder.replace("/", "__") + "__x_dot_h":
                                   HEADER + '#include "builder/build.h"\n'})

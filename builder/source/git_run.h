@@ -7,8 +7,8 @@
  */
 #pragma once
 
-#include "builder/git_address.h"
-#include "builder/source.h"
+#include "builder/source/git_address.h"
+#include "builder/source/source.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/error.h"
 #include "fs/base/str.h"

@@ -1,7 +1,7 @@
 /* git_checkout.h - what a checkout has besides a commit's files: submodules, and a .git. */
 #pragma once
 
-#include "builder/git_mirror.h"
+#include "builder/source/git_mirror.h"
 
 struct view;
 

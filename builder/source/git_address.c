@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/git_address.h"
+#include "builder/source/git_address.h"
 #include "fs/base/limits.h"
 #include "fs/base/str.h"
 #include "registry/secret.h"

@@ -1,7 +1,7 @@
 /* key.c - fields of a cache key, hashed and written down. */
 #include <string.h>
 
-#include "builder/key.h"
+#include "fs/base/key.h"
 
 #include "fs/base/banned.h"
 
@@ -61,15 +61,4 @@ void key_words(struct key *k, const char *name, const struct strv *words)
 void key_final(struct key *k, struct digest *out)
 {
     hasher_final(k->hasher, out);
-}
-
-void key_base(const struct digest *manifest, const char *platform, struct digest *out)
-{
-    auto_key struct key key = {0};
-
-    key_init(&key, manifest == NULL ? "scratch" : "from");
-    if (manifest != NULL)
-        key_digest(&key, "manifest", manifest);
-    key_text(&key, "platform", platform);
-    key_final(&key, out);
 }

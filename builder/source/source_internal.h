@@ -1,7 +1,7 @@
 /* source_internal.h - what the kinds of sources share. */
 #pragma once
 
-#include "builder/source.h"
+#include "builder/source/source.h"
 
 struct json;
 struct tree;

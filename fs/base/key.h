@@ -29,7 +29,3 @@ void key_words(struct key *k, const char *name, const struct strv *words);
 /* Goes into the inputs alone: for people, without a say in the key. */
 void key_note(struct key *k, const char *name, const char *value);
 void key_final(struct key *k, struct digest *out);
-
-/* What the first step of a stage goes on from: an image by its manifest, or scratch (NULL).
- * `platform` is the one that the stage is built for. */
-void key_base(const struct digest *manifest, const char *platform, struct digest *out);

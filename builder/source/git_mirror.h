@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "builder/git_run.h"
+#include "builder/source/git_run.h"
 
 struct git_mirror;
 

@@ -4,13 +4,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "builder/build.h"
-#include "builder/key.h"
-#include "builder/source.h"
-#include "builder/source_internal.h"
+#include "builder/source/source.h"
+#include "builder/source/source_internal.h"
 #include "builder/tree/copy.h"
 #include "fs/archive.h"
 #include "fs/base/json.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/union.h"

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/git_mirror.h"
-#include "builder/key.h"
-#include "builder/source_internal.h"
+#include "builder/source/git_mirror.h"
+#include "builder/source/source_internal.h"
 #include "fs/base/io.h"
+#include "fs/base/key.h"
 #include "fs/store_mirror.h"
 
 #include "fs/base/banned.h"

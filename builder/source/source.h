@@ -15,7 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "builder/git_address.h"
+#include "builder/source/git_address.h"
+#include "builder/source/lent.h"
 #include "fs/base/cleanup.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
@@ -23,8 +24,6 @@
 #include "fs/base/str.h"
 #include "fs/base/stream.h"
 
-struct build_secret;
-struct build_ssh;
 struct http;
 struct store;
 

@@ -2,8 +2,8 @@
  * from a git repository", and SECURITY R54. */
 #include <errno.h>
 
-#include "builder/git_address.h"
-#include "builder/source.h"
+#include "builder/source/git_address.h"
+#include "builder/source/source.h"
 #include "tests/lib/test.h"
 
 /* remote|ref|subdir|checksum|keep|submodules|commit times, what is absent as "-". */

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/git_checkout.h"
+#include "builder/source/git_checkout.h"
 #include "builder/tree/copy.h"
 #include "builder/tree/selection.h"
 #include "builder/tree/tree.h"

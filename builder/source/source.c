@@ -2,13 +2,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/build.h"
-#include "builder/key.h"
-#include "builder/source.h"
-#include "builder/source_internal.h"
+#include "builder/source/source.h"
+#include "builder/source/source_internal.h"
 #include "builder/tree/copy.h"
 #include "builder/tree/extract.h"
 #include "fs/base/json.h"
+#include "fs/base/key.h"
 #include "fs/store.h"
 #include "fs/view.h"
 
@@ -49,10 +48,7 @@ char *source_shown(const char *address)
 
 const struct build_secret *source_secret(const struct fetch *f, const char *id)
 {
-    for (size_t i = 0; i < f->secret_count; i++)
-        if (strcmp(f->secrets[i].id, id) == 0)
-            return &f->secrets[i];
-    return NULL;
+    return build_secret_find(f->secrets, f->secret_count, id);
 }
 
 int source_check_stop(const struct fetch *f, struct error *err)

@@ -9,14 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "builder/git_checkout.h"
-#include "builder/git_mirror.h"
-#include "builder/key.h"
-#include "builder/source.h"
-#include "builder/source_internal.h"
+#include "builder/source/git_checkout.h"
+#include "builder/source/git_mirror.h"
+#include "builder/source/source.h"
+#include "builder/source/source_internal.h"
 #include "builder/tree/copy.h"
 #include "builder/tree/extract.h"
 #include "fs/base/json.h"
+#include "fs/base/key.h"
 #include "fs/base/limits.h"
 #include "fs/store.h"
 #include "fs/view.h"

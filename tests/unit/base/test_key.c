@@ -1,5 +1,5 @@
 /* Keys: two different inputs never hash alike (SECURITY R56). */
-#include "builder/key.h"
+#include "fs/base/key.h"
 #include "tests/lib/test.h"
 
 static struct digest text_key(const char *name, const char *value)

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "builder/source.h"
-#include "builder/source_internal.h"
+#include "builder/source/source.h"
+#include "builder/source/source_internal.h"
 #include "builder/tree/tree.h"
 #include "fs/archive.h"
 #include "fs/base/limits.h"

@@ -9,9 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "builder/build.h"
-#include "builder/git_run.h"
-#include "builder/source_internal.h"
+#include "builder/source/git_run.h"
+#include "builder/source/source_internal.h"
 #include "fs/base/limits.h"
 #include "registry/base64.h"
 #include "registry/secret.h"

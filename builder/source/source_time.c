@@ -1,6 +1,6 @@
 /* source_time.c - when something fetched was made, as far as it says so itself. */
-#include "builder/source.h"
-#include "builder/source_internal.h"
+#include "builder/source/source.h"
+#include "builder/source/source_internal.h"
 #include "builder/tree/tree.h"
 #include "fs/archive.h"
 #include "fs/layer.h"
