@@ -56,7 +56,7 @@ static int cache_id(struct step_mounts *m, const struct step_mount *item, unsign
     key_text(&key, "namespace", namespace);
     key_text(&key, "id", spec->id != NULL ? spec->id : item->target);
     if (spec->from != NULL)
-        r = step_mount_source_key(m->stage, spec, &key, err);
+        r = step_mount_source_key(m, spec, &key, err);
     if (place > 0)
         key_number(&key, "private", place);
     key_final(&key, out);
@@ -140,7 +140,7 @@ static int seed(struct step_mounts *m, const struct run_mount *spec, struct view
     auto_build_tree struct build_tree tree = {0};
     const struct copy_options copy = {
         .destination = CONTENT, .keep_owner = true, .now_ns = b->now_ns};
-    int r = step_mount_select(m->stage, spec, &tree, &selections, err);
+    int r = step_mount_select(m, spec, &tree, &selections, err);
 
     if (r == 0 && !selections.items[0].is_dir)
         r = error_set(err, ENOTDIR, "a cache mount begins with a directory, and \"%s\" is none",

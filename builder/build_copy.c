@@ -114,7 +114,7 @@ static int select_part(struct copying *c, struct copy_part *part, struct error *
         if (r < 0) {
             (void)error_wrap(err, "failed to compute cache key"); /* the code stays */
             if (r == -ENOENT)
-                (void)copy_hint_missing(c, part, request.pattern, err); /* so it does here */
+                (void)copy_hint_missing(b, &part->tree, request.pattern, err); /* so it does here */
             return copy_fail_at(c, &c->copy->sources.items[i], err);
         }
     }

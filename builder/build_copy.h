@@ -39,7 +39,7 @@ struct copying {
 int copy_fail_at(const struct copying *c, const struct word *word, struct error *err);
 
 /* Adds to the error of a source that is not there what is near. Returns -err->code. */
-int copy_hint_missing(const struct copying *c, const struct copy_part *part, const char *source,
+int copy_hint_missing(const struct build *b, const struct build_tree *tree, const char *source,
                       struct error *err);
 
 bool copy_is_address(const char *source); /* of a URL or a repository */

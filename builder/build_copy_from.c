@@ -179,8 +179,12 @@ static int open_fetched(struct copying *c, struct copy_part *part, struct error 
 
 int copy_part_open(struct copying *c, struct copy_part *part, struct error *err)
 {
-    return part->is_fetched ? open_fetched(c, part, err)
-                            : build_tree_open(c->stage, c->copy->from.text, &part->tree, err);
+    int r;
+
+    if (part->is_fetched)
+        return open_fetched(c, part, err);
+    r = build_tree_open(c->stage, c->copy->from.text, &part->tree, err);
+    return r < 0 && c->copy->from.text != NULL ? copy_fail_at(c, &c->copy->from, err) : r;
 }
 
 int copy_remote_time(struct build_stage *s, const struct instruction *add, uint32_t vertex,

@@ -7,6 +7,7 @@
 
 #include "builder/build_cache_mount.h"
 #include "builder/build_context.h"
+#include "builder/build_copy.h"
 #include "builder/build_mount.h"
 #include "builder/cache_remote.h"
 #include "builder/ssh.h"
@@ -30,11 +31,20 @@ static char *target_of(const struct build_stage *s, const struct run_mount *spec
     return path_join("/", config_working_dir(s->state.config));
 }
 
-static int check(const struct step_mount *m, struct error *err)
+int step_mount_fail(const struct step_mounts *m, const struct run_mount *spec, const char *key,
+                    struct error *err)
 {
-    if (m->target != NULL && strcmp(m->target, "/") == 0)
-        return error_set(err, EINVAL, "invalid mount target \"/\"");
-    return 0;
+    return spec == &m->script_mount
+               ? -err->code
+               : dockerfile_locate_mount(m->stage->build->df, m->in, spec, key, err);
+}
+
+static int check(const struct step_mounts *m, const struct step_mount *item, struct error *err)
+{
+    if (item->target == NULL || strcmp(item->target, "/") != 0)
+        return 0;
+    error_set(err, EINVAL, "invalid mount target \"/\"");
+    return step_mount_fail(m, item->spec, "target", err);
 }
 
 /* ---- keys ---- */
@@ -51,45 +61,55 @@ static bool is_tree(const struct build_stage *s, const char *from)
     return c != NULL && c->kind != CONTEXT_IMAGE && c->kind != CONTEXT_LAYOUT;
 }
 
-int step_mount_select(struct build_stage *s, const struct run_mount *spec, struct build_tree *tree,
-                      struct selections *out, struct error *err)
+int step_mount_select(const struct step_mounts *m, const struct run_mount *spec,
+                      struct build_tree *tree, struct selections *out, struct error *err)
 {
-    int r = build_tree_open(s, spec->from, tree, err);
+    const struct selection_request request = {
+        .pattern = spec->source == NULL ? "." : spec->source,
+        .ignore = tree->ignore,
+        .literal = true,
+    };
+    struct build *b = m->stage->build;
+    int r = build_tree_open(m->stage, spec->from, tree, err);
 
     if (r == 0)
-        r = build_tree_fetch(s->build, tree, err);
-    if (r == 0 && tree->tree == NULL)
+        r = build_tree_fetch(b, tree, err);
+    if (r < 0)
+        return step_mount_fail(m, spec, "from", err);
+    if (tree->tree == NULL)
         return 1;
-    if (r == 0) {
-        const struct selection_request request = {
-            .pattern = spec->source == NULL ? "." : spec->source,
-            .ignore = tree->ignore,
-            .literal = true,
-        };
-
-        r = selections_add(out, tree->tree, &request, err);
-    }
-    return r < 0 ? r : selections_digest(out, tree->tree, 2, err);
+    r = selections_add(out, tree->tree, &request, err);
+    if (r == -ENOENT)
+        (void)copy_hint_missing(b, tree, request.pattern, err); /* the code stays */
+    if (r == 0)
+        r = selections_digest(out, tree->tree, 2, err);
+    return r < 0 ? step_mount_fail(m, spec, "source", err) : 0;
 }
 
-static int from_state(struct build_stage *s, const char *from, struct stage_state *owned,
-                      const struct stage_state **out, struct error *err)
+static int from_state(const struct step_mounts *m, const struct run_mount *spec,
+                      struct stage_state *owned, const struct stage_state **out, struct error *err)
 {
-    int position = build_stage_find(s->build, from, s->position);
+    struct build_stage *s = m->stage;
+    int position = build_stage_find(s->build, spec->from, s->position);
     struct context *c;
+    int r;
 
     if (position >= 0) {
         *out = &s->build->stages[position].state;
         return 0;
     }
     *out = owned;
-    c = context_find(s->build, from, &s->platform);
-    return c != NULL ? context_state(s, c, owned, err)
-                     : build_image_state(s->build, from, &s->platform, owned, err);
+    c = context_find(s->build, spec->from, &s->platform);
+    r = c != NULL ? context_state(s, c, owned, err)
+                  : build_image_state(s->build, spec->from, &s->platform, owned, err);
+    if (r == 0)
+        return 0;
+    (void)build_suggest(s, spec->from, err); /* and where */
+    return step_mount_fail(m, spec, "from", err);
 }
 
-int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
-                          struct error *err)
+int step_mount_source_key(const struct step_mounts *m, const struct run_mount *spec,
+                          struct key *key, struct error *err)
 {
     auto_stage_state struct stage_state owned = {0};
     auto_selections struct selections selections = {0};
@@ -100,13 +120,13 @@ int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, s
     int r;
 
     key_text(key, "mount-source", spec->source);
-    if (!is_tree(s, spec->from)) {
-        r = from_state(s, spec->from, &owned, &state, err);
+    if (!is_tree(m->stage, spec->from)) {
+        r = from_state(m, spec, &owned, &state, err);
         if (r == 0)
             key_digest(key, "mount-from", &state->key);
         return r;
     }
-    r = step_mount_select(s, spec, &tree, &selections, err);
+    r = step_mount_select(m, spec, &tree, &selections, err);
     if (r == 0)
         r = selections_key(&selections, tree.tree, &how, &content, err);
     if (r == 0)
@@ -121,7 +141,7 @@ static int show(struct step_mounts *m, struct step_mount *item, struct error *er
 
     if (item->is_shown)
         return 0;
-    r = step_mount_select(m->stage, item->spec, &item->tree_shown, &item->shown, err);
+    r = step_mount_select(m, item->spec, &item->tree_shown, &item->shown, err);
     item->is_shown = r == 0;
     return r < 0 ? error_wrap(err, "failed to compute cache key") : r;
 }
@@ -139,7 +159,7 @@ static int bind_key(struct step_mounts *m, struct step_mount *item, bool by_cont
     int r;
 
     if (!by_content && !is_tree(m->stage, item->spec->from))
-        return step_mount_source_key(m->stage, item->spec, key, err);
+        return step_mount_source_key(m, item->spec, key, err);
     key_text(key, "mount-source", item->spec->source);
     r = show(m, item, err);
     if (r == 0)
@@ -192,7 +212,8 @@ static int secret_key(struct step_mounts *m, struct step_mount *item, struct key
     key_number(key, "mount-gid", spec->gid);
     if (secret == NULL && spec->is_required) {
         error_set(err, ENOENT, "secret %s: not found", spec->id);
-        return error_hint(err, "give it with --secret id=%s,src=FILE", spec->id);
+        (void)error_hint(err, "give it with --secret id=%s,src=FILE", spec->id); /* and where */
+        return step_mount_fail(m, spec, "id", err);
     }
     if (secret != NULL) {
         item->secret = secret->bytes;
@@ -217,7 +238,8 @@ static int ssh_key(const struct step_mounts *m, struct step_mount *item, struct 
     if (item->agent != NULL || !spec->is_required)
         return 0;
     error_set(err, ENOENT, "ssh agent %s: not found", spec->id);
-    return error_hint(err, "give it with --ssh %s", spec->id);
+    (void)error_hint(err, "give it with --ssh %s", spec->id); /* and where */
+    return step_mount_fail(m, spec, "id", err);
 }
 
 /* The script is a mount like others, but for the key, which holds its text. */
@@ -231,26 +253,27 @@ static void add_script(struct step_mounts *m)
     item->lock_fd = -1;
 }
 
-int step_mounts_plan(struct step_mounts *m, struct build_stage *stage, const struct run *run,
-                     struct error *err)
+int step_mounts_plan(struct step_mounts *m, struct build_stage *stage,
+                     const struct instruction *run, struct error *err)
 {
+    const struct run_mounts *mounts = &run->run.mounts;
     size_t agents = 0;
     int r = 0;
 
     m->stage = stage;
-    m->run = run;
-    m->items = mem_alloc((run->mounts.count + 2) * sizeof(*m->items));
+    m->in = run;
+    m->items = mem_alloc((mounts->count + 2) * sizeof(*m->items));
     if (m->script != NULL)
         add_script(m);
-    for (size_t i = 0; r == 0 && i < run->mounts.count; i++) {
+    for (size_t i = 0; r == 0 && i < mounts->count; i++) {
         struct step_mount *item = &m->items[m->count++]; /* behind the script's */
 
-        item->spec = &run->mounts.items[i];
+        item->spec = &mounts->items[i];
         item->lock_fd = -1;
         item->target = target_of(stage, item->spec);
         if (item->spec->type == RUN_MOUNT_SSH && item->target == NULL)
             item->target = str_format("/run/buildkit/ssh_agent.%zu", agents++);
-        r = check(item, err);
+        r = check(m, item, err);
     }
     return r;
 }
@@ -342,7 +365,7 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
         return open_script(m, item, err);
     if (is_tree(m->stage, item->spec->from))
         return open_context_bind(m, item, err);
-    r = from_state(m->stage, item->spec->from, &owned, &state, err);
+    r = from_state(m, item->spec, &owned, &state, err);
     if (r == 0) {
         here = mem_dup(state->layers, state->layer_count * sizeof(*here)); /* others read theirs */
         r = cache_remote_bring(m->stage->build, here, state->layer_count, err);
@@ -354,8 +377,10 @@ static int open_bind(struct step_mounts *m, struct step_mount *item, struct erro
         return r;
     item->source = path_join("/", item->spec->source == NULL ? "" : item->spec->source);
     r = view_resolve(item->view, item->source, true, &attr);
-    if (r < 0)
-        return error_set(err, -r, "failed to compute cache key: \"%s\": not found", item->source);
+    if (r < 0) {
+        error_set(err, -r, "failed to compute cache key: \"%s\": not found", item->source);
+        return step_mount_fail(m, item->spec, "source", err);
+    }
     item->is_file = !S_ISDIR(attr.mode);
     return 0;
 }

@@ -45,7 +45,7 @@ struct step_mounts {
     const char *script;      /* its text, borrowed */
     struct run_mount script_mount;
     struct build_stage *stage;
-    const struct run *run;
+    const struct instruction *in; /* the RUN */
     uint32_t vertex; /* of the step, for what is to be said about its mounts; set before the open */
     struct step_mount *items;
     size_t count;
@@ -56,8 +56,8 @@ struct step_mounts {
 };
 
 /* Checks the mounts; first of all, once. */
-int step_mounts_plan(struct step_mounts *m, struct build_stage *stage, const struct run *run,
-                     struct error *err);
+int step_mounts_plan(struct step_mounts *m, struct build_stage *stage,
+                     const struct instruction *run, struct error *err);
 /* Adds to `key` what of the mounts decides the result. A stage or an image goes by its own key, which
  * reads nothing, or, `by_content`, by the files that are mounted; a context always by them. 1:
  * predicting, and a stage is not made yet. */
@@ -79,9 +79,12 @@ int step_mounts_fault(const struct step_mounts *m, struct error *err);
 int step_mounts_finish(struct step_mounts *m, struct error *err);
 /* What a mount shows of a context, a stage or an image. Both are the caller's. 1: predicting, and it
  * is not made yet. */
-int step_mount_select(struct build_stage *s, const struct run_mount *spec, struct build_tree *tree,
-                      struct selections *out, struct error *err);
+int step_mount_select(const struct step_mounts *m, const struct run_mount *spec,
+                      struct build_tree *tree, struct selections *out, struct error *err);
 /* Digests what a mount begins with: a stage or image by its name, a context by its content. */
-int step_mount_source_key(struct build_stage *s, const struct run_mount *spec, struct key *key,
-                          struct error *err);
+int step_mount_source_key(const struct step_mounts *m, const struct run_mount *spec,
+                          struct key *key, struct error *err);
+/* Shows where in the Dockerfile the field `key` of a mount is, which the error is about. */
+int step_mount_fail(const struct step_mounts *m, const struct run_mount *spec, const char *key,
+                    struct error *err);
 void step_mounts_release(struct step_mounts *m);

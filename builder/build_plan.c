@@ -172,7 +172,8 @@ static int plan_ref(struct build_stage *s, const struct instruction *in,
         error_set(err, EINVAL, "invalid stage index %s", ref->name);
     else
         return 0; /* an image */
-    return dockerfile_locate(b->df, in, &ref->at, err);
+    return ref->mount ? dockerfile_locate_mount(b->df, in, ref->mount, "from", err)
+                      : dockerfile_locate(b->df, in, &ref->at, err);
 }
 
 static int plan_body(struct build_stage *s, struct error *err)

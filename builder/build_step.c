@@ -75,11 +75,13 @@ static int check_devices(const struct step *s, struct error *err)
     const struct run *run = &s->in->run;
 
     for (size_t i = 0; i < run->device_count; i++) {
-        if (run->devices[i].is_required)
-            return error_set(err, ENOTSUP,
-                             "RUN --device=%s is not supported: a step without privileges is given "
-                             "no device of the host",
-                             run->devices[i].name);
+        if (run->devices[i].is_required) {
+            error_set(err, ENOTSUP,
+                      "RUN --device=%s is not supported: a step without privileges is given "
+                      "no device of the host",
+                      run->devices[i].name);
+            return dockerfile_locate_flag(s->stage->build->df, s->in, "device", err);
+        }
         warn_of(s, "device '%s' is not there, continuing without it", run->devices[i].name);
     }
     return 0;
@@ -106,7 +108,8 @@ static int choose_modes(struct step *s, struct error *err)
     if (run->network == RUN_NETWORK_HOST) {
         if (!o->allow_network_host && o->network != BUILD_NETWORK_HOST) {
             error_set(err, EPERM, "RUN --network=host is not allowed");
-            return error_hint(err, "allow it with --allow network.host");
+            (void)error_hint(err, "allow it with --allow network.host"); /* and where */
+            return dockerfile_locate_flag(s->stage->build->df, s->in, "network", err);
         }
         s->network = SANDBOX_NETWORK_HOST;
     }
@@ -115,7 +118,8 @@ static int choose_modes(struct step *s, struct error *err)
     if (run->security == RUN_SECURITY_INSECURE) {
         if (!o->allow_insecure) {
             error_set(err, EPERM, "RUN --security=insecure is not allowed");
-            return error_hint(err, "allow it with --allow security.insecure");
+            (void)error_hint(err, "allow it with --allow security.insecure"); /* and where */
+            return dockerfile_locate_flag(s->stage->build->df, s->in, "security", err);
         }
         s->security = SANDBOX_SECURITY_INSECURE;
     }
@@ -608,7 +612,7 @@ static int look_up(struct step *s, struct key *key, struct cache_entry *entry,
     if (r == 0)
         r = choose_modes(s, err);
     if (r == 0)
-        r = step_mounts_plan(&s->mounts, s->stage, &s->in->run, err);
+        r = step_mounts_plan(&s->mounts, s->stage, s->in, err);
     if (r == 0)
         r = make_key(s, false, key, &entry->key, err);
     if (r == 0)

@@ -160,6 +160,7 @@ static int parse_lines(struct dockerfile *df, unsigned directives_end, struct er
         r = instruction_parse(&line, str_text(&line.text), df->escape, &source, &in, &fault, err);
         if (r == 0) {
             read_check_comments(in);
+            fault = line_position(&line, str_text(&line.text));
             r = place(df, &in, err);
         }
         if (r == 0)
@@ -192,11 +193,11 @@ static int check_text(const char *text, size_t size, struct error *err)
 static int parse(struct dockerfile *df, const struct dockerfile_options *options, struct error *err)
 {
     unsigned directives_end;
-    unsigned fault;
+    struct position fault;
     int r = dockerfile_directives(df, options, &directives_end, &fault, err);
 
     if (r < 0)
-        return add_excerpt(df, fault, fault, NULL, err);
+        return add_excerpt(df, fault.line, fault.line, &fault, err);
     r = parse_lines(df, directives_end, err);
     if (r < 0)
         return r;

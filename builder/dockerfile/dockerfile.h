@@ -84,3 +84,9 @@ const char *dockerfile_suggest_base(const struct dockerfile *df, size_t stage, c
  * caret; NULL for none. Returns -err->code. */
 int dockerfile_locate(const struct dockerfile *df, const struct instruction *in,
                       const struct position *at, struct error *err);
+/* The same with a caret under the value of the last flag of that name, which `in` has, or under the
+ * field `key` of a mount of `in`; under all of the mount's value when it has no such field. */
+int dockerfile_locate_flag(const struct dockerfile *df, const struct instruction *in,
+                           const char *name, struct error *err);
+int dockerfile_locate_mount(const struct dockerfile *df, const struct instruction *in,
+                            const struct run_mount *mount, const char *key, struct error *err);

@@ -19,8 +19,8 @@ enum directive_kind { DIRECTIVE_ESCAPE, DIRECTIVE_SYNTAX, DIRECTIVE_CHECK, DIREC
 static const char *const names[DIRECTIVE_KINDS] = {"escape", "syntax", "check"};
 
 struct directives {
-    char *values[DIRECTIVE_KINDS]; /* NULL: not given */
-    unsigned lines[DIRECTIVE_KINDS];
+    char *values[DIRECTIVE_KINDS];       /* NULL: not given */
+    struct position at[DIRECTIVE_KINDS]; /* of the value */
 };
 
 static void directives_release(struct directives *d)
@@ -66,7 +66,7 @@ static enum directive_kind split(const char *text, const char **value)
 
 /* Collects the directives behind `mark`, "#" or "//"; `*end` is the line of the last one. */
 static int collect(const struct dockerfile *df, const char *mark, struct directives *out,
-                   unsigned *end, unsigned *fault, struct error *err)
+                   unsigned *end, struct position *fault, struct error *err)
 {
     struct source source = {.text = df->source, .size = df->source_size};
     bool has_shebang = df->source_size > 1 && memcmp(df->source, "#!", 2) == 0;
@@ -86,14 +86,14 @@ static int collect(const struct dockerfile *df, const char *mark, struct directi
         /* The peer's lexer has stopped looking behind a "#!" line, its search for the others not. */
         if (kind == DIRECTIVE_KINDS || (kind == DIRECTIVE_ESCAPE && has_shebang))
             break;
-        *fault = source.line;
+        *fault = (struct position){source.line, 1};
         if (out->values[kind])
             return error_set(err, EINVAL, "only one %s parser directive can be used", names[kind]);
         out->values[kind] = mem_strdup(value);
-        out->lines[kind] = source.line;
+        out->at[kind] = (struct position){source.line, (unsigned)(value - line) + 1};
         *end = source.line;
     }
-    *fault = 0;
+    *fault = (struct position){0};
     error_clear(err); /* a line that is too long is met again, and reported, by the lexer */
     return 0;
 }
@@ -164,8 +164,9 @@ static int set_check(struct dockerfile *df, const char *value, struct error *err
 }
 
 int dockerfile_directives(struct dockerfile *df, const struct dockerfile_options *options,
-                          unsigned *end, unsigned *fault, struct error *err)
+                          unsigned *end, struct position *fault, struct error *err)
 {
+    static const struct position nowhere = {0};
     __attribute__((cleanup(cleanup_directives_release))) struct directives d = {0};
     const char *syntax;
     const char *check;
@@ -182,15 +183,15 @@ int dockerfile_directives(struct dockerfile *df, const struct dockerfile_options
         collect_json(df, &d);
     syntax = options->syntax && *options->syntax ? options->syntax : d.values[DIRECTIVE_SYNTAX];
     check = options->check ? options->check : d.values[DIRECTIVE_CHECK];
-    *fault = d.lines[DIRECTIVE_ESCAPE];
+    *fault = d.at[DIRECTIVE_ESCAPE];
     if (d.values[DIRECTIVE_ESCAPE])
         r = set_escape(df, d.values[DIRECTIVE_ESCAPE], err);
     if (r == 0 && syntax) {
-        *fault = syntax == options->syntax ? 0 : d.lines[DIRECTIVE_SYNTAX];
-        r = set_syntax(df, syntax, *fault, err);
+        *fault = syntax == options->syntax ? nowhere : d.at[DIRECTIVE_SYNTAX];
+        r = set_syntax(df, syntax, fault->line, err);
     }
     if (r == 0 && check) {
-        *fault = check == options->check ? 0 : d.lines[DIRECTIVE_CHECK];
+        *fault = check == options->check ? nowhere : d.at[DIRECTIVE_CHECK];
         r = set_check(df, check, err);
     }
     return r;

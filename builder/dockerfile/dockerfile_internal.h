@@ -56,9 +56,17 @@ DEFINE_CLEANUP_VALUE(line_release, struct line)
 #define auto_line CLEANUP(line_release)
 
 /* Reads `# escape=`, `# syntax=` and `# check=` at the top; `*end` is the last line that belongs to
- * them, `*fault` the line of an error. */
+ * them, `*fault` the place of an error. */
 int dockerfile_directives(struct dockerfile *df, const struct dockerfile_options *options,
-                          unsigned *end, unsigned *fault, struct error *err);
+                          unsigned *end, struct position *fault, struct error *err);
+
+/* Where the byte `offset` bytes behind `at`, a place of the instruction's joined line, stands; `at` when
+ * that cannot be told. Reads the lines of the instruction again. */
+struct position dockerfile_place(const struct dockerfile *df, const struct instruction *in,
+                                 const struct position *at, size_t offset);
+/* The same for the text of a heredoc whose first line is `line_first` of the file. */
+struct position dockerfile_content_place(const struct dockerfile *df, unsigned line_first,
+                                         const char *content, size_t offset);
 
 /* The work on one instruction. */
 struct parsing {
@@ -93,6 +101,8 @@ const char *line_skip_word(const char *text); /* to the next blank or the end */
  * `p->args` behind them. */
 int flags_parse(struct parsing *p);
 char *word_unquote(const char *text); /* without quotes and backslashes; caller frees */
+/* Says that the value of `flag` is to blame for the failure `r`, which it returns. */
+int fail_at_value(struct parsing *p, const struct flag *flag, int r);
 
 /* Tries to read p->args as a JSON array of strings; p->is_json tells. -EINVAL when it is an array of
  * something else. */

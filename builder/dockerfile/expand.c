@@ -28,6 +28,7 @@ struct scan {
     size_t budget;          /* bytes that variables may still add */
     unsigned depth;
     bool keep_escapes; /* how->keep_escapes, or inside a pattern */
+    const char *fault; /* where what failed begins; NULL until something does */
     struct error *err;
 };
 
@@ -53,7 +54,7 @@ static void note(struct strv *names, struct table *seen, const char *name)
 static const char *look_up(struct scan *s, const char *name)
 {
     const struct expand_env *env = s->how->env;
-    const char *value = env ? env->get(env->context, name) : NULL;
+    const char *value = env && env->get ? env->get(env->context, name) : NULL;
 
     if (s->use && value)
         note(&s->use->matched, &s->use->seen_matched, name);
@@ -187,6 +188,8 @@ static int expand_part(struct scan *s, char closing, bool is_pattern, struct str
     s->keep_escapes = is_pattern;
     r = expand_until(s, closing, out);
     s->keep_escapes = outer;
+    if (r == -EINVAL && *s->at == '\0')
+        s->fault = NULL; /* the substitution that is not closed is to blame */
     if (r == -EINVAL && *s->at == '\0' && closing == '}')
         return error_set(s->err, EINVAL, "syntax error: missing '}'");
     if (r == -EINVAL && *s->at == '\0')
@@ -229,6 +232,7 @@ static int refuse_modifier(struct scan *s, const struct braces *b)
         size++;
     modifier = mem_strndup(s->at, size);
     shown = quote_bare(modifier);
+    s->fault = s->at;
     return error_set(s->err, EINVAL, "unsupported modifier (%s%s) in substitution",
                      b->is_colon ? ":" : "", shown);
 }
@@ -284,15 +288,23 @@ static int expand_braces(struct scan *s, struct str *out)
     return b.value ? add_value(s, b.value, out) : 0;
 }
 
+/* A failure is that of the innermost thing which began it. */
+static int blame(struct scan *s, const char *start, int r)
+{
+    if (r < 0 && !s->fault)
+        s->fault = start;
+    return r;
+}
+
 static int expand_dollar(struct scan *s, struct str *out)
 {
     auto_free char *name = NULL;
+    const char *start = s->at++;
     const char *value;
 
-    s->at++;
     if (*s->at == '{') {
         s->at++;
-        return expand_braces(s, out);
+        return blame(s, start, expand_braces(s, out));
     }
     name = take_name(s);
     if (*name == '\0') {
@@ -302,7 +314,7 @@ static int expand_dollar(struct scan *s, struct str *out)
     value = look_up(s, name);
     if (!value && s->how->keep_unset)
         str_addf(out, "$%s", name);
-    return value ? add_value(s, value, out) : 0;
+    return value ? blame(s, start, add_value(s, value, out)) : 0;
 }
 
 static int expand_single_quotes(struct scan *s, struct str *out)
@@ -311,6 +323,7 @@ static int expand_single_quotes(struct scan *s, struct str *out)
     const char *end = strchr(start, '\'');
 
     if (!end) {
+        s->fault = s->at;
         s->at = start + strlen(start);
         return error_set(s->err, EINVAL,
                          "unexpected end of statement while looking for matching single-quote");
@@ -343,14 +356,18 @@ static void add_double_quoted(struct scan *s, struct str *out)
 
 static int expand_double_quotes(struct scan *s, struct str *out)
 {
+    const char *start = s->at;
+
     if (s->how->keep_quotes)
         str_add_char(out, '"');
     for (s->at++; *s->at != '"';) {
         int r = 0;
 
-        if (*s->at == '\0')
+        if (*s->at == '\0') {
+            s->fault = start;
             return error_set(s->err, EINVAL,
                              "unexpected end of statement while looking for matching double-quote");
+        }
         if (*s->at == '$')
             r = expand_dollar(s, out);
         else
@@ -452,6 +469,8 @@ static int expand(const struct expand *how, const char *word, struct splitter *s
 
     if (r == 0)
         return 0;
+    if (how->fault_offset)
+        *how->fault_offset = s.fault ? (size_t)(s.fault - word) : 0;
     shown = quote_word(word);
     return error_wrap(err, "failed to process %s", shown);
 }

@@ -36,6 +36,7 @@ struct expand {
     bool keep_escapes;            /* leave the escape character in the result */
     bool keep_unset;              /* leave $v as it is when v is not set, instead of dropping it */
     bool plain_quotes;            /* ' and " are ordinary characters (text of a heredoc) */
+    size_t *fault_offset; /* set on failure: where in the word what is to blame begins; or NULL */
 };
 
 /* Appends the expansion of `word` to `out`; blanks stay. `use` may be NULL.

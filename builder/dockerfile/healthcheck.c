@@ -82,12 +82,6 @@ static enum duration_fault parse_duration(const char *text, int64_t *out)
     return DURATION_OK;
 }
 
-static int fail_at(struct parsing *p, const struct flag *flag, int r)
-{
-    p->fault = flag->at;
-    return r;
-}
-
 static int refuse_duration(struct parsing *p, const struct flag *flag, const char *value,
                            enum duration_fault fault)
 {
@@ -97,12 +91,13 @@ static int refuse_duration(struct parsing *p, const struct flag *flag, const cha
     auto_free char *unit_shown = quote_word(unit_text);
 
     if (fault == DURATION_NO_UNIT)
-        return fail_at(p, flag, parse_fail(p, NULL, "time: missing unit in duration %s", shown));
+        return fail_at_value(p, flag,
+                             parse_fail(p, NULL, "time: missing unit in duration %s", shown));
     if (fault == DURATION_UNIT)
-        return fail_at(
+        return fail_at_value(
             p, flag,
             parse_fail(p, NULL, "time: unknown unit %s in duration %s", unit_shown, shown));
-    return fail_at(p, flag, parse_fail(p, NULL, "time: invalid duration %s", shown));
+    return fail_at_value(p, flag, parse_fail(p, NULL, "time: invalid duration %s", shown));
 }
 
 static int duration_flag(struct parsing *p, const char *name, int64_t *out)
@@ -117,8 +112,8 @@ static int duration_flag(struct parsing *p, const char *name, int64_t *out)
     if (fault != DURATION_OK)
         return refuse_duration(p, flag, value, fault);
     if (*out != 0 && *out < NS_PER_MS)
-        return fail_at(p, flag,
-                       parse_fail(p, NULL, "Interval \"%s\" cannot be less than 1ms", name));
+        return fail_at_value(p, flag,
+                             parse_fail(p, NULL, "Interval \"%s\" cannot be less than 1ms", name));
     return 0;
 }
 
@@ -134,14 +129,15 @@ static int retries_flag(struct parsing *p, int *out)
         return 0;
     digits += *value == '-' || *value == '+';
     if (*digits == '\0' || digits[strspn(digits, "0123456789")] != '\0')
-        return fail_at(p, flag,
-                       parse_fail(p, NULL, "strconv.ParseInt: parsing %s: invalid syntax", shown));
+        return fail_at_value(
+            p, flag, parse_fail(p, NULL, "strconv.ParseInt: parsing %s: invalid syntax", shown));
     if (!text_to_u64(digits, INT32_MAX, &number))
-        return fail_at(
+        return fail_at_value(
             p, flag,
             parse_fail(p, NULL, "strconv.ParseInt: parsing %s: value out of range", shown));
     if (*value == '-' && number > 0)
-        return fail_at(p, flag, parse_fail(p, NULL, "--retries cannot be negative (%s)", value));
+        return fail_at_value(p, flag,
+                             parse_fail(p, NULL, "--retries cannot be negative (%s)", value));
     *out = (int)number;
     return 0;
 }
@@ -171,7 +167,7 @@ int healthcheck_parse(struct parsing *p)
     int r;
 
     if (*type == '\0')
-        return parse_fail(p, NULL, "HEALTHCHECK requires at least one argument");
+        return parse_fail(p, type, "HEALTHCHECK requires at least one argument");
     for (char *c = word; *c; c++)
         *c = (char)toupper((unsigned char)*c);
     p->args = line_skip_blanks(end);
@@ -194,6 +190,6 @@ int healthcheck_parse(struct parsing *p)
     else if (*p->args)
         strv_add(&health->command.words, p->args);
     if (health->command.words.count == 0)
-        return parse_fail(p, type, "Missing command after HEALTHCHECK CMD");
+        return parse_fail(p, p->args, "Missing command after HEALTHCHECK CMD");
     return 0;
 }

@@ -47,6 +47,7 @@ static int read_content(struct parsing *p, struct heredoc *doc)
     size_t full_size;
     int r;
 
+    doc->line_first = p->source->line + 1;
     while ((r = source_next(p->source, &bytes, &size, &full_size, p->err)) > 0) {
         size_t tabs = 0;
 

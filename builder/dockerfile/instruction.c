@@ -77,6 +77,7 @@ static void pairs_copy(struct pairs *to, const struct pairs *from)
         pair->value = copy_text(from->items[i].value);
         pair->comment = copy_text(from->items[i].comment);
         pair->at = from->items[i].at;
+        pair->value_at = from->items[i].value_at;
     }
 }
 
@@ -332,7 +333,7 @@ size_t instruction_refs(const struct instruction *in, struct instruction_ref *re
             refs[count] = (struct instruction_ref){
                 .name = mount->from,
                 .at = {mount->line, mount->column},
-                .is_mount = true,
+                .mount = mount,
             };
         count++;
     }

@@ -71,6 +71,7 @@ struct flag {
     bool has_value;
     size_t value_offset; /* in the joined line; of use while that is parsed */
     struct position at;
+    struct position value_at; /* behind the name when it has none */
 };
 
 struct flags {
@@ -88,6 +89,7 @@ struct heredoc {
     bool chomp;
     unsigned fd; /* the digits before <<, 0 when there were none */
     struct position at;
+    unsigned line_first; /* of the content */
 };
 
 struct heredocs {
@@ -101,6 +103,7 @@ struct pair {
     char *value;   /* NULL for an ARG without a default */
     char *comment; /* ARG: what the comment above says of it, or NULL */
     struct position at;
+    struct position value_at;
 };
 
 struct pairs {
@@ -149,6 +152,7 @@ struct copy_content {
     char *data; /* already chomped; variables replaced after instruction_expand if `expand` */
     bool expand;
     struct position at;
+    unsigned line_first; /* of the text */
 };
 
 /* ADD and COPY. Flags the instruction does not know are refused when parsing, so a field which
@@ -267,6 +271,6 @@ DEFINE_CLEANUP_VALUE(run_script_release, struct run_script)
 struct instruction_ref {
     const char *name;
     struct position at;
-    bool is_mount;
+    const struct run_mount *mount; /* that has it as `from`, or NULL */
 };
 size_t instruction_refs(const struct instruction *in, struct instruction_ref *refs, size_t max);

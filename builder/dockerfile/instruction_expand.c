@@ -8,9 +8,11 @@
 
 struct expansion {
     struct expand how;
-    struct expand_use *use; /* NULL allowed */
-    struct instruction *in; /* the copy that is changed */
-    struct position fault;
+    struct expand_use *use;            /* NULL allowed */
+    struct instruction *in;            /* the copy that is changed */
+    struct position fault;             /* of the word at hand */
+    size_t fault_offset;               /* in that word */
+    const struct copy_content *failed; /* the heredoc whose text failed, or NULL */
     struct error *err;
 };
 
@@ -25,6 +27,7 @@ static int expand_text(struct expansion *e, char **text, struct position at)
     r = expand_word(&e->how, *text, &out, e->use, e->err);
     if (r < 0)
         return r;
+    e->fault_offset = 0;
     free(*text);
     *text = str_take(&out);
     return 0;
@@ -51,10 +54,12 @@ static int expand_pairs(struct expansion *e, struct pairs *pairs)
     for (size_t i = 0; i < pairs->count && r == 0; i++) {
         r = expand_text(e, &pairs->items[i].name, pairs->items[i].at);
         if (r == 0)
-            r = expand_text(e, &pairs->items[i].value, pairs->items[i].at);
-        if (r == 0 && *pairs->items[i].name == '\0')
+            r = expand_text(e, &pairs->items[i].value, pairs->items[i].value_at);
+        if (r == 0 && *pairs->items[i].name == '\0') {
+            e->fault = pairs->items[i].at;
             r = error_set(e->err, EINVAL, "%s names can not be blank",
                           instruction_name(e->in->kind));
+        }
     }
     return r;
 }
@@ -85,6 +90,7 @@ static int expand_mounts(struct expansion *e)
 
         e->fault = (struct position){mount->line, mount->column};
         r = run_mount_parse(mount->text, &e->how, e->use, &complete, e->err);
+        e->fault_offset = complete.fault_offset;
         if (r < 0)
             return r;
         run_mount_release(mount);
@@ -105,8 +111,10 @@ static int expand_contents(struct expansion *e)
     for (size_t i = 0; i < e->in->copy.content_count && r == 0; i++) {
         struct copy_content *content = &e->in->copy.contents[i];
 
-        if (content->expand)
-            r = expand_text(e, &content->data, content->at);
+        if (!content->expand)
+            continue;
+        r = expand_text(e, &content->data, content->at);
+        e->failed = r < 0 ? content : NULL;
     }
     e->how = outer;
     return r;
@@ -166,6 +174,7 @@ static int expand_expose(struct expansion *e)
 
         e->fault = spec->at;
         r = expand_words(&e->how, spec->text, &words, e->use, e->err);
+        e->fault_offset = r < 0 ? e->fault_offset : 0;
         for (size_t j = 0; j < words.count && r == 0; j++) {
             r = expose_ports(words.items[j], &expose->ports, e->err);
             words_add(&expanded, mem_strdup(words.items[j]), spec->at);
@@ -247,11 +256,20 @@ int instruction_expand(const struct dockerfile *df, const struct instruction *in
         .fault = {in->line_first, 0},
         .err = err,
     };
-    int r = expand_payload(&e);
+    int r;
 
+    e.how.fault_offset = &e.fault_offset;
+    r = expand_payload(&e);
     if (r == 0) {
         *out = STEAL(&copy);
         return 0;
     }
-    return df ? dockerfile_locate(df, in, &e.fault, err) : r;
+    if (!df)
+        return r;
+    if (e.failed && e.fault.column > 0)
+        e.fault =
+            dockerfile_content_place(df, e.failed->line_first, e.failed->data, e.fault_offset);
+    else
+        e.fault = dockerfile_place(df, in, &e.fault, e.fault_offset);
+    return dockerfile_locate(df, in, &e.fault, err);
 }

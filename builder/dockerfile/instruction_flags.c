@@ -92,11 +92,18 @@ static void add_flag(struct parsing *p, const char *start, const char *end)
     flag->value = equals ? mem_strndup(equals + 1, (size_t)(end - equals) - 1) : mem_strdup("");
     flag->value_offset = (size_t)((equals ? equals + 1 : end) - str_text(&p->line->text));
     flag->at = line_position(p->line, start);
+    flag->value_at = line_position(p->line, equals ? equals + 1 : end);
 }
 
 static int fail_at(struct parsing *p, const struct flag *flag, int r)
 {
     p->fault = flag->at;
+    return r;
+}
+
+int fail_at_value(struct parsing *p, const struct flag *flag, int r)
+{
+    p->fault = flag->value_at;
     return r;
 }
 
@@ -144,14 +151,15 @@ static int check_flag(struct parsing *p, size_t index)
             return fail_at(p, flag,
                            parse_fail(p, NULL, "duplicate flag specified: --%s", flag->name));
     if (known->type != FLAG_BOOL ? !flag->has_value : flag->has_value && *flag->value == '\0')
-        return fail_at(p, flag, parse_fail(p, NULL, "missing a value on flag: --%s", flag->name));
+        return fail_at_value(p, flag,
+                             parse_fail(p, NULL, "missing a value on flag: --%s", flag->name));
     value = word_unquote(flag->value);
     if (known->type == FLAG_BOOL && flag->has_value && !is_bool(value)) {
         auto_free char *shown = quote_bare(flag->value);
 
-        return fail_at(p, flag,
-                       parse_fail(p, NULL, "expecting boolean value for flag --%s, not: %s",
-                                  flag->name, shown));
+        return fail_at_value(p, flag,
+                             parse_fail(p, NULL, "expecting boolean value for flag --%s, not: %s",
+                                        flag->name, shown));
     }
     return 0;
 }

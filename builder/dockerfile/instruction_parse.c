@@ -78,7 +78,7 @@ static struct word flag_word(const struct parsing *p, const char *name)
 
     if (!flag || *flag->value == '\0')
         return (struct word){0};
-    return (struct word){.text = mem_strdup(flag->value), .at = flag->at};
+    return (struct word){.text = mem_strdup(flag->value), .at = flag->value_at};
 }
 
 /* What the comment block above says of `name`: the rest of the line that starts with it. */
@@ -118,6 +118,18 @@ static int parse_stage_name(struct parsing *p, const struct words *words)
                       shown);
 }
 
+/* The word that is one too many, or is not AS; or the end, where one is missing. */
+static int refuse_from(struct parsing *p, const struct words *words)
+{
+    bool has_as = words->count > 1 && strcasecmp(words->items[1].text, "as") == 0;
+    size_t index = has_as ? 3 : 1;
+
+    (void)parse_fail(p, p->args + strlen(p->args), "FROM requires either one or three arguments");
+    if (index < words->count)
+        p->fault = words->items[index].at;
+    return -EINVAL;
+}
+
 static int parse_from(struct parsing *p)
 {
     struct from *from = &p->in->from;
@@ -128,8 +140,7 @@ static int parse_from(struct parsing *p)
     if (words.count == 3 && strcasecmp(words.items[1].text, "as") == 0)
         r = parse_stage_name(p, &words);
     else if (words.count != 1)
-        return parse_fail(p, words.count > 1 ? p->args : NULL,
-                          "FROM requires either one or three arguments");
+        return refuse_from(p, &words);
     from->image = (struct word){.text = mem_strdup(words.items[0].text), .at = words.items[0].at};
     from->platform = flag_word(p, "platform");
     from->comment = description(p, from->name.text);
@@ -161,7 +172,7 @@ static int parse_shell(struct parsing *p)
     if (r < 0)
         return r;
     if (p->in->command.words.count == 0)
-        return parse_fail(p, NULL, "SHELL requires at least one argument");
+        return parse_fail(p, p->args, "SHELL requires at least one argument");
     if (!p->is_json)
         return parse_fail(p, p->args, "SHELL requires the arguments to be in JSON form");
     return 0;
@@ -184,8 +195,8 @@ static int parse_mounts(struct parsing *p)
                                                   mount.fault_offset);
             return r;
         }
-        mount.line = flag->at.line;
-        mount.column = flag->at.column;
+        mount.line = flag->value_at.line;
+        mount.column = flag->value_at.column;
         *(struct run_mount *)array_add(&p->in->run.mounts) = mount;
     }
     return 0;
@@ -209,14 +220,14 @@ static int parse_device(struct parsing *p, const struct flag *flag, struct run_d
         } else {
             auto_free char *shown = quote_bare(field);
 
-            p->fault = flag->at;
-            return parse_fail(p, NULL, "unexpected field '%s' in the value of --device", shown);
+            return fail_at_value(
+                p, flag,
+                parse_fail(p, NULL, "unexpected field '%s' in the value of --device", shown));
         }
     }
     if (out->name && *out->name)
         return 0;
-    p->fault = flag->at;
-    return parse_fail(p, NULL, "--device names no device");
+    return fail_at_value(p, flag, parse_fail(p, NULL, "--device names no device"));
 }
 
 static int parse_devices(struct parsing *p)
@@ -256,11 +267,11 @@ static int parse_choice(struct parsing *p, const char *flag_name, const char *co
     }
     if (!flag)
         return 0;
-    p->fault = flag->at;
     suggestion = text_suggest(value, choices, count);
-    return parse_fail(p, NULL, "invalid %s mode %s%s%s%s", flag_name, shown,
-                      suggestion ? " (did you mean " : "", suggestion ? suggestion : "",
-                      suggestion ? "?)" : "");
+    return fail_at_value(p, flag,
+                         parse_fail(p, NULL, "invalid %s mode %s%s%s%s", flag_name, shown,
+                                    suggestion ? " (did you mean " : "",
+                                    suggestion ? suggestion : "", suggestion ? "?)" : ""));
 }
 
 static int parse_run(struct parsing *p)
@@ -313,6 +324,7 @@ static void add_source(struct parsing *p, const struct word *word)
     content->data = heredoc_text(found);
     content->expand = found->expand;
     content->at = word->at;
+    content->line_first = found->line_first;
 }
 
 static int copy_flags(struct parsing *p)
@@ -331,18 +343,19 @@ static int copy_flags(struct parsing *p)
         const struct flag *flag = &p->in->flags.items[i];
 
         if (text_equal(flag->name, "exclude") && *flag->value)
-            words_add(&copy->excludes, mem_strdup(flag->value), flag->at);
+            words_add(&copy->excludes, mem_strdup(flag->value), flag->value_at);
     }
     if (!from)
         return 0;
-    copy->from = (struct word){.text = flag_value(p, "from"), .at = from->at};
+    copy->from = (struct word){.text = flag_value(p, "from"), .at = from->value_at};
     if (!strchr(from->value, '$'))
         return 0;
-    p->fault = from->at;
-    return parse_fail_plainly(
-        p, NULL,
-        "variable expansion is not supported for --from, define a new stage with FROM using ARG "
-        "from global scope as a workaround");
+    return fail_at_value(
+        p, from,
+        parse_fail_plainly(p, NULL,
+                           "variable expansion is not supported for --from, define "
+                           "a new stage with FROM using ARG from global scope as a "
+                           "workaround"));
 }
 
 static int parse_copy(struct parsing *p)
@@ -358,7 +371,7 @@ static int parse_copy(struct parsing *p)
     else
         words_split(p, p->args, &words);
     if (words.count < 2)
-        return parse_fail(p, words.count == 1 ? p->args : NULL,
+        return parse_fail(p, p->args + strlen(p->args),
                           "%s requires at least two arguments, but only one was provided. "
                           "Destination could not be determined",
                           name_of(p));
@@ -398,7 +411,7 @@ static int parse_expose(struct parsing *p)
 
     words_split(p, p->args, specs);
     if (specs->count == 0)
-        return parse_fail(p, NULL, "EXPOSE requires at least one argument");
+        return parse_fail(p, p->args, "EXPOSE requires at least one argument");
     qsort(specs->items, specs->count, sizeof(specs->items[0]), compare_words);
     return 0;
 }
@@ -422,7 +435,7 @@ static int parse_volume(struct parsing *p)
     else
         words_split(p, p->args, volumes);
     if (volumes->count == 0)
-        return parse_fail(p, NULL, "VOLUME requires at least one argument");
+        return parse_fail(p, p->args, "VOLUME requires at least one argument");
     for (size_t i = 0; i < volumes->count; i++)
         if (is_blank_text(volumes->items[i].text))
             return parse_fail(p, p->args, "VOLUME specified can not be an empty string");
@@ -432,7 +445,7 @@ static int parse_volume(struct parsing *p)
 static int parse_value(struct parsing *p)
 {
     if (*p->args == '\0')
-        return parse_fail(p, NULL, "%s requires exactly one argument", name_of(p));
+        return parse_fail(p, p->args, "%s requires exactly one argument", name_of(p));
     p->in->value =
         (struct word){.text = mem_strdup(p->args), .at = line_position(p->line, p->args)};
     return 0;
@@ -446,7 +459,7 @@ static int parse_onbuild(struct parsing *p)
     int r;
 
     if (*word == '\0')
-        return parse_fail(p, NULL, "ONBUILD requires at least one argument");
+        return parse_fail(p, p->args, "ONBUILD requires at least one argument");
     if (strcasecmp(word, "ONBUILD") == 0)
         return parse_fail(p, p->args, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
     if (strcasecmp(word, "FROM") == 0 || strcasecmp(word, "MAINTAINER") == 0)

@@ -41,25 +41,52 @@ void words_split(struct parsing *p, const char *text, struct words *out)
     }
 }
 
+/* Where the next value of an array begins; `at` is behind its bracket or behind the last value. */
+static const char *next_element(const char *at)
+{
+    return at + strspn(at, " \t\r\n,");
+}
+
+/* The end of a value of an array that is known to be well formed. */
+static const char *element_end(const char *at)
+{
+    unsigned depth = 0;
+    bool is_quoted = false;
+
+    for (; *at && (is_quoted || depth > 0 || !strchr(",]", *at)); at++) {
+        if (*at == '"')
+            is_quoted = !is_quoted;
+        else if (is_quoted)
+            at += *at == '\\' && at[1];
+        else if (*at == '[' || *at == '{')
+            depth++;
+        else if (*at == ']' || *at == '}')
+            depth--;
+    }
+    return at;
+}
+
 /* Whatever is no array in JSON belongs to a shell, like `[ -f x ] && y`. */
 int json_words_parse(struct parsing *p)
 {
     auto_json struct json *array = NULL;
     struct error ignored;
+    const char *at;
 
     p->is_json = false;
     strv_release(&p->json);
     if (*p->args != '[' || json_parse(p->args, strlen(p->args), LIMIT_DOCKERFILE_SIZE, "arguments",
                                       &array, &ignored) < 0)
         return 0;
+    at = next_element(p->args + 1);
     for (size_t i = 0; i < json_count(array); i++) {
         const char *text = json_text(json_at(array, i));
 
         if (!text)
             return parse_fail_plainly(
-                p, p->args,
-                "when using JSON array syntax, arrays must be comprised of strings only");
+                p, at, "when using JSON array syntax, arrays must be comprised of strings only");
         strv_add(&p->json, text);
+        at = next_element(element_end(at));
     }
     p->is_json = true;
     return 0;
@@ -67,8 +94,12 @@ int json_words_parse(struct parsing *p)
 
 void words_from_json(struct parsing *p, struct words *out)
 {
-    for (size_t i = 0; i < p->json.count; i++)
-        words_add(out, mem_strdup(p->json.items[i]), line_position(p->line, p->args));
+    const char *at = next_element(p->args + 1);
+
+    for (size_t i = 0; i < p->json.count; i++) {
+        words_add(out, mem_strdup(p->json.items[i]), line_position(p->line, at + 1));
+        at = next_element(element_end(at));
+    }
 }
 
 /* The end of the word at `at`: blanks inside quotes or behind an escape belong to it. */
@@ -115,6 +146,7 @@ static int add_pair(struct parsing *p, struct pairs *out, const char *start, cha
     pair->at = line_position(p->line, start);
     pair->name = equals ? mem_strndup(word, (size_t)(equals - word)) : mem_strdup(word);
     pair->value = equals ? mem_strdup(equals + 1) : NULL;
+    pair->value_at = line_position(p->line, equals ? start + (equals + 1 - word) : start);
     return 0;
 }
 
@@ -126,12 +158,13 @@ static int legacy_pair_parse(struct parsing *p, struct pairs *out)
     struct pair *pair;
 
     if (*value == '\0')
-        return parse_fail_plainly(p, p->args, "%s must have two arguments",
+        return parse_fail_plainly(p, value, "%s must have two arguments",
                                   instruction_name(p->in->kind));
     pair = array_add(out);
     pair->at = line_position(p->line, p->args);
     pair->name = mem_strndup(p->args, (size_t)(name_end - p->args));
     pair->value = mem_strdup(value);
+    pair->value_at = line_position(p->line, value);
     p->in->is_legacy_pair = true;
     return 0;
 }
@@ -142,7 +175,7 @@ int pairs_parse(struct parsing *p, struct pairs *out)
     const char *at = p->args;
 
     if (*at == '\0')
-        return parse_fail(p, NULL, "%s requires at least one argument",
+        return parse_fail(p, at, "%s requires at least one argument",
                           instruction_name(p->in->kind));
     while (*at) {
         const char *end = end_of_word(at, p->escape);

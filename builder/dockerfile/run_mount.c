@@ -510,6 +510,25 @@ int run_mount_parse(const char *text, const struct expand *how, struct expand_us
     return r;
 }
 
+size_t run_mount_field(const char *text, const char *key)
+{
+    const struct expand how = {.escape = '\\'};
+    struct run_mount unused = {0};
+    struct error ignored; /* what was parsed once can be split again */
+    struct mount_parsing p = {.how = &how, .out = &unused, .err = &ignored};
+    size_t offset = 0;
+
+    unused.text = mem_strdup(text);
+    (void)split_fields(&p, text);
+    for (size_t i = 0; i < KEY_NAMES; i++)
+        if (text_equal(key_names[i].name, key) && p.fields[key_names[i].key].key)
+            offset = p.fields[key_names[i].key].offset;
+    for (size_t i = 0; i < KEYS; i++)
+        field_release(&p.fields[i]);
+    run_mount_release(&unused);
+    return offset;
+}
+
 static char *copy_text(const char *text)
 {
     return text ? mem_strdup(text) : NULL;

@@ -28,7 +28,7 @@ enum run_mount_sharing { RUN_MOUNT_SHARED, RUN_MOUNT_PRIVATE, RUN_MOUNT_LOCKED }
 
 struct run_mount {
     char *text;    /* the flag's value as written */
-    unsigned line; /* where the flag stands, as in struct position */
+    unsigned line; /* where `text` stands, as in struct position */
     unsigned column;
     bool is_complete; /* false until expansion if a value holds a variable */
     char *from; /* stage, image or context; NULL: the build context, or none. Never expanded */
@@ -66,6 +66,9 @@ struct expand_use;
  * Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7, and out->fault_offset. */
 int run_mount_parse(const char *text, const struct expand *how, struct expand_use *use,
                     struct run_mount *out, struct error *err);
+/* Where in `text`, a value that was parsed before, the field of `key` or of another name for it begins;
+ * 0 when it has none. */
+size_t run_mount_field(const char *text, const char *key);
 void run_mount_copy(struct run_mount *to, const struct run_mount *from); /* `to` is empty */
 void run_mount_release(struct run_mount *mount);
 const char *run_mount_type_name(enum run_mount_type type); /* "bind" */

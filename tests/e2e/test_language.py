@@ -61,6 +61,41 @@ def test_the_caret_is_under_the_option_of_a_mount_that_is_wrong():
         refused(f"FROM scratch\n{text}\n", excerpt)
 
 
+def pointed_at(result, line, under, sentence):
+    """The excerpt's caret stands below the start of `under` in `line`."""
+    check_equal(result.code, 1)
+    check_in(sentence, result.err)
+    check_in(f"{line}\n     |     {' ' * line.index(under)}^\n", result.err)
+
+
+def test_the_caret_is_under_what_a_step_cannot_have():
+    s = State()
+    base = busybox()
+    s.built(f"FROM {base}\n")
+    for line, under, sentence, hint in (
+            ("RUN --network=host true", "host", "RUN --network=host is not allowed",
+             "allow it with --allow network.host"),
+            ("RUN --security=insecure true", "insecure", "RUN --security=insecure is not allowed",
+             "allow it with --allow security.insecure"),
+            ("RUN --device=a.b/c,required true", "a.b", "is not supported", ""),
+            ("RUN --mount=type=secret,id=t,required true", "id=t", "secret t: not found",
+             "give it with --secret id=t,src=FILE"),
+            ("RUN --mount=type=ssh,required true", "type=ssh", "ssh agent default: not found",
+             "give it with --ssh default"),
+            ("RUN --mount=target=/x,source=srcc/a true", "source", '"/srcc/a": not found',
+             "did you mean 'src/a'?"),
+            ("RUN --mount=target=/x,from=7 true", "from", "invalid stage index 7", ""),
+            ("RUN --mount=target=/x,from=nobody-has true", "from", "nobody-has", ""),
+            ("RUN --mount=type=cache,target=/x,from=nobody-has true", "from", "nobody-has", ""),
+            ("COPY --from=nobody-has /a /b", "nobody-has", "nobody-has", ""),
+            ("COPY src/a srcc/b /x/", "srcc/b", '"/srcc/b": not found', "did you mean 'src/b'?"),
+            ("COPY --chown=nobody-is src /x/", "nobody-is", "unable to find user nobody-is", "")):
+        result = s.build(f"FROM {base}\n{line}\n", "--pull=never",
+                         context={"src/a": "", "src/b": ""})
+        pointed_at(result, line, under, sentence)
+        check_in(hint, result.err)
+
+
 def test_a_mount_without_a_target_is_on_the_working_directory():
     s = State()
     base = busybox()

@@ -481,11 +481,11 @@ TEST(instruction, what_an_instruction_refers_to_is_listed)
     check_int(instruction_refs(at(df, 0), refs, 2), 2);
     check_text(refs[0].name, "a");
     check_text(refs[1].name, "b");
-    check_true(refs[1].is_mount);
+    check_true(refs[1].mount == &at(df, 0)->run.mounts.items[2]);
     check_int(instruction_refs(at(df, 0), NULL, 0), 2);
     check_int(instruction_refs(at(df, 1), refs, 2), 1);
     check_text(refs[0].name, "c");
-    check_int(refs[0].at.column, 6);
+    check_int(refs[0].at.column, 13);
     check_int(instruction_refs(at(df, 2), refs, 2), 0);
     check_int(instruction_refs(at(df, 3), refs, 2), 0);
 }
