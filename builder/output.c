@@ -14,6 +14,7 @@ void output_annotations_release(struct output_annotations *a)
     strv_release(&a->manifest);
     strv_release(&a->descriptor);
     strv_release(&a->index);
+    strv_release(&a->index_entry);
 }
 
 void output_release(struct output *o)
@@ -56,14 +57,13 @@ static int put_annotation(const char *type, const char *pair, const char *platfo
         if (!text_ends(type, "]"))
             return error_set(err, EINVAL, "invalid annotation type '%s'", type);
         wanted = mem_strndup(type + size + 1, strlen(type) - size - 2);
-        out->has_platform = true;
     }
     if (strcmp(kind, "index") == 0) {
         strv_add(&out->index, pair);
         return 0;
     }
     if (strcmp(kind, "index-descriptor") == 0) {
-        out->has_index_entry = true;
+        strv_add(&out->index_entry, pair);
         return 0;
     }
     if (strcmp(kind, "manifest") != 0 && strcmp(kind, "manifest-descriptor") != 0)

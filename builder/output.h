@@ -19,8 +19,7 @@ struct output_annotations {
     struct strv manifest;
     struct strv descriptor; /* of the manifest, in an index */
     struct strv index;
-    bool has_platform;    /* some were for one platform */
-    bool has_index_entry; /* some were for the index's own descriptor, which nothing here has */
+    struct strv index_entry; /* of the index's own descriptor, in the index.json of a layout */
 };
 void output_annotations_release(struct output_annotations *a);
 
@@ -31,7 +30,7 @@ struct output {
     bool push;              /* IMAGE */
     bool is_directory;      /* OCI: tar=false */
     bool has_split;         /* LOCAL, TAR: platform-split was given */
-    bool is_split;          /* and is true: each platform has a directory of its own */
+    bool is_split;          /* and is true: a directory for each platform, also for one */
     bool delete_others;     /* LOCAL: mode=delete */
     bool rewrite_timestamp; /* asked for here */
     bool is_insecure;       /* registry.insecure */

@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "builder/image/image_index.h"
 #include "builder/image/output_file.h"
 #include "builder/image/save.h"
 #include "builder/transfer.h"
 #include "builder/tree/tree_tar.h"
 #include "builder/tree/unpack.h"
 #include "cli/build_output.h"
+#include "cli/build_output_internal.h"
 #include "cli/commands.h"
 #include "fs/base/io.h"
 #include "fs/base/json.h"
@@ -37,7 +37,7 @@ void output_plan_release(struct output_plan *plan)
 
 /* ---- the plan ---- */
 
-static bool is_image(const struct output *o)
+bool output_is_image(const struct output *o)
 {
     return o->type == OUTPUT_IMAGE || (o->type == OUTPUT_DOCKER && o->dest == NULL);
 }
@@ -45,7 +45,7 @@ static bool is_image(const struct output *o)
 /* As it came out of the build: nothing about it is asked for that others would not have. */
 static bool is_plain(const struct output *o)
 {
-    return is_image(o) && !o->has_compression && !o->has_types &&
+    return output_is_image(o) && !o->has_compression && !o->has_types &&
            o->annotations.manifest.count == 0;
 }
 
@@ -64,7 +64,7 @@ static void add_short_forms(const struct output_flags *f, struct output_plan *pl
     struct output *image = NULL;
 
     for (size_t i = 0; i < plan->list.count; i++)
-        if (is_image(&plan->list.items[i]))
+        if (output_is_image(&plan->list.items[i]))
             image = &plan->list.items[i];
     if (image == NULL && (plan->list.count == 0 || f->push || f->load))
         image = add_image(plan);
@@ -111,21 +111,20 @@ static int check_platforms(const struct output_plan *plan, const struct output *
                            struct error *err)
 {
     bool has_index = o->annotations.index.count > 0 || plan->annotations.index.count > 0;
+    bool has_entry =
+        o->annotations.index_entry.count > 0 || plan->annotations.index_entry.count > 0;
 
-    if (o->annotations.has_index_entry || plan->annotations.has_index_entry)
+    if (has_entry && (!is_several || o->type != OUTPUT_OCI))
         return error_set(err, EINVAL,
-                         "index-descriptor annotations: there is nothing above an index");
+                         "index-descriptor annotations: there is nothing above an index but the "
+                         "index.json of type=oci with several platforms");
     if (!is_several && has_index)
         return error_set(err, EINVAL, "index annotations not supported for single platform export");
-    if (!is_several && o->is_split)
-        return error_set(err, ENOTSUP, "platform-split=true needs a build for several platforms");
-    if (is_several && (o->annotations.has_platform || plan->annotations.has_platform))
-        return error_set(err, ENOTSUP,
-                         "annotations for one of several platforms: build the platforms apart");
-    if (!is_several || is_image(o) || o->type == OUTPUT_LOCAL)
+    if (!is_several || o->type != OUTPUT_DOCKER || o->dest == NULL)
         return 0;
-    (void)error_set(err, ENOTSUP, "tar, oci and docker outputs hold one platform each");
-    return error_hint(err, "push the index (--push), use type=local, or build the platforms apart");
+    (void)error_set(err, ENOTSUP,
+                    "type=docker holds one platform: a docker archive knows no index"); /* below */
+    return error_hint(err, "use type=oci, push the index (--push), or build the platforms apart");
 }
 
 int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
@@ -181,14 +180,6 @@ void output_plan_apply(const struct output_plan *plan, struct build_options *o)
 
 /* ---- one output ---- */
 
-struct job {
-    struct output_plan *plan;
-    const struct output *output;
-    const struct build_options *options;
-    const struct build_result *result;
-    uint32_t vertex;
-};
-
 static void join(struct strv *out, const struct strv *a, const struct strv *b)
 {
     strv_copy(out, a);
@@ -197,7 +188,7 @@ static void join(struct strv *out, const struct strv *a, const struct strv *b)
 }
 
 /* The image with what this output alone has: its annotations and media types. */
-static int make_variant(const struct job *j, struct image *out, struct error *err)
+int output_job_image(const struct output_job *j, struct image *out, struct error *err)
 {
     const struct image *image = &j->result->image;
     const struct output *o = j->output;
@@ -214,7 +205,8 @@ static int make_variant(const struct job *j, struct image *out, struct error *er
 }
 
 /* The metadata file tells of the first image that left the build in a form of its own. */
-static void note_manifest(const struct job *j, const struct str *bytes, const char *media_type)
+static void note_manifest(const struct output_job *j, const struct str *bytes,
+                          const char *media_type)
 {
     struct output_plan *plan = j->plan;
     struct digest digest;
@@ -231,7 +223,23 @@ static void note_manifest(const struct job *j, const struct str *bytes, const ch
                               : MEDIA_OCI_MANIFEST; /* theirs may end with an image */
 }
 
-static int export_directory(const struct job *j, struct view *view, struct error *err)
+char *output_platform_name(const struct config *config)
+{
+    auto_platform struct platform platform = {0};
+    auto_str struct str text = {0};
+    char *name;
+
+    config_platform(config, &platform);
+    platform_normalize(&platform);
+    platform_format(&platform, &text);
+    name = str_take(&text);
+    for (char *at = strchr(name, '/'); at != NULL; at = strchr(at, '/'))
+        *at = '_';
+    return name;
+}
+
+static int export_directory(const struct output_job *j, struct view *view, const char *directory,
+                            struct error *err)
 {
     const struct unpack_options options = {
         .merge = true,
@@ -241,7 +249,7 @@ static int export_directory(const struct job *j, struct view *view, struct error
     };
     struct unpack_result result;
     auto_str struct str line = {0};
-    int r = unpack_view(view, j->output->dest, &options, &result, err);
+    int r = unpack_view(view, directory, &options, &result, err);
 
     if (r < 0)
         return r;
@@ -254,27 +262,54 @@ static int export_directory(const struct job *j, struct view *view, struct error
     return 0;
 }
 
-static int export_tree(const struct job *j, struct error *err)
+int output_job_open(const struct output_job *j, struct view **out, struct error *err)
 {
     const struct image *image = &j->result->image;
-    const struct view_options view_options = {.label = "the result", .read_only = true};
+    const struct view_options options = {.label = "the result", .read_only = true};
+
+    return view_open(j->options->store, image->layers, image->layer_count, &options, out, err);
+}
+
+int64_t output_job_time(const struct output_job *j)
+{
+    return j->result->has_epoch ? j->result->epoch_s * NS_PER_S : TREE_TIMES_OWN;
+}
+
+int output_job_directory(const struct output_job *j, const char *platform, struct error *err)
+{
+    const char *dest = j->output->dest;
+    auto_free char *below = platform == NULL ? NULL : str_format("%s/%s", dest, platform);
+    auto_view struct view *view = NULL;
+    int r = output_job_open(j, &view, err);
+
+    if (r == 0 && platform != NULL && mkdir(dest, 0777) < 0 && errno != EEXIST)
+        return error_errno(err, "cannot make '%s'", dest);
+    return r < 0 ? r : export_directory(j, view, platform == NULL ? dest : below, err);
+}
+
+/* With platform-split=true one platform has a directory of its own too. */
+static int export_tree(const struct output_job *j, struct error *err)
+{
     auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
     auto_view struct view *view = NULL;
-    int64_t mtime_ns = j->result->has_epoch ? j->result->epoch_s * NS_PER_S : TREE_TIMES_OWN;
-    int r =
-        view_open(j->options->store, image->layers, image->layer_count, &view_options, &view, err);
+    auto_free char *platform = NULL;
+    struct tree_tar_options options = {.mtime_ns = output_job_time(j)};
+    int r;
 
-    if (r < 0)
-        return r;
+    if (j->output->is_split)
+        platform = output_platform_name(j->result->image.config);
     if (j->output->type == OUTPUT_LOCAL)
-        return export_directory(j, view, err);
-    r = output_file_open(&file, j->output->dest, err);
+        return output_job_directory(j, platform, err);
+    options.directory = platform;
+    r = output_job_open(j, &view, err);
     if (r == 0)
-        r = tree_tar_write(STEAL(&view), mtime_ns, &file.writer, err);
+        r = output_file_open(&file, j->output->dest, err);
+    if (r == 0)
+        r = tree_tar_write(STEAL(&view), &options, &file.writer, err);
     return r < 0 ? r : output_file_finish(&file, err);
 }
 
-static int export_archive(const struct job *j, struct error *err)
+static int export_archive(const struct output_job *j, struct error *err)
 {
     const struct output *o = j->output;
     auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
@@ -290,7 +325,7 @@ static int export_archive(const struct job *j, struct error *err)
     };
     const struct save_image saved = {
         .image = &image, .names = &o->names, .entry_annotations = &notes};
-    int r = make_variant(j, &image, err);
+    int r = output_job_image(j, &image, err);
 
     if (!o->has_types)
         options.export.types = EXPORT_OCI;
@@ -313,7 +348,7 @@ static int export_archive(const struct job *j, struct error *err)
 }
 
 /* An image of the store beside the plain one. */
-static int export_image(const struct job *j, struct error *err)
+static int export_image(const struct output_job *j, struct error *err)
 {
     struct store *store = j->options->store;
     auto_image struct image image = {0};
@@ -321,7 +356,7 @@ static int export_image(const struct job *j, struct error *err)
     auto_str struct str manifest = {0};
     const struct image *stored = &image;
     const char *media_type;
-    int r = make_variant(j, &image, err);
+    int r = output_job_image(j, &image, err);
 
     if (r == 0 && j->output->has_compression) {
         r = save_oci_manifest(store, &image, &j->output->export, &manifest, &media_type, err);
@@ -340,7 +375,7 @@ static int export_image(const struct job *j, struct error *err)
 }
 
 /* BuildKit's words, which people look for in logs. */
-static const char *vertex_name(const struct output *o)
+const char *output_vertex_name(const struct output *o)
 {
     switch (o->type) {
     case OUTPUT_LOCAL:
@@ -357,7 +392,7 @@ static const char *vertex_name(const struct output *o)
     }
 }
 
-static int export_one(struct job *j, struct error *err)
+static int export_one(struct output_job *j, struct error *err)
 {
     const struct output *o = j->output;
     struct progress *progress = j->options->progress;
@@ -365,8 +400,8 @@ static int export_one(struct job *j, struct error *err)
 
     if (is_plain(o))
         return 0; /* the build did it */
-    j->vertex = progress_begin(progress, vertex_name(o));
-    if (is_image(o))
+    j->vertex = progress_begin(progress, output_vertex_name(o));
+    if (output_is_image(o))
         r = export_image(j, err);
     else if (o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR)
         r = export_tree(j, err);
@@ -379,7 +414,7 @@ static int export_one(struct job *j, struct error *err)
 int output_plan_export(struct output_plan *plan, const struct build_options *o,
                        const struct build_result *result, struct error *err)
 {
-    struct job job = {.plan = plan, .options = o, .result = result};
+    struct output_job job = {.plan = plan, .options = o, .result = result};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < plan->list.count; i++) {
@@ -453,8 +488,8 @@ static int write_metadata(const struct output_plan *plan, const char *path,
     return output_file_put(path, str_text(&text), text.size, err);
 }
 
-static int push_all(struct program *p, struct output_plan *plan, const char *progress_mode,
-                    struct error *err)
+int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,
+                     struct error *err)
 {
     int r = 0;
 
@@ -480,7 +515,7 @@ int output_plan_finish(struct program *p, struct output_plan *plan, const struct
                        struct error *err)
 {
     char config[DIGEST_TEXT_SIZE];
-    int r = push_all(p, plan, progress_mode, err);
+    int r = output_plan_push(p, plan, progress_mode, err);
 
     digest_format(&result->config, config);
     if (r == 0 && f->iidfile != NULL)
@@ -488,102 +523,4 @@ int output_plan_finish(struct program *p, struct output_plan *plan, const struct
     if (r == 0 && f->metadata_file != NULL)
         r = write_metadata(plan, f->metadata_file, result, err);
     return r;
-}
-
-/* ---- several platforms ---- */
-
-int output_plan_add(struct output_plan *plan, const struct build_options *o,
-                    const struct build_result *result, struct image_index *index, struct error *err)
-{
-    struct job job = {.plan = plan, .options = o, .result = result};
-    auto_str struct str platform = {0};
-    auto_free char *name = NULL;
-    bool has_image = false;
-    int r = 0;
-
-    platform_format(o->platform, &platform);
-    job.vertex = progress_beginf(o->progress, "exporting %s", str_text(&platform));
-    name = mem_strdup(str_text(&platform));
-    for (char *at = strchr(name, '/'); at != NULL; at = strchr(at, '/'))
-        *at = '_'; /* BuildKit's names of directories: linux_amd64 */
-    for (size_t i = 0; r == 0 && i < plan->list.count; i++) {
-        struct output one = plan->list.items[i];
-        auto_free char *dest = one.dest == NULL ? NULL : str_format("%s/%s", one.dest, name);
-        auto_image struct image image = {0};
-
-        job.output = &one;
-        if (one.type == OUTPUT_LOCAL) {
-            if (!one.has_split || one.is_split) {
-                if (mkdir(one.dest, 0777) < 0 && errno != EEXIST)
-                    r = error_errno(err, "cannot make '%s'", one.dest);
-                one.dest = dest;
-            }
-            r = r < 0 ? r : export_tree(&job, err);
-        } else if (!has_image) {
-            has_image = true;
-            r = make_variant(&job, &image, err);
-            if (r == 0)
-                r = image_index_add(o->store, &image, &one.export, index, err);
-        }
-    }
-    progress_end(o->progress, job.vertex, progress_state_of(r), err->text);
-    return r;
-}
-
-static void add_index_keys(const struct image_index *index, const struct digest *digest,
-                           bool docker_types, struct json *document)
-{
-    struct json *descriptor = json_new_object();
-    char text[DIGEST_TEXT_SIZE];
-
-    digest_format(digest, text);
-    json_put_text(descriptor, "mediaType", docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
-    json_put_text(descriptor, "digest", text);
-    json_put_int(descriptor, "size", (int64_t)index->bytes.size);
-    json_put(document, "containerimage.descriptor", descriptor);
-    json_put_text(document, "containerimage.digest", text);
-}
-
-/* As docker buildx has it: the index stands where else the image does. */
-static int tell_index(const struct output_plan *plan, const struct output_flags *f,
-                      const struct image_index *index, const struct digest *digest,
-                      bool docker_types, struct error *err)
-{
-    auto_json struct json *document = json_new_object();
-    auto_free char *names = strv_join(&plan->names, ",");
-    auto_str struct str text = {0};
-    char id[DIGEST_TEXT_SIZE];
-    int r = 0;
-
-    digest_format(digest, id);
-    if (f->iidfile != NULL)
-        r = output_file_put(f->iidfile, id, strlen(id), err);
-    if (r < 0 || f->metadata_file == NULL)
-        return r;
-    add_index_keys(index, digest, docker_types, document);
-    if (plan->names.count > 0)
-        json_put_text(document, "image.name", names);
-    json_write_pretty(document, &text);
-    str_add_char(&text, '\n');
-    return output_file_put(f->metadata_file, str_text(&text), text.size, err);
-}
-
-int output_plan_finish_index(struct program *p, struct output_plan *plan,
-                             const struct output_flags *f, const char *progress_mode,
-                             const struct build_options *o, struct image_index *index,
-                             struct digest *digest, struct error *err)
-{
-    auto_strv struct strv annotations = {0};
-    const struct image_index_options options = {
-        .names = &plan->names, .annotations = &annotations, .docker_types = o->docker_types};
-    int r;
-
-    strv_copy(&annotations, &plan->annotations.index);
-    for (size_t i = 0; i < plan->list.count; i++)
-        for (size_t k = 0; k < plan->list.items[i].annotations.index.count; k++)
-            strv_add(&annotations, plan->list.items[i].annotations.index.items[k]);
-    r = image_index_commit(o->store, &options, index, digest, err);
-    if (r == 0)
-        r = push_all(p, plan, progress_mode, err);
-    return r < 0 ? r : tell_index(plan, f, index, digest, o->docker_types, err);
 }

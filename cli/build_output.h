@@ -36,7 +36,7 @@ struct output_plan {
 void output_plan_release(struct output_plan *plan);
 
 /* What the flags ask for. `tags` are the canonical names of --tag, `platform` the image's, or the
- * first of several. -EINVAL. */
+ * one of several that the plan is for. -EINVAL. */
 int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
                      bool is_several, struct output_plan *out, struct error *err);
 struct registries_options;
@@ -51,14 +51,3 @@ int output_plan_export(struct output_plan *plan, const struct build_options *o,
 int output_plan_finish(struct program *p, struct output_plan *plan, const struct output_flags *f,
                        const char *progress_mode, const struct build_result *result,
                        struct error *err);
-
-/* Several platforms: after the build of each (`o->platform`), its directory, or its image into `index`;
- * then the index gets its names, is pushed, and is told of. */
-struct image_index;
-int output_plan_add(struct output_plan *plan, const struct build_options *o,
-                    const struct build_result *result, struct image_index *index,
-                    struct error *err);
-int output_plan_finish_index(struct program *p, struct output_plan *plan,
-                             const struct output_flags *f, const char *progress_mode,
-                             const struct build_options *o, struct image_index *index,
-                             struct digest *digest, struct error *err);

@@ -33,7 +33,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      FIELD(platform),
      .argument = "OS/ARCH",
-     .help = "which image of several to load (default: this host's)"},
+     .help = "which image of several to load (default: all, if all are there)"},
     {.name = "progress",
      .kind = OPTION_TEXT,
      FIELD(progress),
@@ -64,7 +64,7 @@ static int add_tags(struct store *store, const struct load_flags *f, struct load
         if (r < 0)
             return r;
         reference_format(&ref, &name);
-        r = image_tag(store, str_text(&name), &images->items[0].manifest, err);
+        r = load_tag(store, &images->items[0], str_text(&name), err);
         if (r == 0 && !strv_contains(&images->items[0].names, str_text(&name)))
             strv_add(&images->items[0].names, str_text(&name));
     }

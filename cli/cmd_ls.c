@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "builder/image/image.h"
+#include "builder/image/image_index.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/text.h"
@@ -29,7 +30,10 @@ struct ls_flags {
 #define FIELD(name) .offset = offsetof(struct ls_flags, name)
 
 static const struct option options[] = {
-    {.name = "all", .letter = 'a', FIELD(all), .help = "show images without a name too"},
+    {.name = "all",
+     .letter = 'a',
+     FIELD(all),
+     .help = "show images without a name, and each of a name for several platforms"},
     {.name = "digests", .ignored = "digests are always shown"},
     {.name = "filter",
      .letter = 'f',
@@ -51,7 +55,7 @@ static const struct option options[] = {
      FIELD(sort),
      .argument = "FIELD",
      .help = "by created, id, repository (default), size or tag"},
-    {.name = "tree", .refused = "an image of one platform is kept, not all of an index"},
+    {.name = "tree", .refused = "--all has a line for the image of each platform"},
     {.name = "history", .refused = "former names are not kept"},
 };
 
@@ -89,6 +93,7 @@ static const struct format_spec spec = {
 struct item {
     struct image_row *image; /* of the list */
     const char *name;        /* canonical, NULL: dangling */
+    bool is_member;          /* name@digest, which the index of another name keeps */
     int64_t updated_ns;
     int64_t created_ns;    /* by the image's own account; 0 unless asked for */
     struct config *config; /* owned; NULL unless asked for */
@@ -122,6 +127,48 @@ static struct image_row *find_image(const struct listing *l, const struct digest
     return NULL;
 }
 
+static struct item *find_member(struct listing *l, const char *repository,
+                                const struct digest *manifest)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    auto_free char *name = NULL;
+
+    digest_format(manifest, digest);
+    name = str_format("%s@%s", repository, digest);
+    for (size_t i = 0; i < l->rows.count; i++)
+        if (l->rows.items[i].name != NULL && strcmp(l->rows.items[i].name, name) == 0)
+            return &l->rows.items[i];
+    return NULL;
+}
+
+/* What names like "app@sha256:..." are there for: they keep the images of an index. */
+static int mark_members(struct store *store, struct listing *l, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->names.count; i++) {
+        const struct reference_row *row = &l->names.items[i];
+        auto_image_index_images struct image_index_images found = {0};
+        auto_reference struct reference ref = {0};
+        auto_str struct str repository = {0};
+
+        if (!row->has_index || strchr(row->name, '@') != NULL)
+            continue;
+        r = image_index_images(store, &row->index, row->name, &found, err);
+        if (r == 0)
+            r = reference_parse(row->name, &ref, err);
+        if (r == 0)
+            reference_format_name(&ref, &repository);
+        for (size_t k = 0; r == 0 && k < found.count; k++) {
+            struct item *member = find_member(l, str_text(&repository), &found.items[k]);
+
+            if (member != NULL)
+                member->is_member = true;
+        }
+    }
+    return r;
+}
+
 /* Names in their order, then what has none. */
 static int load(struct store *store, struct listing *l, struct error *err)
 {
@@ -146,7 +193,7 @@ static int load(struct store *store, struct listing *l, struct error *err)
         if (!has_name)
             *array_add(&l->rows) = (struct item){.image = image, .updated_ns = image->created_ns};
     }
-    return r;
+    return r < 0 ? r : mark_members(store, l, err);
 }
 
 static int load_config(struct store *store, struct item *item, struct error *err)
@@ -269,6 +316,8 @@ static bool is_wanted(const struct ls_flags *flags, const struct filters *f,
 {
     bool by_name = f->references.count == 0;
 
+    if (item->is_member && !flags->all)
+        return false;
     if (f->has_dangling ? f->dangling != (item->name == NULL) : item->name == NULL && !flags->all)
         return false;
     for (size_t i = 0; item->name != NULL && i < f->references.count; i++)

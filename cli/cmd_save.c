@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "builder/image/image.h"
+#include "builder/image/image_index.h"
 #include "builder/image/output_file.h"
 #include "builder/image/save.h"
 #include "cli/commands.h"
 #include "cli/compression.h"
+#include "fs/store.h"
 
 #include "fs/base/banned.h"
 
@@ -40,7 +42,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      FIELD(platform),
      .argument = "OS/ARCH",
-     .help = "refuse images of another platform"},
+     .help = "which image of several; refuse images of another platform"},
 };
 
 enum format { FORMAT_DOCKER, FORMAT_OCI, FORMAT_OCI_DIR };
@@ -64,23 +66,36 @@ static int parse_format(const char *text, enum format *out, struct error *err)
                      text);
 }
 
-/* The images asked for, each once, with all the names it was asked for by. */
-struct saved {
-    struct save_image *items; /* point into the two arrays below */
+/* One entry of what is written: an image, or an index and its images. */
+struct entry {
+    struct digest digest; /* of the manifest, or of the index */
     struct image *images;
-    struct strv *names;
+    size_t image_count;
+    struct str document; /* of the index */
+    struct save_index index;
+    struct strv names; /* that it was asked for by */
+};
+
+/* What was asked for, each once. */
+struct saved {
+    struct save_image *items; /* point into entries */
+    struct entry *entries;
     size_t count;
 };
 
 static void saved_release(struct saved *s)
 {
     for (size_t i = 0; i < s->count; i++) {
-        image_release(&s->images[i]);
-        strv_release(&s->names[i]);
+        struct entry *e = &s->entries[i];
+
+        for (size_t k = 0; k < e->image_count; k++)
+            image_release(&e->images[k]);
+        free(e->images);
+        str_release(&e->document);
+        strv_release(&e->names);
     }
     free(s->items);
-    free(s->images);
-    free(s->names);
+    free(s->entries);
 }
 DEFINE_CLEANUP_VALUE(saved_release, struct saved)
 
@@ -103,40 +118,90 @@ static int check_platform(const struct image *image, const char *name, const cha
                      wanted);
 }
 
-static int add_image(struct store *store, const char *text, const char *platform, struct saved *s,
+/* Room for as many images; they are filled in by the caller. */
+static void begin_entry(struct saved *s, const struct digest *digest, size_t image_count)
+{
+    struct entry *e = &s->entries[s->count++];
+
+    e->digest = *digest;
+    e->images = mem_alloc(image_count * sizeof(*e->images));
+}
+
+static int add_image(struct store *store, const char *text, const struct digest *manifest,
+                     const char *platform, struct saved *s, struct error *err)
+{
+    struct entry *e = &s->entries[s->count];
+    int r;
+
+    begin_entry(s, manifest, 1);
+    r = image_load(store, manifest, &e->images[0], err);
+    if (r < 0)
+        return r;
+    e->image_count = 1;
+    s->items[s->count - 1] = (struct save_image){.image = &e->images[0], .names = &e->names};
+    return check_platform(&e->images[0], text, platform, err);
+}
+
+static int add_index(struct store *store, const struct image_index_images *found, struct saved *s,
                      struct error *err)
 {
+    struct entry *e = &s->entries[s->count];
+    int r = 0;
+
+    begin_entry(s, &found->index, found->count);
+    while (r == 0 && e->image_count < found->count) {
+        r = image_load(store, &found->items[e->image_count], &e->images[e->image_count], err);
+        e->image_count += r == 0;
+    }
+    str_add_bytes(&e->document, str_text(&found->document), found->document.size);
+    e->index =
+        (struct save_index){.document = &e->document, .images = e->images, .count = e->image_count};
+    s->items[s->count - 1] = (struct save_image){.index = &e->index, .names = &e->names};
+    return r;
+}
+
+/* A name of several platforms is all of them, unless one is asked for, or not all are here, or the
+ * archive is docker's, which holds one: then that of this host, as everywhere. */
+static int add(struct store *store, const char *text, const struct save_flags *f, bool is_oci,
+               struct saved *s, struct error *err)
+{
+    auto_reference_row struct reference_row row = {0};
+    auto_image_index_images struct image_index_images found = {0};
     auto_free char *name = NULL;
     struct digest manifest;
+    const struct digest *wanted = &manifest;
     size_t at = 0;
     int r = image_find(store, text, &manifest, &name, err);
 
+    if (r == 0 && name != NULL)
+        r = store_reference_get(store, name, &row, err);
+    if (r == 0 && row.has_index)
+        r = image_index_images(store, &row.index, text, &found, err);
     if (r < 0)
         return r;
-    while (at < s->count && !digest_equal(&s->images[at].manifest, &manifest))
+    if (f->platform != NULL && found.count > 0)
+        r = image_index_choose(&found, f->platform, text, &manifest, err);
+    else if (is_oci && found.count > 0 && found.is_whole)
+        wanted = &found.index;
+    while (at < s->count && !digest_equal(&s->entries[at].digest, wanted))
         at++;
-    if (at == s->count) {
-        r = image_load(store, &manifest, &s->images[at], err);
-        if (r < 0)
-            return r;
-        s->items[at] = (struct save_image){.image = &s->images[at], .names = &s->names[at]};
-        s->count++;
-    }
-    if (name != NULL && !strv_contains(&s->names[at], name))
-        strv_add(&s->names[at], name);
-    return check_platform(&s->images[at], text, platform, err);
+    if (r == 0 && at == s->count)
+        r = wanted == &manifest ? add_image(store, text, &manifest, f->platform, s, err)
+                                : add_index(store, &found, s, err);
+    if (r == 0 && name != NULL && !strv_contains(&s->entries[at].names, name))
+        strv_add(&s->entries[at].names, name);
+    return r;
 }
 
 static int find_images(struct store *store, const struct save_flags *f, const struct strv *operands,
-                       struct saved *s, struct error *err)
+                       bool is_oci, struct saved *s, struct error *err)
 {
     int r = 0;
 
     s->items = mem_alloc(operands->count * sizeof(*s->items));
-    s->images = mem_alloc(operands->count * sizeof(*s->images));
-    s->names = mem_alloc(operands->count * sizeof(*s->names));
+    s->entries = mem_alloc(operands->count * sizeof(*s->entries));
     for (size_t i = 0; r == 0 && i < operands->count; i++)
-        r = add_image(store, operands->items[i], f->platform, s, err);
+        r = add(store, operands->items[i], f, is_oci, s, err);
     return r;
 }
 
@@ -178,7 +243,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
                          "cowardly refusing to save to a terminal. Use the -o flag or redirect");
     r = program_store(p, &store, err);
     if (r == 0)
-        r = find_images(store, f, operands, &saved, err);
+        r = find_images(store, f, operands, format != FORMAT_DOCKER, &saved, err);
     if (r < 0)
         return r;
     if (format == FORMAT_OCI_DIR)
@@ -196,7 +261,8 @@ const struct subcommand cmd_save = {
         "Several images go into one archive, and what they share is in it once. A file "
         "appears under its name when it is whole. oci-dir adds to a layout that is there: an "
         "image of the same name is replaced. Layers of docker archives are plain tars unless "
-        "a compression is asked for; those of OCI archives are the blobs a push would send.",
+        "a compression is asked for; those of OCI archives are the blobs a push would send. An OCI form holds all images of a "
+        "name that stands for several platforms, docker's the one for this host.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct save_flags),

@@ -50,13 +50,7 @@ static int finish_failures(struct failures *f, struct error *err)
 static int tag(struct store *store, const struct digest *manifest,
                const struct reference_row *source, const char *name, struct error *err)
 {
-    auto_free char *owned = mem_strdup(name);
-    const struct reference_row row = {.name = owned,
-                                      .manifest = *manifest,
-                                      .has_index = source->has_index,
-                                      .index = source->index};
-
-    return source->has_index ? store_reference_set(store, &row, err)
+    return source->has_index ? image_index_tag(store, name, source, err)
                              : image_tag(store, name, manifest, err);
 }
 

@@ -19,8 +19,25 @@ void image_index_release(struct image_index *x)
     str_release(&x->bytes);
 }
 
+/* "key=value" lines as an object under "annotations"; none when there are none. */
+static void put_annotations(const struct strv *given, struct json *into)
+{
+    struct json *notes = json_new_object();
+
+    for (size_t i = 0; given != NULL && i < given->count; i++) {
+        const char *pair = given->items[i];
+        auto_free char *key = mem_strndup(pair, strcspn(pair, "="));
+
+        json_put_text(notes, key, pair + strlen(key) + (pair[strlen(key)] == '='));
+    }
+    if (json_count(notes) > 0)
+        json_put(into, "annotations", notes);
+    else
+        json_unref(notes);
+}
+
 static void add_entry(struct image_index *x, const struct image *image,
-                      const struct platform *platform)
+                      const struct platform *platform, const struct strv *annotations)
 {
     struct json *entry = json_new_object();
     struct json *where = json_new_object();
@@ -34,16 +51,32 @@ static void add_entry(struct image_index *x, const struct image *image,
     json_put_text(where, "os", platform->os);
     json_put_text(where, "variant", platform->variant);
     json_put(entry, "platform", where);
+    put_annotations(annotations, entry);
     if (x->entries == NULL)
         x->entries = json_new_array();
     json_push(x->entries, entry);
 }
 
-int image_index_add(struct store *store, const struct image *image,
-                    const struct export_options *options, struct image_index *x, struct error *err)
+void image_index_note(struct image_index *x, const struct image *image,
+                      const struct strv *annotations)
 {
     auto_platform struct platform platform = {0};
     auto_platform struct platform host = {0};
+
+    config_platform(image->config, &platform);
+    platform_normalize(&platform);
+    platform_host(&host);
+    if (platform_equal(&platform, &host))
+        x->host = x->count;
+    x->manifests = array_grow(x->manifests, x->count, &x->capacity, sizeof(*x->manifests));
+    x->manifests[x->count++] = image->manifest;
+    add_entry(x, image, &platform, annotations);
+}
+
+int image_index_add(struct store *store, const struct image *image,
+                    const struct export_options *options, const struct strv *annotations,
+                    struct image_index *x, struct error *err)
+{
     auto_image struct image final = {0};
     auto_str struct str manifest = {0};
     const char *media_type;
@@ -54,62 +87,43 @@ int image_index_add(struct store *store, const struct image *image,
                           image->layer_count, &final, err);
     if (r == 0)
         r = image_store(store, &final, err);
-    if (r < 0)
-        return r;
-    config_platform(image->config, &platform);
-    platform_normalize(&platform);
-    platform_host(&host);
-    if (platform_equal(&platform, &host))
-        x->host = x->count;
-    x->manifests = array_grow(x->manifests, x->count, &x->capacity, sizeof(*x->manifests));
-    x->manifests[x->count++] = final.manifest;
-    add_entry(x, &final, &platform);
-    return 0;
+    if (r == 0)
+        image_index_note(x, &final, annotations);
+    return r;
 }
 
-static void write_document(struct image_index *x, const struct image_index_options *o)
+void image_index_write(struct image_index *x, const struct image_index_options *o)
 {
     auto_json struct json *document = json_new_object();
-    struct json *notes = json_new_object();
 
     json_put_int(document, "schemaVersion", 2);
     json_put_text(document, "mediaType", o->docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
     json_put(document, "manifests", json_ref(x->entries));
-    for (size_t i = 0; i < o->annotations->count; i++) {
-        const char *pair = o->annotations->items[i];
-        auto_free char *key = mem_strndup(pair, strcspn(pair, "="));
-
-        json_put_text(notes, key, pair + strlen(key) + 1);
-    }
-    if (json_count(notes) > 0)
-        json_put(document, "annotations", notes);
-    else
-        json_unref(notes);
+    put_annotations(o->annotations, document);
     json_write(document, &x->bytes);
 }
 
 /* "name:tag" and, for each image, "name@digest": that is how a pull of all platforms keeps them. */
-static int name_all(struct store *store, const struct image_index *x, const char *name,
-                    const struct digest *index, struct error *err)
+int image_index_name(struct store *store, const char *name, const struct digest *index,
+                     const struct digest *images, size_t count, size_t host, struct error *err)
 {
     auto_reference struct reference ref = {0};
     auto_str struct str repository = {0};
-    char *canonical = mem_strdup(name);
-    auto_free char *owned = canonical;
+    auto_free char *canonical = mem_strdup(name);
     const struct reference_row row = {
-        .name = canonical, .manifest = x->manifests[x->host], .has_index = true, .index = *index};
+        .name = canonical, .manifest = images[host], .has_index = true, .index = *index};
     int r = reference_parse(name, &ref, err);
 
     if (r < 0)
         return r;
     reference_format_name(&ref, &repository);
-    for (size_t i = 0; r == 0 && i < x->count; i++) {
+    for (size_t i = 0; r == 0 && i < count; i++) {
         auto_str struct str one = {0};
         char digest[DIGEST_TEXT_SIZE];
 
-        digest_format(&x->manifests[i], digest);
+        digest_format(&images[i], digest);
         str_addf(&one, "%s@%s", str_text(&repository), digest);
-        r = image_tag(store, str_text(&one), &x->manifests[i], err);
+        r = image_tag(store, str_text(&one), &images[i], err);
     }
     return r < 0 ? r : store_reference_set(store, &row, err);
 }
@@ -120,11 +134,97 @@ int image_index_commit(struct store *store, const struct image_index_options *op
     auto_store_tx struct store_tx tx = {0};
     int r = store_begin(store, &tx, err);
 
-    write_document(x, options);
+    image_index_write(x, options);
     if (r == 0)
         r = blob_put(store, str_text(&x->bytes), x->bytes.size, digest, err);
     for (size_t i = 0; r == 0 && i < options->names->count; i++)
-        r = name_all(store, x, options->names->items[i], digest, err);
+        r = image_index_name(store, options->names->items[i], digest, x->manifests, x->count,
+                             x->host, err);
+    return r < 0 ? r : store_commit(&tx, err);
+}
+
+void image_index_images_release(struct image_index_images *x)
+{
+    str_release(&x->document);
+    manifest_release(&x->parsed);
+    free(x->items);
+}
+
+static bool is_image_here(struct store *store, const struct digest *manifest)
+{
+    auto_image_row struct image_row row = {0};
+    struct error ignored; /* not here, or no image */
+
+    return store_image_get(store, manifest, &row, &ignored) == 0;
+}
+
+int image_index_images(struct store *store, const struct digest *index, const char *what,
+                       struct image_index_images *out, struct error *err)
+{
+    int r;
+
+    out->index = *index;
+    if (!blob_exists(store, index))
+        return 0;
+    r = blob_read(store, index, LIMIT_MANIFEST_SIZE, &out->document, err);
+    if (r == 0)
+        r = manifest_parse(str_text(&out->document), out->document.size, NULL, what, &out->parsed,
+                           err);
+    if (r < 0)
+        return r;
+    out->items = mem_alloc((out->parsed.manifests.count + 1) * sizeof(*out->items));
+    out->is_whole = true;
+    for (size_t i = 0; i < out->parsed.manifests.count; i++) {
+        const struct digest *digest = &out->parsed.manifests.items[i].digest;
+
+        if (is_image_here(store, digest))
+            out->items[out->count++] = *digest;
+        else if (!blob_exists(store, digest))
+            out->is_whole = false;
+    }
+    return 0;
+}
+
+int image_index_choose(const struct image_index_images *x, const char *platform, const char *what,
+                       struct digest *out, struct error *err)
+{
+    auto_platform struct platform want = {0};
+    const struct descriptor *chosen;
+    int r = platform_parse(platform, &want, err);
+
+    if (r == 0)
+        r = manifest_choose(&x->parsed, &want, what, &chosen, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < x->count; i++)
+        if (digest_equal(&x->items[i], &chosen->digest)) {
+            *out = chosen->digest;
+            return 0;
+        }
+    (void)error_set(err, ENOENT, "the image of '%s' for %s was not pulled", what, platform);
+    return error_hint(err, "`img pull --platform=%s %s` fetches it", platform, what);
+}
+
+int image_index_tag(struct store *store, const char *name, const struct reference_row *source,
+                    struct error *err)
+{
+    auto_store_tx struct store_tx tx = {0};
+    auto_free char *owned = mem_strdup(name);
+    auto_image_index_images struct image_index_images here = {0};
+    const struct reference_row row = {
+        .name = owned, .manifest = source->manifest, .has_index = true, .index = source->index};
+    size_t host = 0;
+    int r = image_index_images(store, &source->index, name, &here, err);
+
+    for (size_t i = 0; i < here.count; i++)
+        if (digest_equal(&here.items[i], &source->manifest))
+            host = i;
+    if (r == 0)
+        r = store_begin(store, &tx, err);
+    if (r == 0)
+        r = here.count > 1
+                ? image_index_name(store, name, &source->index, here.items, here.count, host, err)
+                : store_reference_set(store, &row, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 

@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "builder/image/image.h"
+#include "builder/image/image_index.h"
 #include "builder/image/load.h"
 #include "builder/image/load_source.h"
 #include "fs/base/limits.h"
 #include "fs/base/pool.h"
+#include "fs/blob.h"
 #include "fs/store.h"
 #include "registry/manifest.h"
 #include "registry/reference.h"
@@ -117,6 +119,15 @@ static struct loaded_image *add_image(struct load *l, const struct image *image)
     return loaded;
 }
 
+int load_tag(struct store *store, const struct loaded_image *image, const char *name,
+             struct error *err)
+{
+    const struct reference_row source = {.manifest = image->manifest, .index = image->index};
+
+    return image->has_index ? image_index_tag(store, name, &source, err)
+                            : image_tag(store, name, &image->manifest, err);
+}
+
 static int name_image(struct load *l, struct loaded_image *image, const char *text,
                       struct error *err)
 {
@@ -127,7 +138,7 @@ static int name_image(struct load *l, struct loaded_image *image, const char *te
     if (r < 0)
         return r;
     reference_format(&ref, &name);
-    r = image_tag(l->store, str_text(&name), &image->manifest, err);
+    r = load_tag(l->store, image, str_text(&name), err);
     if (r == 0)
         strv_add(&image->names, str_text(&name));
     return r;
@@ -351,6 +362,111 @@ static int store_oci_image(struct load *l, const struct manifest *m, const struc
     return name == NULL ? 0 : name_image(l, loaded, name, err);
 }
 
+/* ---- an index of which all is there ---- */
+
+static bool is_attestation(const struct descriptor *d)
+{
+    return (d->has_platform && text_equal(d->platform.os, "unknown")) ||
+           annotations_get(&d->annotations, "vnd.docker.reference.type") != NULL;
+}
+
+/* All files that a manifest names are in the archive. */
+static bool is_whole(struct load *l, const struct manifest *m)
+{
+    for (size_t i = 0; i <= m->layers.count; i++) {
+        const struct descriptor *d = i < m->layers.count ? &m->layers.items[i] : &m->config;
+        char path[BLOB_PATH_SIZE];
+
+        blob_path(&d->digest, path);
+        if (!load_source_has(l->source, path))
+            return false;
+    }
+    return true;
+}
+
+static bool is_whole_index(struct load *l, const struct manifest *index)
+{
+    bool has_image = false;
+
+    for (size_t i = 0; i < index->manifests.count; i++) {
+        const struct descriptor *d = &index->manifests.items[i];
+        auto_manifest struct manifest m = {0};
+        auto_str struct str bytes = {0};
+        struct error ignored; /* whatever is missing or wrong: no */
+
+        if (read_manifest(l, d, &bytes, &m, &ignored) < 0 || m.kind != MANIFEST_IMAGE ||
+            !is_whole(l, &m))
+            return false;
+        has_image = has_image || !is_attestation(d);
+    }
+    return has_image;
+}
+
+/* An attestation: its documents are kept as they are. */
+static int store_artifact(struct load *l, const struct manifest *m, const struct str *bytes,
+                          struct error *err)
+{
+    struct digest stored;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i <= m->layers.count; i++) {
+        const struct descriptor *d = i < m->layers.count ? &m->layers.items[i] : &m->config;
+        auto_str struct str blob = {0};
+
+        r = read_blob(l, d, LIMIT_CONFIG_SIZE, &blob, err);
+        if (r == 0)
+            r = blob_put(l->store, str_text(&blob), blob.size, &stored, err);
+    }
+    return r < 0 ? r : blob_put(l->store, str_text(bytes), bytes->size, &stored, err);
+}
+
+/* Which of the images stands for the index: that of our platform, else the first. */
+static size_t main_image(const struct load *l, const struct manifest *index)
+{
+    const struct descriptor *chosen;
+    struct error ignored; /* none for this platform */
+    size_t place = 0;
+
+    if (manifest_choose(index, &l->platform, "it", &chosen, &ignored) < 0)
+        return 0;
+    for (const struct descriptor *d = index->manifests.items; d < chosen; d++)
+        place += !is_attestation(d);
+    return place;
+}
+
+static int load_oci_index(struct load *l, const struct manifest *index, const struct str *bytes,
+                          const char *name, struct error *err)
+{
+    struct loaded_images *out = l->out;
+    auto_loaded_images struct loaded_images all = {0};
+    struct digest digest;
+    struct loaded_image *image;
+    int r = name == NULL ? 0 : check_name(name, err);
+
+    l->out = &all;
+    for (size_t i = 0; r == 0 && i < index->manifests.count; i++) {
+        const struct descriptor *d = &index->manifests.items[i];
+        auto_manifest struct manifest m = {0};
+        auto_str struct str one = {0};
+
+        r = read_manifest(l, d, &one, &m, err);
+        if (r == 0)
+            r = is_attestation(d) ? store_artifact(l, &m, &one, err)
+                                  : store_oci_image(l, &m, &one, NULL, err);
+    }
+    l->out = out;
+    if (r == 0)
+        r = blob_put(l->store, str_text(bytes), bytes->size, &digest, err);
+    if (r < 0)
+        return r;
+    image = array_add(out);
+    *image = (struct loaded_image){.manifest = all.items[main_image(l, index)].manifest,
+                                   .config = all.items[main_image(l, index)].config,
+                                   .has_index = true,
+                                   .index = digest};
+    return name == NULL ? 0 : name_image(l, image, name, err);
+}
+
 /* One entry of index.json: an image, or the index of one for several platforms. */
 static int load_oci_entry(struct load *l, const struct descriptor *d, const char *name,
                           struct error *err)
@@ -366,6 +482,8 @@ static int load_oci_entry(struct load *l, const struct descriptor *d, const char
         return r;
     if (outer.kind == MANIFEST_IMAGE)
         return store_oci_image(l, &outer, &outer_bytes, name, err);
+    if (l->options->platform == NULL && is_whole_index(l, &outer))
+        return load_oci_index(l, &outer, &outer_bytes, name, err);
     r = manifest_choose(&outer, &l->platform, name == NULL ? load_source_name(l->source) : name,
                         &chosen, err);
     if (r == 0)
@@ -391,12 +509,6 @@ static bool is_one_image(const struct manifest *index)
             return false;
     }
     return true;
-}
-
-static bool is_attestation(const struct descriptor *d)
-{
-    return (d->has_platform && text_equal(d->platform.os, "unknown")) ||
-           annotations_get(&d->annotations, "vnd.docker.reference.type") != NULL;
 }
 
 static int load_oci(struct load *l, struct error *err)

@@ -4,8 +4,11 @@
 
 #include "builder/image/save.h"
 #include "builder/image/save_sink.h"
+#include "fs/base/json.h"
 #include "fs/base/limits.h"
+#include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/blob.h"
 #include "fs/layer.h"
 #include "fs/store.h"
 
@@ -168,7 +171,7 @@ static int oci_bytes(struct save *s, const struct str *bytes, struct digest *dig
 
 /* One entry of index.json for each name; one without, when there is none. */
 static void add_entry(struct json *list, const char *media_type, const struct digest *digest,
-                      size_t size, const char *name, const struct strv *annotations)
+                      uint64_t size, const char *name, const struct strv *annotations)
 {
     struct json *entry = json_new_object();
     struct json *notes = json_new_object();
@@ -198,10 +201,10 @@ static void add_entry(struct json *list, const char *media_type, const struct di
     json_push(list, entry);
 }
 
-static int oci_image(struct save *s, const struct save_image *what, struct json *list,
+/* Layers, configuration and manifest of one image. */
+static int oci_blobs(struct save *s, const struct image *image, struct descriptor *out,
                      struct error *err)
 {
-    const struct image *image = what->image;
     auto_free struct export_layer *layers = NULL;
     auto_str struct str manifest = {0};
     const char *media_type;
@@ -216,12 +219,162 @@ static int oci_image(struct save *s, const struct save_image *what, struct json 
         return r;
     export_manifest(image, image->config_bytes.size, layers, &s->options->export, &manifest,
                     &media_type);
-    r = oci_bytes(s, &manifest, &digest, err);
+    out->media_type = mem_strdup(media_type);
+    out->size_bytes = manifest.size;
+    return oci_bytes(s, &manifest, &out->digest, err);
+}
+
+/* ---- an index ---- */
+
+static const struct image *image_of(const struct save_index *index, const struct digest *manifest)
+{
+    for (size_t i = 0; i < index->count; i++)
+        if (digest_equal(&index->images[i].manifest, manifest))
+            return &index->images[i];
+    return NULL;
+}
+
+static int parse_entry(const struct json *entry, struct digest *out, struct error *err)
+{
+    const char *text = json_get_text(entry, "digest");
+
+    return text == NULL ? error_set(err, EINVAL, "an entry of the index has no digest")
+                        : digest_parse(text, out, err);
+}
+
+/* The entry with the manifest that is written for this image. */
+static int renew_entry(struct store *store, const struct image *image,
+                       const struct export_options *options, struct json *entry, bool *is_changed,
+                       struct error *err)
+{
+    auto_str struct str manifest = {0};
+    char text[DIGEST_TEXT_SIZE];
+    const char *media_type;
+    struct digest digest;
+    int r = save_oci_manifest(store, image, options, &manifest, &media_type, err);
+
+    if (r < 0)
+        return r;
+    digest_of(str_text(&manifest), manifest.size, &digest);
+    if (digest_equal(&digest, &image->manifest))
+        return 0;
+    digest_format(&digest, text);
+    json_put_text(entry, "mediaType", media_type);
+    json_put_text(entry, "digest", text);
+    json_put_int(entry, "size", (int64_t)manifest.size);
+    *is_changed = true;
+    return 0;
+}
+
+/* Without what no image is: it tells of digests that are not here any more. */
+static void keep_images(struct json *document, struct json *kept, size_t total)
+{
+    if (json_count(kept) < total)
+        log_warn("layers got another form: %zu attestations of the images are left out",
+                 total - json_count(kept));
+    json_put(document, "manifests", json_ref(kept));
+}
+
+int save_oci_index(struct store *store, const struct save_index *what,
+                   const struct export_options *options, struct str *out, const char **media_type,
+                   struct error *err)
+{
+    auto_json struct json *document = NULL;
+    auto_json struct json *kept = json_new_array();
+    struct json *list;
+    bool is_changed = false;
+    bool is_docker;
+    int r = json_parse(str_text(what->document), what->document->size, LIMIT_MANIFEST_SIZE,
+                       "the index", &document, err);
+
+    if (r < 0)
+        return r;
+    list = json_get_array(document, "manifests");
+    is_docker = text_equal(json_get_text(document, "mediaType"), MEDIA_DOCKER_LIST);
+    for (size_t i = 0; r == 0 && i < json_count(list); i++) {
+        struct json *entry = json_at(list, i);
+        struct digest digest;
+        const struct image *image;
+
+        r = parse_entry(entry, &digest, err);
+        image = r < 0 ? NULL : image_of(what, &digest);
+        if (image == NULL)
+            continue;
+        json_push(kept, json_ref(entry));
+        r = renew_entry(store, image, options, entry, &is_changed, err);
+    }
+    if (r < 0)
+        return r;
+    if (is_changed && options->types != EXPORT_STORED)
+        is_docker = options->types == EXPORT_DOCKER;
+    *media_type = is_docker ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX;
+    if (!is_changed) {
+        str_add_bytes(out, str_text(what->document), what->document->size);
+        return 0;
+    }
+    json_put_text(document, "mediaType", *media_type);
+    keep_images(document, kept, json_count(list));
+    json_write(document, out);
+    return 0;
+}
+
+/* A manifest that is no image's, with all that it names, as the store has them. */
+static int oci_artifact(struct save *s, const struct digest *digest, struct error *err)
+{
+    auto_manifest struct manifest m = {0};
+    auto_str struct str bytes = {0};
+    struct digest written;
+    int r = blob_read(s->store, digest, LIMIT_MANIFEST_SIZE, &bytes, err);
+
+    if (r == 0)
+        r = manifest_parse(str_text(&bytes), bytes.size, NULL, "an attestation", &m, err);
+    for (size_t i = 0; r == 0 && i <= m.layers.count; i++) {
+        const struct descriptor *d = i < m.layers.count ? &m.layers.items[i] : &m.config;
+        auto_free char *path = blob_path(&d->digest);
+
+        r = save_sink_blob(s->to, s->store, path, &d->digest, d->size_bytes, err);
+    }
+    return r < 0 ? r : oci_bytes(s, &bytes, &written, err);
+}
+
+static int oci_index(struct save *s, const struct save_index *what, struct descriptor *out,
+                     struct error *err)
+{
+    auto_manifest struct manifest m = {0};
+    auto_str struct str document = {0};
+    const char *media_type;
+    int r = save_oci_index(s->store, what, &s->options->export, &document, &media_type, err);
+
+    if (r == 0)
+        r = manifest_parse(str_text(&document), document.size, NULL, "the index", &m, err);
+    for (size_t i = 0; r == 0 && i < what->count; i++) {
+        auto_descriptor struct descriptor ignored = {0};
+
+        r = oci_blobs(s, &what->images[i], &ignored, err);
+    }
+    for (size_t i = 0; r == 0 && i < m.manifests.count; i++) {
+        const struct descriptor *d = &m.manifests.items[i];
+
+        if (image_of(what, &d->digest) == NULL && blob_exists(s->store, &d->digest))
+            r = oci_artifact(s, &d->digest, err);
+    }
+    out->media_type = mem_strdup(media_type);
+    out->size_bytes = document.size;
+    return r < 0 ? r : oci_bytes(s, &document, &out->digest, err);
+}
+
+static int oci_image(struct save *s, const struct save_image *what, struct json *list,
+                     struct error *err)
+{
+    auto_descriptor struct descriptor d = {0};
+    int r = what->index != NULL ? oci_index(s, what->index, &d, err)
+                                : oci_blobs(s, what->image, &d, err);
+
     for (size_t i = 0; r == 0 && i < what->names->count; i++)
-        add_entry(list, media_type, &digest, manifest.size, what->names->items[i],
+        add_entry(list, d.media_type, &d.digest, d.size_bytes, what->names->items[i],
                   what->entry_annotations);
-    if (what->names->count == 0)
-        add_entry(list, media_type, &digest, manifest.size, NULL, what->entry_annotations);
+    if (r == 0 && what->names->count == 0)
+        add_entry(list, d.media_type, &d.digest, d.size_bytes, NULL, what->entry_annotations);
     return r;
 }
 

@@ -18,8 +18,15 @@
 struct progress;
 struct store;
 
+/* Images for several platforms, and the index that names them. */
+struct save_index {
+    const struct str *document; /* kept to the byte while it names what is written */
+    const struct image *images; /* as the document names them; they need not be stored */
+    size_t count;
+};
 struct save_image {
     const struct image *image;            /* need not be stored */
+    const struct save_index *index;       /* instead of one image; the OCI forms alone have it */
     const struct strv *names;             /* canonical references; may be empty */
     const struct strv *entry_annotations; /* "key=value" for its entries of index.json; or NULL */
 };
@@ -39,6 +46,13 @@ int save_oci(struct store *store, const struct save_image *images, size_t count,
 int save_oci_directory(struct store *store, const struct save_image *images, size_t count,
                        const struct save_options *options, const char *directory,
                        struct error *err);
+/* The index that the OCI forms hold: that of `what`, or where a layer, and so a manifest, gets another
+ * form, one that names the new ones. What it names besides images (attestations) is written along
+ * when the store has it; of an index that changed it is left out with a warning, for it is about
+ * other digests. */
+int save_oci_index(struct store *store, const struct save_index *what,
+                   const struct export_options *options, struct str *out, const char **media_type,
+                   struct error *err);
 /* The manifest that the OCI form holds for an image: layers compressed where they were not. */
 int save_oci_manifest(struct store *store, const struct image *image,
                       const struct export_options *options, struct str *out,

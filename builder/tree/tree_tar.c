@@ -18,10 +18,10 @@ struct walk {
     struct tree *tree;
     struct view *view; /* the tree's */
     struct writer *to;
-    int64_t mtime_ns;
+    const struct tree_tar_options *options;
     uint8_t *buffer;
     struct table links; /* inode of a file with several names, as text -> place in paths + 1 */
-    struct strv paths;  /* their first names */
+    struct strv paths;  /* their first names, as they are in the tar */
 };
 
 static void walk_release(struct walk *w)
@@ -59,8 +59,8 @@ static void add_xattr(void *context, const char *name, const void *value, size_t
                         .value_size = size};
 }
 
-/* The first name of a file that has several and was met before; NULL: this is the first. */
-static const char *first_name(struct walk *w, const struct tree_node *n)
+/* The first name of a file that has several and was met before; NULL: this is the first, `path`. */
+static const char *first_name(struct walk *w, const struct tree_node *n, const char *path)
 {
     auto_free char *ino = str_format("%llx", (unsigned long long)n->inode);
     size_t place = (size_t)(uintptr_t)table_get(&w->links, ino);
@@ -70,7 +70,7 @@ static const char *first_name(struct walk *w, const struct tree_node *n)
         return w->paths.items[place - 1];
     if (union_getattr(w->view, n->inode, &attr) < 0 || attr.nlink < 2)
         return NULL;
-    strv_add(&w->paths, n->path);
+    strv_add(&w->paths, path);
     table_put(&w->links, ino, (void *)(uintptr_t)w->paths.count);
     return NULL;
 }
@@ -100,15 +100,18 @@ static int write_content(struct walk *w, const struct tree_node *n, struct error
 
 static int write_node(struct walk *w, const struct tree_node *n, struct error *err)
 {
+    const char *directory = w->options->directory;
+    auto_free char *path =
+        directory != NULL ? str_format("%s/%s", directory, n->path) : mem_strdup(n->path);
     bool may_have_links = n->meta.type != ENTRY_DIR;
-    const char *first = may_have_links ? first_name(w, n) : NULL;
+    const char *first = may_have_links ? first_name(w, n, path) : NULL;
     __attribute__((cleanup(cleanup_xattrs_release))) struct xattrs xattrs = {0};
-    struct tar_entry e = {.path = n->path, .meta = n->meta, .target = n->target};
+    struct tar_entry e = {.path = path, .meta = n->meta, .target = n->target};
     auto_str struct str header = {0};
     int r = 0;
 
-    if (w->mtime_ns != TREE_TIMES_OWN)
-        e.meta.mtime_ns = w->mtime_ns;
+    if (w->options->mtime_ns != TREE_TIMES_OWN)
+        e.meta.mtime_ns = w->options->mtime_ns;
     if (first != NULL) {
         e.is_hard_link = true;
         e.target = first;
@@ -147,18 +150,39 @@ static int write_dir(struct walk *w, const char *path, unsigned depth, struct er
     return r;
 }
 
-int tree_tar_write(struct view *view, int64_t mtime_ns, struct writer *to, struct error *err)
+/* The directory that stands for the root of the tree, and is as that is. */
+static int write_root(struct walk *w, struct error *err)
+{
+    struct tar_entry e = {.path = w->options->directory};
+    auto_tree_node struct tree_node root = {0};
+    auto_str struct str header = {0};
+    int r = tree_stat(w->tree, "", &root, err);
+
+    e.meta = root.meta;
+    if (w->options->mtime_ns != TREE_TIMES_OWN)
+        e.meta.mtime_ns = w->options->mtime_ns;
+    if (r == 0)
+        r = tar_add_header(&header, &e, err);
+    return r < 0 ? r : writer_write(w->to, str_text(&header), header.size, err);
+}
+
+int tree_tar_write(struct view *view, const struct tree_tar_options *options, struct writer *to,
+                   struct error *err)
 {
     __attribute__((cleanup(cleanup_walk_release))) struct walk w = {
         .tree = tree_take_view(view, view_label(view)),
         .view = view,
         .to = to,
-        .mtime_ns = mtime_ns,
+        .options = options,
         .buffer = mem_alloc(BUFFER_SIZE),
     };
     auto_str struct str end = {0};
-    int r = write_dir(&w, "", 0, err);
+    int r = options->directory != NULL ? write_root(&w, err) : 0;
 
+    if (r == 0)
+        r = write_dir(&w, "", 0, err);
+    if (r < 0 || options->has_more)
+        return r;
     tar_add_end(&end);
-    return r < 0 ? r : writer_write(to, str_text(&end), end.size, err);
+    return writer_write(to, str_text(&end), end.size, err);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/base/error.h"
@@ -14,5 +15,11 @@ struct view;
 
 #define TREE_TIMES_OWN INT64_MIN /* every entry has its own time */
 
-/* Takes the view over. `mtime_ns`: of every entry, or TREE_TIMES_OWN. */
-int tree_tar_write(struct view *view, int64_t mtime_ns, struct writer *to, struct error *err);
+struct tree_tar_options {
+    int64_t mtime_ns;      /* of every entry, or TREE_TIMES_OWN */
+    const char *directory; /* one component: an entry for it, and all else below it; NULL: none */
+    bool has_more;         /* the archive is not ended: another tree follows */
+};
+/* Takes the view over. */
+int tree_tar_write(struct view *view, const struct tree_tar_options *options, struct writer *to,
+                   struct error *err);

@@ -218,11 +218,95 @@ def test_several_platforms_are_one_index_that_others_choose_from():
     check_equal(state.ok("fsck").code, 0)
     # all of it goes with its last tag
     state.ok("tag", ref, f"{registry.host}/out/many:2")
+    check_equal(len(state.ok("ls", "-a", "--filter=dangling=false").out.splitlines()) - 1, 5)  # two tags, three images
     state.ok("rm", ref)
-    check_equal(len(names(state)), 4)
+    check_equal(names(state), [f"{registry.host}/out/many:2"])
+    # a name in another repository keeps what it stands for
+    state.ok("tag", f"{registry.host}/out/many:2", f"{registry.host}/other/many:1")
     state.ok("rm", f"{registry.host}/out/many:2")
-    check_equal(names(state), [])
+    check_equal(state.ok("push", "-q", f"{registry.host}/other/many:1").out.strip(), digest)
+    state.ok("rm", f"{registry.host}/other/many:1")
+    check_equal(state.ok("ls", "-a", "--filter=dangling=false", "-q").out, "")
     registry.stop()
+
+
+def raw_index(path):
+    return json.loads(skopeo("inspect", "--raw", f"oci-archive:{path}"))
+
+
+def test_several_platforms_are_one_index_in_an_archive_or_a_layout():
+    """OCI image-spec, image-layout.md, "index.json": an entry may be an index; docs.docker.com, "OCI and Docker
+    exporters", annotations of each level."""
+    state = State()
+    path, layout, meta, iid = where("many.tar"), where("many.layout"), where("many.json"), where("many.iid")
+    build(state, "--platform=linux/amd64,linux/arm64", "-t", "example.org/many:1", "--metadata-file", meta, "--iidfile",
+          iid, "-o", f"type=oci,dest={path},annotation-manifest[linux/arm64].only=arm,annotation-index-descriptor.top=1",
+          "-o", f"type=oci,tar=false,dest={layout},compression=zstd,force-compression=true", "--annotation", "index:i=1", "--annotation",
+          "manifest-descriptor:d=1", text=MANY)
+    raw = skopeo("inspect", "--raw", f"oci-archive:{path}")
+    index, digest = json.loads(raw), "sha256:" + hashlib.sha256(raw).hexdigest()
+    check_equal([m["platform"]["architecture"] for m in index["manifests"]], ["amd64", "arm64"])
+    check_equal((index["annotations"], [m["annotations"] for m in index["manifests"]]), ({"i": "1"}, [{"d": "1"}] * 2))
+    check_equal((json.load(open(meta))["containerimage.digest"], open(iid).read()), (digest, digest))
+    with tarfile.open(path) as tar:
+        entry, = json.load(tar.extractfile("index.json"))["manifests"]
+        own = [json.load(tar.extractfile("blobs/sha256/" + m["digest"][7:])).get("annotations") for m in index["manifests"]]
+    check_equal((entry["digest"], entry["annotations"]["top"], own), (digest, "1", [None, {"only": "arm"}]))
+    copy = where("copy")
+    skopeo("copy", "--all", "-q", f"oci-archive:{path}", f"oci:{copy}:1")
+    check_equal(json.load(open(os.path.join(copy, "index.json")))["manifests"][0]["digest"], digest)
+    for arch in "amd64", "arm64":
+        chosen = json.loads(skopeo("inspect", "--override-arch", arch, f"oci:{layout}"))
+        check_equal(chosen["Labels"]["p"], f"linux/{arch}")
+    with open(os.path.join(layout, "index.json")) as f:
+        inner, = json.load(f)["manifests"]
+    with open(os.path.join(layout, "blobs/sha256", inner["digest"][7:])) as f:
+        for m in json.load(f)["manifests"]:
+            with open(os.path.join(layout, "blobs/sha256", m["digest"][7:])) as f:
+                check_equal({l["mediaType"].rpartition("+")[2] for l in json.load(f)["layers"]}, {"zstd"})
+    check_equal(state.ok("ls", "-a", "-q").out, "")
+    for form, words in (("docker", f"type=docker,dest={where('x')}"), ("index-descriptor", "type=image,name=x,"
+                                                                      "annotation-index-descriptor.a=b")):
+        check_in({"docker": "a docker archive knows no index", "index-descriptor": "nothing above an index"}[form],
+                 state.fails("build", "--platform=linux/amd64,linux/arm64", "-o", words, make_context(MANY, FILES)).err)
+
+
+def test_an_archive_of_several_platforms_is_loaded_and_saved_as_one():
+    state, other = State(), State()
+    path, again = where("index.tar"), where("again.tar")
+    build(state, "--platform=linux/amd64,linux/arm64", "-t", "many:1", text=MANY)
+    state.ok("save", "--format=oci", "-o", path, "many:1")
+    index = raw_index(path)
+    check_equal([m["platform"]["architecture"] for m in index["manifests"]], ["amd64", "arm64"])
+    for source in ["-i", path], None:
+        other = State()
+        if source:
+            check_equal(other.ok("load", *source).out, "Loaded image: many:1\n")
+        else:
+            with open(path, "rb") as f:
+                check_equal(subprocess.run([IMG, "load"], env=other.env, stdin=f, capture_output=True).stdout,
+                            b"Loaded image: many:1\n")
+        check_equal((names(other), len(other.ok("ls", "-a", "-q").out.split())), (["many:1"], 3))
+        other.ok("save", "--format=oci", "-o", again, "many:1")
+        check_equal(raw_index(again), index)
+    # layers of another form are other manifests, and the index names those
+    other.ok("save", "--format=oci", "-o", again, "--compression=zstd", "--force-compression", "many:1")
+    check(raw_index(again)["manifests"][0]["digest"] != index["manifests"][0]["digest"], "the old digest")
+    skopeo("copy", "--all", "-q", f"oci-archive:{again}", f"oci:{where('zstd')}:1")
+    # one platform alone, which is all that docker's form can hold
+    other.ok("save", "-o", again, "--platform=linux/arm64", "many:1")
+    check_equal(json.loads(skopeo("inspect", f"docker-archive:{again}"))["Architecture"], "arm64")
+    check_in("linux/s390x", other.fails("save", "-o", again, "--platform=linux/s390x", "many:1").err)
+    one = State()
+    one.ok("load", "--platform=linux/arm64", "-i", path)
+    check_equal(len(one.ok("ls", "-a", "-q").out.split()), 1)
+    # what is missing from the archive is not promised: one image is chosen, as ever
+    shutil.rmtree(where("part"), ignore_errors=True)
+    skopeo("copy", "--all", "-q", f"oci-archive:{path}", f"oci:{where('part')}:example.org/part:1")
+    os.unlink(os.path.join(where("part"), "blobs/sha256", index["manifests"][1]["digest"][7:]))
+    part = State()
+    part.ok("load", where("part"))
+    check_equal(len(part.ok("ls", "-a", "-q").out.split()), 1)
 
 
 def test_several_platforms_fill_directories_of_their_own():
@@ -234,10 +318,16 @@ def test_several_platforms_fill_directories_of_their_own():
     check_equal(os.listdir(os.path.join(apart, "linux_arm_v7")), ["arm"])
     build(state, *platforms, "-o", f"type=local,dest={together},platform-split=false", text=MANY)
     check_equal(sorted(os.listdir(together)), ["amd64", "arm"])
-    for words, sentence in ((["-o", "type=oci,dest=" + where("x")], "hold one platform each"),
-                            (["-o", "type=tar,dest=" + where("x")], "use type=local"),
-                            (["--annotation", "index-descriptor:a=b"], "nothing above an index"),
-                            (["--annotation", "manifest[linux/amd64]:a=b"], "build the platforms apart"),
+    data = piped(state, *platforms, "-o", "type=tar,dest=-", text=MANY)
+    check_equal(sorted(listing(data)), ["linux_amd64", "linux_amd64/amd64", "linux_arm_v7", "linux_arm_v7/arm"])
+    data = piped(state, *platforms, "-o", "type=tar,dest=-,platform-split=false", text=MANY)
+    check_equal(sorted(listing(data)), ["amd64", "arm"])
+    data = piped(state, "--platform=linux/arm/v7", "-o", "type=tar,dest=-,platform-split=true", text=MANY)
+    check_equal(sorted(listing(data)), ["linux_arm_v7", "linux_arm_v7/arm"])
+    both = "FROM scratch\nCOPY a b /same/\n"
+    check_in("would be one: '/same/a'", state.fails("build", *platforms, "-o", f"type=tar,dest={where('x')},"
+             "platform-split=false", make_context(both, FILES)).err)
+    for words, sentence in ((["--annotation", "index-descriptor:a=b"], "nothing above an index"),
                             (["--cache-to", "type=local,dest=" + where("x")], "for several use type=inline")):
         check_in(sentence, state.fails("build", *platforms, *words, make_context(MANY, FILES)).err)
     check(not os.path.exists(where("x")), "something was written")

@@ -1,0 +1,36 @@
+/* build_output_internal.h - the parts of an output that one platform and several share. */
+#pragma once
+
+#include <stdint.h>
+
+#include "cli/build_output.h"
+
+struct view;
+
+/* One output of one built image. */
+struct output_job {
+    struct output_plan *plan;
+    const struct output *output;
+    const struct build_options *options;
+    const struct build_result *result;
+    uint32_t vertex;
+};
+
+/* An image of the store, not a file. */
+bool output_is_image(const struct output *o);
+/* BuildKit's words, which people look for in logs. */
+const char *output_vertex_name(const struct output *o);
+/* BuildKit's name of a directory for one platform: "linux_arm_v7". Caller frees. */
+char *output_platform_name(const struct config *config);
+
+/* The image with what this output alone has: its annotations and media types. */
+int output_job_image(const struct output_job *j, struct image *out, struct error *err);
+/* The files of the image; the caller closes. */
+int output_job_open(const struct output_job *j, struct view **out, struct error *err);
+int64_t output_job_time(const struct output_job *j); /* of files, as tree_tar_write takes it */
+/* Fills the directory of type=local, or `platform` (one component) below it when that is not NULL. */
+int output_job_directory(const struct output_job *j, const char *platform, struct error *err);
+
+/* Sends every name that is to be pushed. */
+int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,
+                     struct error *err);

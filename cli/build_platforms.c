@@ -1,0 +1,441 @@
+/* build_platforms.c - see build_platforms.h. What one platform shares with this: build_output.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "builder/image/image_index.h"
+#include "builder/image/output_file.h"
+#include "builder/image/save.h"
+#include "builder/tree/tree.h"
+#include "builder/tree/tree_tar.h"
+#include "cli/build_call.h"
+#include "cli/build_outcome.h"
+#include "cli/build_output_internal.h"
+#include "cli/build_platforms.h"
+#include "cli/progress.h"
+#include "fs/base/hash.h"
+#include "fs/base/json.h"
+#include "fs/base/limits.h"
+#include "fs/base/progress.h"
+#include "fs/view.h"
+
+#include "fs/base/banned.h"
+
+struct built {
+    struct build_result result;
+    struct output_plan plan; /* with the annotations that are for this platform */
+};
+
+struct platforms {
+    const struct build_flags *f;
+    struct build_request *q;
+    struct build_options *o;
+    struct built *items; /* one for each platform */
+    size_t count;
+    /* The first index that an output made: what --iidfile and --metadata-file tell of. */
+    bool has_index;
+    struct digest index;
+    const char *index_type;
+    uint64_t index_size_bytes;
+};
+
+static void platforms_release(struct platforms *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        build_result_release(&s->items[i].result);
+        output_plan_release(&s->items[i].plan);
+    }
+    free(s->items);
+}
+DEFINE_CLEANUP_VALUE(platforms_release, struct platforms)
+
+/* ---- building ---- */
+
+static int build_all(struct program *p, struct platforms *s, struct error *err)
+{
+    for (size_t i = 0; i < s->q->platforms.count; i++) {
+        struct built *one = &s->items[s->count++];
+        auto_str struct str platform = {0};
+        int r;
+
+        s->o->platform = &s->q->platforms.items[i];
+        platform_format(s->o->platform, &platform);
+        r = output_plan_make(&s->f->output, &s->q->tags, str_text(&platform), true, &one->plan,
+                             err);
+        if (r < 0)
+            return r;
+        s->o->annotations = &one->plan.annotations.manifest;
+        r = build_run(s->o, &one->result, err);
+        if (r < 0)
+            return r == -ECANCELED ? r : build_outcome_failed(p, s->f, s->o, &one->result, err);
+    }
+    return 0;
+}
+
+static struct output_job job_of(const struct platforms *s, size_t platform, size_t output,
+                                uint32_t vertex)
+{
+    struct built *one = &s->items[platform];
+
+    return (struct output_job){.plan = &one->plan,
+                               .output = &one->plan.list.items[output],
+                               .options = s->o,
+                               .result = &one->result,
+                               .vertex = vertex};
+}
+
+static void join(struct strv *out, const struct strv *a, const struct strv *b)
+{
+    strv_copy(out, a);
+    for (size_t i = 0; i < b->count; i++)
+        strv_add(out, b->items[i]);
+}
+
+static void note_index(struct platforms *s, const struct str *document, const char *media_type)
+{
+    if (s->has_index)
+        return;
+    s->has_index = true;
+    digest_of(str_text(document), document->size, &s->index);
+    s->index_type = media_type;
+    s->index_size_bytes = document->size;
+}
+
+/* ---- an index of the store ---- */
+
+static int add_image(const struct platforms *s, const struct output_job *job,
+                     struct image_index *index, struct error *err)
+{
+    const struct output *o = job->output;
+    auto_strv struct strv notes = {0};
+    auto_image struct image image = {0};
+    int r = output_job_image(job, &image, err);
+
+    join(&notes, &job->plan->annotations.descriptor, &o->annotations.descriptor);
+    return r < 0 ? r : image_index_add(s->o->store, &image, &o->export, &notes, index, err);
+}
+
+static int export_image(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
+{
+    const struct output_job first = job_of(s, 0, output, vertex);
+    const struct output *o = first.output;
+    auto_image_index struct image_index index = {0};
+    auto_strv struct strv notes = {0};
+    const struct image_index_options options = {
+        .names = &o->names,
+        .annotations = &notes,
+        .docker_types = o->has_types ? o->export.types == EXPORT_DOCKER : s->o->docker_types,
+    };
+    struct digest digest;
+    char text[DIGEST_TEXT_SIZE];
+    auto_str struct str line = {0};
+    int r = 0;
+
+    join(&notes, &first.plan->annotations.index, &o->annotations.index);
+    for (size_t i = 0; r == 0 && i < s->count; i++) {
+        const struct output_job job = job_of(s, i, output, vertex);
+
+        r = add_image(s, &job, &index, err);
+    }
+    if (r == 0)
+        r = image_index_commit(s->o->store, &options, &index, &digest, err);
+    if (r < 0)
+        return r;
+    note_index(s, &index.bytes, options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    digest_format(&digest, text);
+    str_addf(&line, "exporting manifest list %s", text);
+    progress_status(s->o->progress, vertex, str_text(&line), 0, 0, true);
+    for (size_t i = 0; i < o->names.count; i++) {
+        str_truncate(&line, 0);
+        str_addf(&line, "naming to %s", o->names.items[i]);
+        progress_status(s->o->progress, vertex, str_text(&line), 0, 0, true);
+    }
+    return 0;
+}
+
+/* ---- an index in a layout ---- */
+
+struct layout {
+    struct image *images; /* one for each platform */
+    size_t count;
+    struct image_index index;
+};
+
+static void layout_release(struct layout *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        image_release(&l->images[i]);
+    free(l->images);
+    image_index_release(&l->index);
+}
+DEFINE_CLEANUP_VALUE(layout_release, struct layout)
+
+static int make_layout(const struct platforms *s, size_t output, struct layout *out,
+                       struct error *err)
+{
+    const struct output_job first = job_of(s, 0, output, 0);
+    auto_strv struct strv notes = {0};
+    const struct image_index_options options = {.annotations = &notes};
+    int r = 0;
+
+    join(&notes, &first.plan->annotations.index, &first.output->annotations.index);
+    out->images = mem_alloc(s->count * sizeof(*out->images));
+    while (r == 0 && out->count < s->count) {
+        const struct output_job job = job_of(s, out->count, output, 0);
+        struct image *image = &out->images[out->count++];
+        auto_strv struct strv own = {0};
+
+        *image = (struct image){0};
+        r = output_job_image(&job, image, err);
+        join(&own, &job.plan->annotations.descriptor, &job.output->annotations.descriptor);
+        if (r == 0)
+            image_index_note(&out->index, image, &own);
+    }
+    if (r == 0)
+        image_index_write(&out->index, &options);
+    return r;
+}
+
+static int export_layout(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
+{
+    const struct output_job first = job_of(s, 0, output, vertex);
+    const struct output *o = first.output;
+    __attribute__((cleanup(cleanup_layout_release))) struct layout layout = {0};
+    auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
+    auto_strv struct strv notes = {0};
+    auto_str struct str document = {0};
+    const char *media_type;
+    struct save_options options = {
+        .export = o->export, .progress = s->o->progress, .vertex = vertex};
+    int r = make_layout(s, output, &layout, err);
+    const struct save_index index = {
+        .document = &layout.index.bytes, .images = layout.images, .count = layout.count};
+    const struct save_image saved = {
+        .index = &index, .names = &o->names, .entry_annotations = &notes};
+
+    if (!o->has_types)
+        options.export.types = EXPORT_OCI;
+    join(&notes, &first.plan->annotations.index_entry, &o->annotations.index_entry);
+    if (r == 0)
+        r = save_oci_index(s->o->store, &index, &options.export, &document, &media_type, err);
+    if (r < 0)
+        return r;
+    note_index(s, &document, media_type);
+    if (o->is_directory)
+        return save_oci_directory(s->o->store, &saved, 1, &options, o->dest, err);
+    r = output_file_open(&file, o->dest, err);
+    if (r == 0)
+        r = save_oci(s->o->store, &saved, 1, &options, &file.writer, err);
+    return r < 0 ? r : output_file_finish(&file, err);
+}
+
+/* ---- files ---- */
+
+/* Paths that are no directories, of the platforms before this one. */
+struct overlap {
+    struct table seen; /* path -> place + 1 of its platform */
+    const struct platforms *s;
+};
+
+static int note_files(struct overlap *w, struct tree *tree, const char *path, size_t platform,
+                      unsigned depth, struct error *err)
+{
+    auto_tree_nodes struct tree_nodes list = {0};
+    int r = depth > LIMIT_PATH_DEPTH ? error_set(err, ELOOP, "'%.64s…' is nested too deeply", path)
+                                     : tree_list(tree, path, &list, err);
+
+    for (size_t i = 0; r == 0 && i < list.count; i++) {
+        const struct tree_node *n = &list.items[i];
+        size_t other = (size_t)(uintptr_t)table_get(&w->seen, n->path);
+        size_t kind = n->meta.type == ENTRY_DIR ? w->s->count : platform;
+
+        if (other > 0 && (other - 1 != kind || kind < w->s->count))
+            return error_set(err, EEXIST,
+                             "platform-split=false: the files of two platforms would be one: '/%s'",
+                             n->path);
+        table_put(&w->seen, n->path, (void *)(uintptr_t)(kind + 1));
+        if (n->meta.type == ENTRY_DIR)
+            r = note_files(w, tree, n->path, platform, depth + 1, err);
+    }
+    return r;
+}
+
+/* Directories of all platforms are one; a file that two have would be that of the last alone. */
+static int check_overlap(const struct platforms *s, size_t output, struct error *err)
+{
+    struct overlap w = {.s = s};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < s->count; i++) {
+        const struct output_job job = job_of(s, i, output, 0);
+        struct view *view = NULL;
+        auto_tree struct tree *tree = NULL;
+
+        r = output_job_open(&job, &view, err);
+        if (r < 0)
+            break;
+        tree = tree_take_view(view, "the result");
+        r = note_files(&w, tree, "", i, 0, err);
+    }
+    table_release(&w.seen);
+    return r;
+}
+
+static int export_tree(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
+{
+    const struct output_job first = job_of(s, 0, output, vertex);
+    const struct output *o = first.output;
+    bool is_split = !o->has_split || o->is_split;
+    auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
+    int r = is_split ? 0 : check_overlap(s, output, err);
+
+    if (r == 0 && o->type == OUTPUT_TAR)
+        r = output_file_open(&file, o->dest, err);
+    for (size_t i = 0; r == 0 && i < s->count; i++) {
+        const struct output_job job = job_of(s, i, output, vertex);
+        auto_free char *platform = is_split ? output_platform_name(job.result->image.config) : NULL;
+        const struct tree_tar_options options = {
+            .mtime_ns = output_job_time(&job), .directory = platform, .has_more = i + 1 < s->count};
+        auto_view struct view *view = NULL;
+
+        if (o->type == OUTPUT_LOCAL) {
+            r = output_job_directory(&job, platform, err);
+            continue;
+        }
+        r = output_job_open(&job, &view, err);
+        if (r == 0)
+            r = tree_tar_write(STEAL(&view), &options, &file.writer, err);
+    }
+    return r < 0 || o->type == OUTPUT_LOCAL ? r : output_file_finish(&file, err);
+}
+
+static int export_all(struct platforms *s, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < s->q->plan.list.count; i++) {
+        const struct output *o = &s->q->plan.list.items[i];
+        uint32_t vertex = progress_begin(s->o->progress, output_vertex_name(o));
+
+        if (output_is_image(o))
+            r = export_image(s, i, vertex, err);
+        else if (o->type == OUTPUT_OCI)
+            r = export_layout(s, i, vertex, err);
+        else
+            r = export_tree(s, i, vertex, err);
+        progress_end(s->o->progress, vertex, progress_state_of(r), err->text);
+    }
+    return r;
+}
+
+/* ---- what is said of it ---- */
+
+/* --iidfile has an id whatever was written: then that of the index which was not needed. */
+static void note_unwritten(struct platforms *s)
+{
+    auto_image_index struct image_index index = {0};
+    const struct strv none = {0};
+    const struct image_index_options options = {.annotations = &none,
+                                                .docker_types = s->o->docker_types};
+
+    if (s->has_index)
+        return;
+    for (size_t i = 0; i < s->count; i++)
+        image_index_note(&index, &s->items[i].result.image, NULL);
+    image_index_write(&index, &options);
+    note_index(s, &index.bytes, options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    s->has_index = false;
+}
+
+/* As docker buildx has it: the index stands where else the image does. */
+static int write_metadata(const struct platforms *s, const char *path, struct error *err)
+{
+    auto_json struct json *document = json_new_object();
+    auto_strv struct strv all = {0};
+    auto_free char *names = NULL;
+    auto_str struct str text = {0};
+    char digest[DIGEST_TEXT_SIZE];
+
+    digest_format(&s->index, digest);
+    for (size_t i = 0; i < s->q->plan.list.count; i++) {
+        const struct output *o = &s->q->plan.list.items[i];
+
+        for (size_t k = 0; o->type != OUTPUT_LOCAL && o->type != OUTPUT_TAR && k < o->names.count;
+             k++)
+            if (!strv_contains(&all, o->names.items[k]))
+                strv_add(&all, o->names.items[k]);
+    }
+    if (s->has_index) {
+        struct json *descriptor = json_new_object();
+
+        json_put_text(descriptor, "mediaType", s->index_type);
+        json_put_text(descriptor, "digest", digest);
+        json_put_int(descriptor, "size", (int64_t)s->index_size_bytes);
+        json_put(document, "containerimage.descriptor", descriptor);
+        json_put_text(document, "containerimage.digest", digest);
+    }
+    names = strv_join(&all, ",");
+    if (all.count > 0)
+        json_put_text(document, "image.name", names);
+    json_write_pretty(document, &text);
+    str_add_char(&text, '\n');
+    return output_file_put(path, str_text(&text), text.size, err);
+}
+
+/* What was said for one platform is not said again for the next. */
+static void print_all_warnings(const struct program *p, const struct platforms *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct build_result *result = &s->items[i].result;
+        bool is_new = true;
+
+        for (size_t k = 0; k < i; k++)
+            is_new = is_new &&
+                     !text_equal(str_text(&result->report), str_text(&s->items[k].result.report));
+        if (s->f->explain)
+            print_explanation(result, true);
+        if (is_new && !s->f->quiet)
+            print_warnings(result, p->debug);
+    }
+}
+
+static int finish(struct program *p, struct platforms *s, struct error *err)
+{
+    const struct output_flags *f = &s->f->output;
+    char text[DIGEST_TEXT_SIZE];
+    int r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
+
+    note_unwritten(s);
+    digest_format(&s->index, text);
+    if (r == 0 && f->iidfile != NULL)
+        r = output_file_put(f->iidfile, text, strlen(text), err);
+    if (r == 0 && f->metadata_file != NULL)
+        r = write_metadata(s, f->metadata_file, err);
+    if (r == 0)
+        r = build_compat_finish(&s->f->compat, &s->index, err);
+    if (r < 0)
+        return r;
+    print_all_warnings(p, s);
+    build_outcome_names(s->f, &s->q->plan, text);
+    return 0;
+}
+
+int build_platforms_run(struct program *p, const struct build_flags *f, struct build_request *q,
+                        struct build_options *o, struct progress **progress, struct error *err)
+{
+    __attribute__((cleanup(cleanup_platforms_release))) struct platforms s = {
+        .f = f, .q = q, .o = o};
+    int r = *progress != NULL ? 0 : build_open_progress(f, progress, err);
+
+    if (r < 0)
+        return r;
+    s.items = mem_alloc(q->platforms.count * sizeof(*s.items));
+    o->progress = *progress;
+    o->no_image = true;
+    build_outcome_begin(f, &q->plan);
+    r = build_all(p, &s, err);
+    if (r == 0)
+        r = export_all(&s, err);
+    progress_close(STEAL(progress));
+    return r < 0 ? r : finish(p, &s, err);
+}
