@@ -138,20 +138,29 @@ static void print_sentence(const char *label, const char *text)
     fprintf(stderr, "%s%s\n", label, str_text(&filled));
 }
 
+/* Whatever it was that could not be opened, the way out is the same. */
+static const char *hint_of(const struct error *err)
+{
+    if (err->hint[0] == '\0' && err->code == EMFILE)
+        return "raise the limit on open files: ulimit -n 1024";
+    return err->hint;
+}
+
 /* Bytes from images and files may be in a sentence: nothing in it moves a cursor. */
 static void print_error(const struct error *err)
 {
+    const char *way_out = hint_of(err);
     auto_str struct str text = {0};
     auto_str struct str hint = {0};
 
     if (err->text[0] == '\0')
         return; /* told already */
-    str_add_escaped(&hint, err->hint, strlen(err->hint));
+    str_add_escaped(&hint, way_out, strlen(way_out));
     str_add_escaped(&text, err->text, strlen(err->text));
     if (err->detail[0] != '\0')
         fputs(err->detail, stderr);
     print_sentence("img: ", str_text(&text));
-    if (err->hint[0] != '\0')
+    if (way_out[0] != '\0')
         print_sentence("hint: ", str_text(&hint));
 }
 

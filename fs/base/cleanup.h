@@ -1,7 +1,7 @@
 /* cleanup.h - scope-bound release, ownership hand-over, and small allocations that do not fail.
  *
  * `auto_close int fd = -1;` releases at scope exit; `STEAL(&x)` hands x over and leaves it empty.
- * Small allocations abort when memory is gone (branches nobody can test are not written). A size
+ * Small allocations end the process when memory is gone (branches nobody can test are not written). A size
  * that comes from outside is checked against limits.h first, then allocated with mem_try.
  */
 #pragma once
@@ -48,8 +48,8 @@ void cleanup_close_fd(int *fd); /* closes *fd unless negative; keeps errno */
 #define auto_free __attribute__((cleanup(cleanup_free_ptr), unused))
 #define auto_close __attribute__((cleanup(cleanup_close_fd), unused))
 
-void *mem_alloc(size_t size);                              /* zeroed; aborts when out of memory */
-void *mem_resize(void *p, size_t count, size_t item_size); /* overflow-checked; aborts */
+void *mem_alloc(size_t size);                              /* zeroed; exits when out of memory */
+void *mem_resize(void *p, size_t count, size_t item_size); /* overflow-checked; exits */
 void *mem_try(size_t count, size_t item_size);             /* zeroed; NULL when it cannot */
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t length);

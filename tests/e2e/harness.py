@@ -373,6 +373,11 @@ def host_mounts():
     return sorted(p for p in found if not p.startswith(others) or p.startswith(SCRATCH + "/"))
 
 
+def traced(env):
+    """The environment of what runs under strace: LeakSanitizer traces too, and there can be one tracer."""
+    return {**env, "ASAN_OPTIONS": "detect_leaks=0"}
+
+
 def processes_with(text):
     """Command lines, of any user, that contain `text`; ours excluded."""
     found = []

@@ -237,7 +237,7 @@ def play(disk, pid, call, a, result):
 
 def record(state, log, *words):
     result = subprocess.run(["strace", "-f", "-xx", "-y", "-s", str(8 << 20), "-o", log, "-e", "trace=" + ",".join(CALLS),
-                             IMG, *words], env=state.env, stdin=subprocess.DEVNULL, capture_output=True)
+                             IMG, *words], env=traced(state.env), stdin=subprocess.DEVNULL, capture_output=True)
     check(result.returncode == 0, f"{words}: {result.stderr.decode()}")
 
 

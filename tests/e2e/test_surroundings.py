@@ -103,6 +103,7 @@ def test_few_descriptors_are_enough_or_named():
     result = run_shell(state, f"ulimit -n 20; $IMG build --no-cache {context}")
     check_equal(result.returncode, 1)
     check_in("Too many open files", result.stderr)
+    check_in("\nhint: raise the limit on open files: ulimit -n", result.stderr)
     check_whole(state)
 
 

@@ -123,8 +123,8 @@ void test_check_fails(intmax_t result, int code, const struct test_at *at)
     if (result >= 0)
         test_fail(at, "%s succeeded (%jd), expected %s", at->text, result, strerror(code));
     if (result != -code)
-        test_fail(at, "%s failed with '%s', expected '%s'", at->text, strerror((int)-result),
-                  strerror(code));
+        test_fail(at, "%s failed with '%s', expected '%s'\n  test_err: %s", at->text,
+                  strerror((int)-result), strerror(code), test_err.text);
 }
 
 void test_check_error(const struct error *err, int code, const char *sentence,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
@@ -53,6 +54,32 @@ TEST(cleanup, allocations_are_zeroed_and_never_null)
     check_int(*number, 0);
     check_true(nothing != NULL);
     check_true(still_nothing != NULL);
+}
+
+/* One sentence, status 1 as of any other failure, and no signal that would leave a core. */
+TEST(cleanup, without_memory_the_process_ends_with_a_sentence)
+{
+    volatile size_t huge = SIZE_MAX / 2;
+    char said[64] = "";
+    int status = 0;
+    int fds[2];
+    pid_t pid;
+
+    check_ok(pipe2(fds, O_CLOEXEC));
+    pid = fork();
+    check_ok(pid);
+    if (pid == 0) {
+        (void)dup2(fds[1], STDERR_FILENO);
+        (void)mem_resize(NULL, huge, 4);
+        _exit(0);
+    }
+    close(fds[1]);
+    check_ok(waitpid(pid, &status, 0));
+    check_ok(read(fds[0], said, sizeof(said) - 1));
+    close(fds[0]);
+    check_true(WIFEXITED(status));
+    check_int(WEXITSTATUS(status), 1);
+    check_text(said, "img: out of memory\n");
 }
 
 TEST(cleanup, try_refuses_what_overflows)

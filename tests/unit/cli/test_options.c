@@ -50,7 +50,7 @@ static void note(void *context, const char *line)
 static int parse(struct line *l, const struct subcommand *c, const char *a, const char *b,
                  const char *d, const char *e)
 {
-    struct option_set sets[2];
+    struct option_set sets[2] = {0};
     auto_strv struct strv words = {0};
     const char *const given[] = {a, b, d, e};
     struct command_line line;

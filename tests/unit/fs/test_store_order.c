@@ -160,6 +160,7 @@ static bool trace(const char *log)
 
         (void)dup2(null_fd, STDOUT_FILENO);
         (void)dup2(null_fd, STDERR_FILENO);
+        (void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* it cannot under ptrace(2) */
         (void)execlp("strace", "strace", "-f", "-y", "-s", "200", "-o", log, "-e",
                      "trace=fsync,fdatasync,linkat,unlinkat,close", self, "work_to_be_traced",
                      (char *)NULL);

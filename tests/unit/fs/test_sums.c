@@ -179,7 +179,7 @@ TEST(sums, the_collector_takes_those_of_what_is_gone)
 {
     auto_store struct store *store = state_open();
     const struct gc_options options = {0};
-    struct gc_report report;
+    auto_gc_report struct gc_report report = {0};
 
     (void)put_large(store);
     count_rows("1\n");
