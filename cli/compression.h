@@ -29,7 +29,7 @@ struct compression_flags {
          .kind = OPTION_TEXT,                                                                      \
          .offset = offsetof(type, field.level),                                                    \
          .argument = "N",                                                                          \
-         .help = "gzip 0-9 or zstd 0-22 (default 6, 1 after 16 MiB, and 3)"},                      \
+         .help = "gzip 0-9 or zstd 0-22 (default 6, the fastest there is after 16 MiB, and 3)"},   \
     {                                                                                              \
         .name = "force-compression", .offset = offsetof(type, field.force),                        \
         .help = "compress again layers that have another form"                                     \

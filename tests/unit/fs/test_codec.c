@@ -511,7 +511,8 @@ TEST(codec, a_higher_level_is_smaller)
     check_bytes(usual.data, usual.size, six.data, six.size);
 }
 
-/* What most layers hold is squeezed well, and the rest of large ones fast. */
+/* What most layers hold is squeezed well, and the rest of large ones fast, whatever the threads and
+ * chunks: members of one MiB, the first sixteen those of level 6. */
 TEST(codec, by_default_the_beginning_is_careful_and_the_rest_is_fast)
 {
     const size_t beginning = 16u << 20;
@@ -519,19 +520,46 @@ TEST(codec, by_default_the_beginning_is_careful_and_the_rest_is_fast)
     auto_str struct str usual = {0};
     auto_str struct str alone = {0};
     auto_str struct str careful = {0};
-    auto_str struct str fast = {0};
+    auto_str struct str all_careful = {0};
+    auto_str struct str back = {0};
     struct str part;
 
-    make_text(&text, beginning + (2u << 20) + 5, 9);
+    make_text(&text, beginning, 9);
+    make_noise(&text, 3u << 19, 9);
+    make_text(&text, beginning + (5u << 20) + 5, 11);
     deflate_all(CODEC_GZIP, -1, 2, 1u << 20, &text, &usual);
-    deflate_all(CODEC_GZIP, -1, 1, 1u << 20, &text, &alone);
+    deflate_all(CODEC_GZIP, -1, 1, 77777, &text, &alone);
+    deflate_all(CODEC_GZIP, 6, 2, 1u << 20, &text, &all_careful);
     part = (struct str){.data = text.data, .size = beginning};
     deflate_all(CODEC_GZIP, 6, 2, 1u << 20, &part, &careful);
-    part = (struct str){.data = text.data + beginning, .size = text.size - beginning};
-    deflate_all(CODEC_GZIP, 1, 2, 1u << 20, &part, &fast);
-    str_add_bytes(&careful, fast.data, fast.size);
-    check_bytes(usual.data, usual.size, careful.data, careful.size);
+    check_bytes(usual.data, careful.size, careful.data, careful.size);
     check_bytes(alone.data, alone.size, usual.data, usual.size);
+    check_true(usual.size > all_careful.size);
+    check_true(usual.size - careful.size < (all_careful.size - careful.size) * 3 / 2);
+    check_true(zlib_gunzip(&usual, &back) >= 22);
+    check_bytes(back.data, back.size, text.data, text.size);
+    check_inflates(CODEC_GZIP, &usual, 4097, &text);
+}
+
+/* RFC 1952 2.2: a member grows by its header, its end and five bytes for each stored block at most. */
+TEST(codec, what_is_made_fast_hardly_grows)
+{
+    auto_str struct str text = {0};
+    auto_str struct str gz = {0};
+    auto_str struct str back = {0};
+
+    make_text(&text, 16u << 20, 9);
+    deflate_all(CODEC_GZIP, -1, 2, SIZE_MAX, &text, &gz);
+    make_noise(&text, (1u << 20) + 1, 3);
+    {
+        const size_t before = gz.size;
+
+        str_release(&gz);
+        deflate_all(CODEC_GZIP, -1, 2, SIZE_MAX, &text, &gz);
+        check_true(gz.size - before < (1u << 20) + 4096);
+    }
+    zlib_gunzip(&gz, &back);
+    check_bytes(back.data, back.size, text.data, text.size);
 }
 
 TEST(codec, levels_outside_the_format_are_refused)
