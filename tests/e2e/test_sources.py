@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,48 @@ def test_a_key_given_is_held_by_an_agent_that_ends_with_the_build():
                              env={"TMPDIR": temporary})
         check_in(why, result.err)
     check_equal(os.listdir(temporary), [])
+
+
+def openssh_tree(where, programs):
+    """Programs of the host's OpenSSH with the libraries they load, as a root."""
+    for program in programs:
+        path = shutil.which(program)
+        if path is None:
+            raise Skip("OpenSSH's client is not installed")
+        loaded = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout
+        for one in [path, *re.findall(r"(/\S+) \(0x", loaded)]:
+            os.makedirs(where + os.path.dirname(one), exist_ok=True)
+            shutil.copy(os.path.realpath(one), where + one)
+
+
+def test_what_an_agent_started_for_a_key_signs_is_valid():
+    """PROTOCOL.sshsig of OpenSSH: a step signs with the key it cannot read, ssh-keygen verifies."""
+    where = make_context(f"FROM {busybox()}\nCOPY root /\nCOPY two.pub other.pub text /\n"
+                         "RUN --mount=type=ssh,required ssh-add -L > /keys && "
+                         "ssh-keygen -q -Y sign -f /two.pub -n file /text\n"
+                         "RUN --mount=type=ssh ! ssh-keygen -q -Y sign -f /other.pub -n file /two.pub "
+                         "&& ! ssh-add -D && ! ssh-add -d /two.pub && ssh-add -L | wc -l > /count\n",
+                         {"text": "to be signed\n"})
+    openssh_tree(where + "/root", ("ssh-add", "ssh-keygen"))
+    keys = directory("ssh-signing")
+    for name in ("one", "two", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f",
+                        f"{keys}/{name}"], check=True)
+    for name in ("two", "other"):
+        shutil.copy(f"{keys}/{name}.pub", where)
+    state = State()
+    state.ok("build", "-t", "signed", "--ssh", f"default={keys}/one,{keys}/two", where)
+    image = Image(state, "signed")
+    public = "".join(open(f"{keys}/{name}.pub").read() for name in ("one", "two"))
+    check_equal(image.text("keys"), public)
+    check_equal(image.text("count"), "2\n")
+    write(f"{keys}/signature", image.text("text.sig").encode())
+    write(f"{keys}/allowed", ("step " + open(f"{keys}/two.pub").read()).encode())
+    for text, valid in (("to be signed\n", True), ("something else\n", False)):
+        done = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", f"{keys}/allowed", "-I", "step",
+                               "-n", "file", "-s", f"{keys}/signature"], input=text.encode(),
+                              capture_output=True)
+        check_equal((text, done.returncode == 0), (text, valid))
 
 
 # -- SOURCE_DATE_EPOCH --
