@@ -430,6 +430,17 @@ int build_parse(struct build *b, struct error *err)
     return dockerfile_parse(o->dockerfile, o->dockerfile_size, &options, &b->df, err);
 }
 
+/* Peers fetch the frontend a Dockerfile names, so it is said that nothing of the kind happens. */
+static void note_syntax(const struct build *b, uint32_t vertex)
+{
+    auto_free char *line = NULL;
+
+    if (b->df->syntax == NULL || b->options->is_another_platform)
+        return;
+    line = str_format("the frontend %s is built in, nothing is fetched for it\n", b->df->syntax);
+    progress_log(b->options->progress, vertex, 2, line, strlen(line));
+}
+
 int build_load(struct build *b, struct error *err)
 {
     const struct build_options *o = b->options;
@@ -437,6 +448,8 @@ int build_load(struct build *b, struct error *err)
                                       path_base(o->dockerfile_name));
     int r = build_parse(b, err);
 
+    if (r == 0)
+        note_syntax(b, vertex);
     if (r == 0)
         r = contexts_init(b, err);
     if (r == 0)

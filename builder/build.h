@@ -69,6 +69,7 @@ struct build_options {
     const struct strv *extra_hosts;  /* "name:ip" lines for /etc/hosts */
     const struct platform *platform; /* NULL: the host's */
     bool is_one_of_several;          /* so the names of steps tell for which platform they are */
+    bool is_another_platform;        /* not the first of several: what is true for all was said */
     bool no_cache;
     enum build_pull pull;
     enum build_network network;

@@ -354,6 +354,18 @@ static void follow(struct step *s, struct sandbox *box)
     }
 }
 
+/* ["a", 'b'] is a list to people and a strange command to a shell, which says little about it. */
+static int hint_at_array(const struct step *s, struct error *err)
+{
+    const char *text = s->script.form == RUN_FORM_SHELL ? s->script.text : "";
+
+    if (!text_starts(text, "[\"") && !text_starts(text, "['"))
+        return -err->code;
+    return error_hint(err,
+                      "the arguments look like an array and are none in JSON (strings in double "
+                      "quotes, commas between them), so a shell was given them");
+}
+
 static int failed(struct step *s, const struct sandbox_result *result, struct error *err)
 {
     auto_free char *words = strv_join(&s->argv, " ");
@@ -658,6 +670,8 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
         r = execute(&s, &entry, &made.layer, err);
         if (r == 0)
             r = remember_quick(&s, &made, err);
+        else if (r != -ECANCELED)
+            (void)hint_at_array(&s, err); /* the code stays */
     }
     progress_end(stage->build->options->progress, s.vertex,
                  r == -ECANCELED ? PROGRESS_CANCELED

@@ -150,6 +150,20 @@ static int add_pair(struct parsing *p, struct pairs *out, const char *start, cha
     return 0;
 }
 
+/* NAME=a b: the second word was most likely meant to be of the value. */
+static int refuse_word(struct parsing *p, const struct pairs *before, const char *at,
+                       const char *word)
+{
+    const struct pair *last = &before->items[before->count - 1];
+    auto_free char *shown = quote_word(word);
+    auto_free char *name = quote_bare(last->name);
+    int r = parse_fail_plainly(
+        p, at, "Syntax error - can't find = in %s. Must be of the form: name=value", shown);
+
+    (void)error_hint(p->err, "a value with blanks is quoted: %s=\"...\"", name); /* r is its code */
+    return r;
+}
+
 /* ENV name the rest of the line. */
 static int legacy_pair_parse(struct parsing *p, struct pairs *out)
 {
@@ -182,14 +196,8 @@ int pairs_parse(struct parsing *p, struct pairs *out)
         auto_free char *word = copy_word(at, end, p->escape);
         int r;
 
-        if (!is_arg && !strchr(word, '=')) {
-            auto_free char *shown = quote_word(word);
-
-            if (out->count == 0)
-                return legacy_pair_parse(p, out);
-            return parse_fail_plainly(
-                p, at, "Syntax error - can't find = in %s. Must be of the form: name=value", shown);
-        }
+        if (!is_arg && !strchr(word, '='))
+            return out->count == 0 ? legacy_pair_parse(p, out) : refuse_word(p, out, at, word);
         r = *word ? add_pair(p, out, at, word) : 0;
         if (r < 0)
             return r;

@@ -96,6 +96,33 @@ def test_the_caret_is_under_what_a_step_cannot_have():
         check_in(hint, result.err)
 
 
+def test_an_array_that_is_no_json_is_pointed_out():
+    s = State()
+    base = busybox()
+    for text in ("['echo', 'x']", '["echo", "x"', '["echo" "x"]'):
+        result = s.build(f"FROM {base}\nRUN {text}\n")
+        check_equal(result.code, 1)
+        check_in("hint: the arguments look like an array and are none in JSON", result.err)
+    for text in ('[ "a" = "b" ]', "false", '["false"]'):
+        result = s.build(f"FROM {base}\nRUN {text}\n")
+        check_equal(result.code, 1)
+        check("none in JSON" not in result.err, result.err)
+
+
+# FEATURES 1.1, "# syntax=": the standard frontends are accepted, and once said to be built in.
+def test_a_standard_frontend_is_said_to_be_built_in_once_and_others_are_refused():
+    s = State()
+    note = "the frontend docker/dockerfile:1.7-labs is built in, nothing is fetched for it"
+    text = "# syntax=docker/dockerfile:1.7-labs\nFROM scratch\nLABEL a=b\n"
+    check_equal(s.built(text).err.count(note), 1)
+    check_equal(s.built(text, "--platform", "linux/amd64,linux/arm64").err.count(note), 1)
+    check("frontend" not in s.built("FROM scratch\nLABEL a=b\n").err, "nobody asked for one")
+    check_in(note, s.built("FROM scratch\n", "--build-arg",
+                           "BUILDKIT_SYNTAX=docker/dockerfile:1.7-labs").err)
+    refused("# syntax=example.com/other:1\nFROM scratch\n",
+            "the frontend 'example.com/other:1' cannot be used, only docker/dockerfile is built in")
+
+
 def test_a_mount_without_a_target_is_on_the_working_directory():
     s = State()
     base = busybox()
