@@ -13,7 +13,7 @@ struct copy_part {
     const char *path; /* then: what of the tree is copied; borrowed */
     struct build_tree tree;
     struct source source; /* of what was fetched */
-    int64_t time_ns;      /* a time that counts as content (FEATURES 1.9, "HTTP", "Git"); 0: none */
+    int64_t time_ns;      /* a time that counts as content (of a download or a commit); 0: none */
     bool unpack;
     bool keep_owner;
     struct selections sources;

@@ -1,4 +1,4 @@
-/* build_epoch.c - SOURCE_DATE_EPOCH: the one time of everything a build makes (FEATURES 1.8), and the
+/* build_epoch.c - SOURCE_DATE_EPOCH: the one time of everything a build makes, and the
  * layers of an image with no file newer than it.
  */
 #include <errno.h>

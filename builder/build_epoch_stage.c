@@ -1,6 +1,6 @@
 /* build_epoch_stage.c - SOURCE_DATE_EPOCH named after a stage: the time of the one thing that stage
- * fetches. It is `FROM scratch` with one ADD of a URL or a repository and ARGs, nothing else, so that
- * its time is known before any stage is run (FEATURES 1.8).
+ * fetches. It is `FROM scratch` with one ADD of a URL or a repository and ARGs, nothing else, so
+ * that its time is known before any stage is run.
  */
 #include <errno.h>
 #include <string.h>

@@ -159,7 +159,7 @@ static const char *hostname(const struct build *b)
     return given == NULL || given[0] == '\0' ? "buildkitsandbox" : given;
 }
 
-/* FEATURES 1.4: declared in a stage to be switched there, these two are no variables. */
+/* As BuildKit has it: declared in a stage to be switched there, these two are no variables. */
 static bool is_for_the_builder(const char *name)
 {
     return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 ||
@@ -197,7 +197,8 @@ static void make_env(struct step *s)
     }
 }
 
-/* Proxies reach the command and nothing else: neither key nor history (FEATURES 1.4). */
+/* Proxies reach the command and nothing else: neither key nor history (Dockerfile reference,
+ * "Predefined ARGs"). */
 static void add_proxy_env(const struct step *s, struct strv *env)
 {
     static const char *const names[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",

@@ -1,6 +1,6 @@
 /* check.h - the 22 build checks: what is legal in a Dockerfile but likely not meant.
  *
- * Names and messages are those of the Dockerfile reference, "Build checks" (FEATURES 1.6). Most are
+ * Names and messages are those of the Dockerfile reference, "Build checks". Most are
  * decided from the text alone (dockerfile_check); those that need the base image, the expanded
  * words or the ignore file are offered to the planner one by one.
  */

@@ -1,4 +1,4 @@
-/* check_rules.c - one function per rule or pair of rules (FEATURES 1.6).
+/* check_rules.c - one function per rule or pair of rules (Dockerfile reference, "Build checks").
  *
  * Variables are followed as far as the text alone allows: what a base image sets is not known here,
  * and a word that needs it is left to the checks which the planner calls.
@@ -61,7 +61,8 @@ static bool expand_known(const struct checking *c, const char *word, const struc
 #define SUGGESTIONS_MAX 20 /* names of one instruction that get one, each costs all candidates */
 #define CANDIDATES_MAX 1000
 
-/* What `name`, the `index`th unknown one of its instruction, could have been meant to be, or NULL. */
+/* What `name`, the `index`th unknown one of its instruction, could have been meant to be, or
+ * NULL. */
 static const char *nearest(const struct variables *known, const char *name, size_t index)
 {
     const char *names[CANDIDATES_MAX];
@@ -261,7 +262,8 @@ static void check_workdir(struct checking *c, const struct instruction *in,
                "Relative workdir %s can have unexpected results if the base image changes", shown);
 }
 
-/* Puts ARG or ENV into the stage's variables; one that cannot be told from the text is forgotten. */
+/* Puts ARG or ENV into the stage's variables; one that cannot be told from the text is
+ * forgotten. */
 static void follow_pairs(struct checking *c, const struct instruction *in,
                          struct stage_facts *facts)
 {

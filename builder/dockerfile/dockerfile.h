@@ -51,9 +51,9 @@ struct dockerfile_options {
 
 /* Parses `size` bytes, which are copied. On success the caller owns `*out` (dockerfile_free).
  *
- * Errors: -EINVAL with the sentence of FEATURES 1.7, the excerpt in err->detail (header, ">>>"
- * lines, and a caret when a column is known); -E2BIG for a file above LIMIT_DOCKERFILE_SIZE, a
- * line above LIMIT_DOCKERFILE_LINE, an instruction above LIMIT_INSTRUCTION_SIZE, or more of them
+ * Errors: -EINVAL with the sentence that BuildKit has for it, the excerpt in err->detail (header,
+ * ">>>" lines, and a caret when a column is known); -E2BIG for a file above LIMIT_DOCKERFILE_SIZE,
+ * a line above LIMIT_DOCKERFILE_LINE, an instruction above LIMIT_INSTRUCTION_SIZE, or more of them
  * than LIMIT_DOCKERFILE_STEPS. Time is linear in `size`. */
 int dockerfile_parse(const char *text, size_t size, const struct dockerfile_options *options,
                      struct dockerfile **out, struct error *err);
@@ -79,9 +79,9 @@ int dockerfile_target(const struct dockerfile *df, const char *target, size_t *s
  * stage or a common image; NULL when nothing is near. Borrowed from `df`, or constant. */
 const char *dockerfile_suggest_base(const struct dockerfile *df, size_t stage, const char *image);
 
-/* Puts the excerpt of an instruction into err->detail, for errors found later (a failed RUN, a missing
- * source); one which is there already stays. `at`, a position taken from the instruction, gets a
- * caret; NULL for none. Returns -err->code. */
+/* Puts the excerpt of an instruction into err->detail, for errors found later (a failed RUN, a
+ * missing source); one which is there already stays. `at`, a position taken from the instruction,
+ * gets a caret; NULL for none. Returns -err->code. */
 int dockerfile_locate(const struct dockerfile *df, const struct instruction *in,
                       const struct position *at, struct error *err);
 /* The same with a caret under the value of the last flag of that name, which `in` has, or under the

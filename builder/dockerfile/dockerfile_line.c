@@ -1,4 +1,5 @@
-/* dockerfile_line.c - physical lines, and lines joined at continuations (FEATURES 1.1). */
+/* dockerfile_line.c - physical lines, and lines joined at continuations (Dockerfile reference,
+ * "Format"). */
 #include <ctype.h>
 #include <errno.h>
 

@@ -1,4 +1,4 @@
-/* excerpt.c - lines of the source with numbers, marks and a caret (FEATURES 1.7). */
+/* excerpt.c - lines of the source with numbers, marks and a caret, as BuildKit shows them. */
 #include <stdbool.h>
 #include <stdio.h>
 

@@ -3,8 +3,8 @@
  * Made by dockerfile_parse (or dockerfile_parse_trigger) and immutable afterwards. Everything is
  * parsed in full depth, but nothing is expanded: words which may hold variables keep their quotes
  * and escapes until instruction_expand gives a copy with an environment applied. What runs and what
- * is only recorded is the planner's business. FEATURES 1.2 and 1.3 list the grammar; the semantics
- * are BuildKit's.
+ * is only recorded is the planner's business. The grammar is that of the Dockerfile reference, the
+ * semantics are BuildKit's.
  */
 #pragma once
 
@@ -229,15 +229,15 @@ char *heredoc_text(
     const struct heredoc *doc); /* content, chomped if it asks for it; caller frees */
 
 /* A copy with variables replaced where the instruction supports them: words of ADD, COPY, ENV,
- * EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, names and defaults of ARG, image and platform
- * of FROM, the flags --chown --chmod --checksum --exclude --platform, the values of --mount and the
- * text of COPY's heredocs. Others are copied unchanged. All words of one instruction see `env` as it
- * is, so that ENV a=1 b=$a uses the old a. EXPOSE gets its ports, RUN its complete mounts, and
- * STOPSIGNAL, which is checked, its final text.
+ * EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, names and defaults of ARG, image and
+ * platform of FROM, the flags --chown --chmod --checksum --exclude --platform, the values of
+ * --mount and the text of COPY's heredocs. Others are copied unchanged. All words of one
+ * instruction see `env` as it is, so that ENV a=1 b=$a uses the old a. EXPOSE gets its ports, RUN
+ * its complete mounts, and STOPSIGNAL, which is checked, its final text.
  *
  * `df` gives the escape character and the excerpt of an error; NULL means backslash and none.
  * `use` may be NULL; else the names found and not found are added. On success the caller owns
- * `*out`. Errors: -EINVAL, with the sentences of FEATURES 1.4 and 1.3; -E2BIG when variables would
+ * `*out`. Errors: -EINVAL, with BuildKit's sentences; -E2BIG when variables would
  * add more than LIMIT_EXPANSION_SIZE to a word. */
 int instruction_expand(const struct dockerfile *df, const struct instruction *in,
                        const struct expand_env *env, struct expand_use *use,
@@ -247,7 +247,7 @@ void instruction_free(struct instruction *in);
 DEFINE_CLEANUP(instruction_free, struct instruction *)
 #define auto_instruction CLEANUP(instruction_free)
 
-/* What a RUN has the container execute, heredocs taken into account (FEATURES 1.1). */
+/* What a RUN has the container execute, heredocs taken into account. */
 enum run_form {
     RUN_FORM_EXEC,   /* argv as it is */
     RUN_FORM_SHELL,  /* `text` is given to SHELL */
@@ -266,8 +266,8 @@ DEFINE_CLEANUP_VALUE(run_script_release, struct run_script)
 #define auto_run_script CLEANUP(run_script_release)
 
 /* Names of stages, images or contexts that an instruction reads from besides the build context:
- * COPY --from, RUN --mount=from=. Of an ONBUILD nothing, for it does not run here. Stores at most `max`
- * and returns how many there are; borrowed from the instruction. */
+ * COPY --from, RUN --mount=from=. Of an ONBUILD nothing, for it does not run here. Stores at most
+ * `max` and returns how many there are; borrowed from the instruction. */
 struct instruction_ref {
     const char *name;
     struct position at;

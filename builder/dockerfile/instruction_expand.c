@@ -1,4 +1,5 @@
-/* instruction_expand.c - an instruction with the variables of one moment put in (FEATURES 1.4). */
+/* instruction_expand.c - an instruction with the variables of one moment put in (Dockerfile
+ * reference, "Environment replacement"). */
 #include <errno.h>
 
 #include "builder/dockerfile/dockerfile_internal.h"

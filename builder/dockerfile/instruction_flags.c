@@ -1,5 +1,5 @@
 /* instruction_flags.c - --name=value in front of the arguments, and which instruction knows which
- * (FEATURES 1.1, 1.2). What a value means is decided in instruction_parse.c.
+ * (Dockerfile reference). What a value means is decided in instruction_parse.c.
  */
 #include <ctype.h>
 #include <errno.h>

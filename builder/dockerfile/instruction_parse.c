@@ -1,4 +1,4 @@
-/* instruction_parse.c - one joined line becomes one instruction (FEATURES 1.2).
+/* instruction_parse.c - one joined line becomes one instruction (Dockerfile reference).
  *
  * A table maps each keyword to the function that reads its arguments. Nothing is expanded here.
  */

@@ -1,10 +1,9 @@
 /* run_mount.h - the value of RUN --mount: a list of key=value fields in CSV form.
  *
  * Keys are a closed list (SECURITY R24): type target dst destination source src from id rw
- * readwrite ro readonly sharing required size mode uid gid env, and buildah's z, Z and U, which mean
- * nothing here. Anything else, a key given twice, or
- * a key that its type does not have, is an error. Fields are separated by commas; quotes keep a
- * comma or blank inside a field.
+ * readwrite ro readonly sharing required size mode uid gid env, and buildah's z, Z and U, which
+ * mean nothing here. Anything else, a key given twice, or a key that its type does not have, is an
+ * error. Fields are separated by commas; quotes keep a comma or blank inside a field.
  */
 #pragma once
 
@@ -60,10 +59,10 @@ struct expand_use;
 
 /* Parses one value into `*out` (an empty struct; released by run_mount_release).
  *
- * With how->env NULL, before expansion, fields whose value holds a `$` are left for later, the others
- * are checked, and is_complete tells whether nothing was left. With an environment every value but
- * from's is expanded and the result is complete. `use` may be NULL.
- * Errors: -EINVAL with the sentence of FEATURES 1.3 and 1.7, and out->fault_offset. */
+ * With how->env NULL, before expansion, fields whose value holds a `$` are left for later, the
+ * others are checked, and is_complete tells whether nothing was left. With an environment every
+ * value but from's is expanded and the result is complete. `use` may be NULL.
+ * Errors: -EINVAL with BuildKit's sentence, and out->fault_offset. */
 int run_mount_parse(const char *text, const struct expand *how, struct expand_use *use,
                     struct run_mount *out, struct error *err);
 /* Where in `text`, a value that was parsed before, the field of `key` or of another name for it begins;

@@ -393,7 +393,7 @@ static int keep(struct download *d, int64_t *layer, struct error *err)
     return source_keep(d->fetch, d->view, &d->key, description, document, layer, err);
 }
 
-/* The name of what it holds: content, name and time (FEATURES 1.9, "HTTP"). */
+/* The name of what it holds: content, name and time. */
 static void fill(struct download *d, const struct digest *content, struct source *out)
 {
     auto_key struct key key = {0};

@@ -64,7 +64,7 @@ struct selection_key {
     bool with_paths; /* where a source lies matters: --parents */
 };
 /* One digest over names, types, modes, owners, links, attributes and bytes of all that is selected;
- * never times, inode or link counts (FEATURES 1.9). Of the attributes all that are copied: a hit must
+ * never times, inode or link counts. Of the attributes all that are copied: a hit must
  * never stand for other bytes. */
 int selections_key(struct selections *s, struct tree *t, const struct selection_key *how,
                    struct digest *out, struct error *err);

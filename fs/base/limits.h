@@ -24,7 +24,7 @@
 #define LIMIT_XATTRS_SIZE (256u << 10)     /* all of one entry */
 #define LIMIT_SYMLINKS 40                  /* path_resolution(7) */
 #define LIMIT_DOCKERFILE_SIZE (16u << 20)  /* generous; heredocs carry files */
-#define LIMIT_DOCKERFILE_LINE 65535u       /* FEATURES 1.1 */
+#define LIMIT_DOCKERFILE_LINE 65535u       /* BuildKit's */
 #define LIMIT_DOCKERFILE_STEPS 200000u     /* instructions; each costs some 600 bytes */
 #define LIMIT_STAGE_ENTRIES 1000000u       /* copied from stage to stage, 500 bytes each */
 #define LIMIT_INSTRUCTION_SIZE (1u << 20)  /* one joined line; the kernel takes 128 KiB a word */

@@ -141,7 +141,7 @@ def test_an_unchanged_build_is_cached_and_gives_the_same_image():
 
 
 def test_mtime_never_counts_but_content_and_mode_do():
-    """FEATURES 1.9."""
+    """Dockerfile reference, "COPY": content and metadata count, times do not."""
     state = State()
     context = make_context(f"FROM {busybox()}\nCOPY a /a\n", {"a": "1"})
     state.ok("build", "-t", "a", context)

@@ -19,7 +19,7 @@ def rows(text):
 # -- img ls --
 
 def test_ls_shows_the_columns_of_the_first_img_and_aligns_them():
-    """FEATURES 2.1: NAME SIZE CREATED AT UPDATED AT DIGEST."""
+    """genuinetools/img, README: NAME SIZE CREATED AT UPDATED AT DIGEST."""
     state = State()
     scratch(state, "a")
     scratch(state, "reg.example/a/much/longer/name:1")
@@ -244,7 +244,7 @@ def test_a_word_from_elsewhere_is_understood_or_answered():
 
 
 def test_the_backends_of_the_first_img_are_accepted_with_a_warning():
-    """FEATURES 2.1: -b auto native overlayfs fuse-overlayfs; early versions: naive fuse overlayfs."""
+    """genuinetools/img, --backend: -b auto native overlayfs fuse-overlayfs; early versions: naive fuse overlayfs."""
     state = State()
     for name in ("native", "overlayfs", "fuse-overlayfs", "naive"):
         check_in(f"no backend '{name}' any more", state.ok("-b", name, "ls").err)
@@ -339,7 +339,7 @@ IMG_0_5 = "build-arg cache-from cache-to file label no-cache no-console output p
 
 
 def test_no_option_of_another_builder_is_unknown():
-    """FEATURES 2.2: implemented, accepted with a warning, or refused with a sentence."""
+    """Flags of docker, buildx, buildah, podman: implemented, accepted with a warning, or refused with a sentence."""
     state = State()
     unknown = [word for word in sorted(set(" ".join((DOCKER, BUILDAH, KANIKO, IMG_0_5)).split()))
                if "unknown option" in state.run("build", f"--{word}=zz", "/nonexistent").err]

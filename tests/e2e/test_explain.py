@@ -158,7 +158,7 @@ def test_explain_names_what_differs_for_each_step_that_ran():
     check_in("    --no-cache\n", s.ok("build", "--explain", "--no-cache", where).err)
 
 
-# FEATURES 1.2: the layer of --link does not depend on the base, but what stands after it does.
+# Dockerfile reference, "COPY --link": the layer of --link does not depend on the base, but what stands after it does.
 def test_a_linked_copy_is_reused_over_another_base_and_what_follows_is_not():
     s = State()
     text = "FROM {base}\nCOPY {mark} /base\nCOPY --link f /f\nRUN cat /base > /seen\n"

@@ -1,4 +1,4 @@
-"""The image's configuration, its history and its times: FEATURES 1.8, SOURCE_DATE_EPOCH.
+"""The image's configuration, its history and its times: OCI image-spec, config.md; SOURCE_DATE_EPOCH.
 
 Expected lines are those that docker's builder writes for the same instruction.
 """

@@ -1,4 +1,4 @@
-"""Mistakes and hostile Dockerfiles: one clear sentence, a suggestion where one is near (FEATURES 1.7),
+"""Mistakes and hostile Dockerfiles: one clear sentence, a suggestion where one is near,
 linear time and bounded memory whatever the input (SECURITY R57). All end before anything runs.
 """
 import os
@@ -131,7 +131,7 @@ def test_a_mount_without_a_target_is_on_the_working_directory():
     check_in('invalid mount target "/"', s.build(f"FROM {base}\nRUN --mount=type=tmpfs true\n").err)
 
 
-# FEATURES 1.3, "Buildah extras"; Dockerfile reference, "RUN --device": not required by default.
+# buildah, containers-build(1), "RUN --mount"; Dockerfile reference, "RUN --device": not required by default.
 def test_what_a_step_does_without_is_said():
     s = State()
     base = busybox()
@@ -240,7 +240,7 @@ def test_the_hostname_is_an_argument_and_part_of_the_key():
     check_in("other", " ".join(lines[1:]))
 
 
-# FEATURES 1.4: the two SBOM arguments never reach RUN's environment.
+# BuildKit's pre-defined arguments: the two SBOM arguments never reach RUN's environment.
 def test_arguments_for_the_builder_alone_reach_no_command():
     s = State()
     s.built(f"FROM {busybox()}\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nARG OTHER=1\nRUN env > /e\n",

@@ -289,7 +289,7 @@ def test_a_bind_source_is_a_path_and_no_pattern():
 
 
 def test_a_bind_of_a_stage_is_known_by_the_files_it_shows():
-    """FEATURES 1.9, "RUN": content hash of bind sources; times and what lies beside them do not count."""
+    """Dockerfile reference, "RUN --mount=type=bind": content hash of bind sources; times and what lies beside them do not count."""
     s = State()
     base = busybox()
 

@@ -245,7 +245,7 @@ def test_a_cached_download_costs_one_304_or_nothing_when_it_is_pinned():
 
 
 def test_last_modified_alone_is_a_validator_too_and_counts_as_content():
-    """RFC 9110 13.1.3; FEATURES 1.9, "HTTP"."""
+    """RFC 9110 13.1.3."""
     w = web()
     times = [1500000000]
 

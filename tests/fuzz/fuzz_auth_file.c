@@ -1,5 +1,5 @@
-/* fuzz_auth_file.c - any credentials file gives a credential, none, or a sentence that holds nothing
- * of it. (SECURITY F11)
+/* fuzz_auth_file.c - any credentials file gives a credential, none, or a sentence that holds
+ * nothing of it.
  */
 #include <assert.h>
 

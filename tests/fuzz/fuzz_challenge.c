@@ -1,5 +1,5 @@
 /* fuzz_challenge.c - any WWW-Authenticate value is read without harm, and reading it again after
- * other values finds the same or something stronger. (SECURITY F6)
+ * other values finds the same or something stronger.
  */
 #include <assert.h>
 

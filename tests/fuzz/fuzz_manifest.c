@@ -1,4 +1,4 @@
-/* fuzz_manifest.c - a document is at most one kind of manifest, within its limits. (SECURITY F4) */
+/* fuzz_manifest.c - a document is at most one kind of manifest, within its limits. */
 #include <assert.h>
 #include <errno.h>
 

@@ -1,5 +1,5 @@
 /* fuzz_reference.c - a name that is taken has one canonical form and one short form, both of which
- * mean the same again; so has a platform. (SECURITY F5)
+ * mean the same again; so has a platform.
  */
 #include <assert.h>
 #include <string.h>

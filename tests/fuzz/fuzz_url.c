@@ -1,5 +1,5 @@
 /* fuzz_url.c - a URL that is taken reads back as itself, names no user, and the questions about its
- * host have answers that agree. A second line is resolved against the first. (SECURITY F6)
+ * host have answers that agree. A second line is resolved against the first.
  */
 #include <assert.h>
 #include <errno.h>

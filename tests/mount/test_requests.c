@@ -1,5 +1,5 @@
 /* test_requests.c - how many requests an operation costs, the true measure of this filesystem's
- * speed: unlike times, the numbers are the same on every machine (DESIGN.md section 2).
+ * speed: unlike times, the numbers are the same on every machine.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -413,8 +413,8 @@ IN_MOUNT(unpack_as_dpkg)
            fsync(fd) < 0 || close(fd) < 0 || utimensat(AT_FDCWD, "e/f.dpkg-new", times, 0) < 0 ||
            rename("e/f.dpkg-new", "e/f") < 0;
 }
-/* No FSYNC. What is made with O_EXCL, and what a rename is to replace, the kernel looks up anew; the
- * directory's mode it asks for once more, after the file was made. */
+/* No FSYNC. What is made with O_EXCL, and what a rename is to replace, the kernel looks up anew;
+ * the directory's mode it asks for once more, after the file was made. */
 COSTS(a_file_unpacked_by_dpkg_costs_fourteen, unpack_as_dpkg,
       "LOOKUP 5, GETATTR 1, SETATTR 3, RENAME 1, WRITE 1, GETXATTR 2, CREATE 1")
 

@@ -2,7 +2,7 @@
  * its clients then (SECURITY R28, R29).
  *
  * Requests no kernel would send come over a socket that stands for /dev/fuse; expected values are
- * those of linux/fuse.h and of DESIGN.md section 2.
+ * those of linux/fuse.h.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -506,7 +506,7 @@ TEST(serve, mounts_leave_no_descriptor_and_no_thread)
     check_int(count_entries("/proc/self/task"), thread_count);
 }
 
-/* STYLE, "Threads and processes": signals are the main thread's. */
+/* Signals are the main thread's. */
 TEST(serve, the_serving_thread_takes_no_signal)
 {
     auto_rig struct rig *r = rig_new();

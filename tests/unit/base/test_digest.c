@@ -131,7 +131,7 @@ static void fields(struct digest *out, const char *tag, const char *first, const
     hasher_final(h, out);
 }
 
-/* SECURITY R56 and F15: two different lists of fields never encode alike. */
+/* SECURITY R56: two different lists of fields never encode alike. */
 TEST(digest, fields_do_not_run_together)
 {
     static const struct {

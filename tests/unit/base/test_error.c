@@ -5,7 +5,7 @@
 #include "fs/base/error.h"
 #include "tests/lib/test.h"
 
-/* STYLE, "Errors and messages": recording and returning is one statement. */
+/* Recording and returning is one statement. */
 TEST(error, set_records_and_returns_the_negative_code)
 {
     struct error err = {0};

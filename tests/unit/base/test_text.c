@@ -110,8 +110,8 @@ static void check_size(uint64_t size_bytes, const char *decimal, const char *bin
     check_text(str_text(&b), binary);
 }
 
-/* Go, package strconv, ParseBool: "It accepts 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False.
- * Any other value returns an error." */
+/* Go, package strconv, ParseBool: "It accepts 1, t, T, TRUE, true, True, 0, f, F, FALSE, false,
+ * False. Any other value returns an error." */
 TEST(text, to_bool_takes_the_words_of_go_and_nothing_else)
 {
     static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
@@ -141,7 +141,7 @@ TEST(text, trim_takes_white_space_off_both_ends_alone)
     }
 }
 
-/* FEATURES, plain progress: "1.05MB / 3.20MB". */
+/* BuildKit's plain progress: "1.05MB / 3.20MB". */
 TEST(text, sizes_are_rounded_and_carry_their_unit)
 {
     check_size(0, "0B", "0B");

@@ -1,4 +1,4 @@
-/* test_redact.c - what a step writes, with the secrets taken out (SECURITY R61: none in a log). */
+/* test_redact.c - what a step writes, with the secrets taken out (SECURITY R49: none in a log). */
 #include <string.h>
 
 #include "builder/redact.h"

@@ -1,6 +1,6 @@
 /* test_progress.c - what people and scripts read while they wait.
  *
- * Plain lines: the forms of BuildKit's plain progress that scripts parse (FEATURES 2.3). Groups:
+ * Plain lines: the forms of BuildKit's plain progress that scripts parse. Groups:
  * GitHub, "Workflow commands", "Grouping log lines"; GitLab, "CI/CD job logs", "Custom collapsible
  * sections". The live block is applied to a small model of a terminal.
  */

@@ -1,5 +1,5 @@
-/* test_check.c - claims of FEATURES 1.6: each rule fires with its message, and does not fire where
- * it should not.
+/* test_check.c - claims of the Dockerfile reference, "Build checks": each rule fires with its
+ * message, and does not fire where it should not.
  */
 #include "builder/dockerfile/check.h"
 #include "builder/dockerfile/ignore.h"

@@ -1,5 +1,5 @@
 /* test_dockerfile.c - claims about lines, directives, stages and errors (Dockerfile reference,
- * "Format" and "Parser directives"; FEATURES 1.1 and 1.7).
+ * "Format" and "Parser directives"; the sentences are BuildKit's).
  */
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* test_excerpt.c - claims of FEATURES 1.7, "Excerpt", and about the caret line. */
+/* test_excerpt.c - claims about the excerpt that BuildKit shows, and about the caret line. */
 #include "builder/dockerfile/excerpt.h"
 #include "tests/unit/dockerfile/language.h"
 

@@ -1,4 +1,4 @@
-/* test_heredoc.c - claims of the Dockerfile reference, "Here-Documents", and FEATURES 1.1. */
+/* test_heredoc.c - claims of the Dockerfile reference, "Here-Documents". */
 #include "tests/unit/dockerfile/language.h"
 
 static struct dockerfile *body(const char *text)

@@ -1,4 +1,4 @@
-/* test_instruction.c - claims about every instruction and flag (FEATURES 1.2, the Dockerfile
+/* test_instruction.c - claims about every instruction and flag (the Dockerfile
  * reference section of the same name), parsed and expanded.
  */
 #include "tests/unit/dockerfile/language.h"

@@ -1,4 +1,4 @@
-/* test_run_mount.c - claims of FEATURES 1.3 and the Dockerfile reference, "RUN --mount"; the closed
+/* test_run_mount.c - claims of the Dockerfile reference, "RUN --mount"; the closed
  * list of keys is SECURITY R24.
  */
 #include "builder/dockerfile/expand.h"
@@ -153,7 +153,7 @@ TEST(run_mount, options_of_other_tools_are_refused)
     refuse_mount("target=/x,ro,rw", "duplicate key 'rw' in 'target=/x,ro,rw'");
 }
 
-/* FEATURES 1.3, "Buildah extras": accepted, and named so that the step can say so. */
+/* containers-build(1): accepted, and named so that the step can say so. */
 TEST(run_mount, labels_and_owners_of_buildah_mean_nothing)
 {
     static const char *const fields[] = {"z", "Z", "U", "U=true"};

@@ -437,7 +437,8 @@ static void make_noise(struct str *out, size_t size, uint64_t seed)
     }
 }
 
-/* Text, noise, text: the noise is stored in members of its own, the text is not the worse for it. */
+/* Text, noise, text: the noise is stored in members of its own, the text is not the worse for
+ * it. */
 TEST(codec, what_does_not_compress_is_stored_and_the_rest_compressed)
 {
     auto_str struct str text = {0};
@@ -475,7 +476,7 @@ TEST(codec, noise_that_repeats_is_compressed)
     check_true(gz.size < noise.size / 20);
 }
 
-/* FEATURES 1.8, "Tar determinism": the same bytes on every machine, in every run. */
+/* Builds can be repeated: the same bytes on every machine, in every run. */
 TEST(codec, the_bytes_do_not_depend_on_threads_or_chunks)
 {
     static const enum codec_format formats[] = {CODEC_GZIP, CODEC_ZSTD, CODEC_NONE};

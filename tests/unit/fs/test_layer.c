@@ -62,7 +62,7 @@ static struct digest digest_str(const struct str *s)
     "d/also     whiteout -\n"                                                                      \
     "d/.x       file    0644 \"\"\n"
 
-/* FEATURES 1.8, rewrite-timestamp: times are lowered, never raised, and nothing else is touched. */
+/* buildx, rewrite-timestamp: times are lowered, never raised, and nothing else is touched. */
 TEST(layer, clamping_lowers_times_and_keeps_everything_else)
 {
     auto_scene struct scene s = scene_new("down/ dir 0755\ndown/file file 0644 \"old\"\n");

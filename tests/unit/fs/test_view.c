@@ -137,7 +137,8 @@ TEST(view, a_tree_is_removed_with_everything_in_it)
 
 /* -- mount points -- */
 
-/* FEATURES: /etc/resolv.conf, hosts and hostname are given to the step and never recorded. */
+/* As every builder has it: /etc/resolv.conf, hosts and hostname are given to the step and never
+ * recorded. */
 TEST(view, mount_points_leave_no_trace)
 {
     auto_scene struct scene s = scene_new(BASE);

@@ -1,4 +1,4 @@
-/* Image configurations: OCI image-spec, config.md, and what builders agree on (FEATURES 1.8). */
+/* Image configurations: OCI image-spec, config.md, and what builders agree on. */
 #include <errno.h>
 #include <string.h>
 

@@ -715,7 +715,7 @@ static void *get_many(void *arg)
     return NULL;
 }
 
-/* FEATURES 3, "Concurrency": four bodies per host. */
+/* Kind to registries: four bodies per host. */
 TEST(http, threads_share_a_client_and_its_connections)
 {
     auto_fake_registry struct fake_registry *f = fake_registry_start();

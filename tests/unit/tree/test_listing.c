@@ -103,7 +103,8 @@ TEST(listing, a_file_that_became_a_directory_is_told_as_such)
     check_differences(&before, &now, 10, "x: file -> directory");
 }
 
-/* FEATURES 1.9: with an octal --chmod the source's mode is no input, so it explains nothing. */
+/* Dockerfile reference, "COPY --chmod": with an octal --chmod the source's mode is no input, so it
+ * explains nothing. */
 TEST(listing, what_the_key_leaves_out_is_left_out)
 {
     const struct selection_key how = {.any_mode = true};

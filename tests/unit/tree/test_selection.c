@@ -1,5 +1,5 @@
-/* What a source argument comes to, and what of it is in the key: Dockerfile reference, "COPY",
- * FEATURES 1.9. A real directory. */
+/* What a source argument comes to, and what of it is in the key: Dockerfile reference, "COPY".
+ * A real directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Remembered digests: never for a file that may have changed (FEATURES 1.9; git's "racy" files). */
+/* Remembered digests: never for a file that may have changed (git's "racy" files). */
 #include "builder/tree/statcache.h"
 #include "tests/lib/test.h"
 
