@@ -32,22 +32,29 @@ static void check_platform(struct build_stage *s)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* The manifest a reference names in the store, if its platform is the one wanted. */
-static int find_local(struct build *b, const struct reference *ref, const char *name,
-                      struct digest *manifest, struct error *err)
+/* What a stage starts from. */
+struct base {
+    const struct reference *ref;
+    const char *name; /* the reference as text */
+    const struct platform *platform;
+};
+
+/* The manifest that the base's reference names in the store. */
+static int find_local(struct build *b, const struct base *base, struct digest *manifest,
+                      struct error *err)
 {
     auto_reference_row struct reference_row row = {0};
     auto_image_row struct image_row image = {0};
-    int r = store_reference_get(b->options->store, name, &row, err);
+    int r = store_reference_get(b->options->store, base->name, &row, err);
 
     if (r == 0) {
         *manifest = row.manifest;
         return 0;
     }
-    if (r == -ENOENT && ref->has_digest) {
-        r = store_image_get(b->options->store, &ref->digest, &image, err);
+    if (r == -ENOENT && base->ref->has_digest) {
+        r = store_image_get(b->options->store, &base->ref->digest, &image, err);
         if (r == 0)
-            *manifest = ref->digest;
+            *manifest = base->ref->digest;
     }
     return r;
 }
@@ -81,80 +88,80 @@ static bool is_out_of_reach(int r)
 
 /* A registry that does not answer is no reason to stop when its last answer is still here; but it
  * is said what that was. */
-static int use_last_known(struct build *b, const struct reference *ref, const char *name,
-                          const struct platform *platform, uint32_t vertex, struct digest *manifest,
-                          const struct error *err)
+static int use_last_known(struct build *b, const struct base *base, uint32_t vertex,
+                          struct digest *manifest, const struct error *err)
 {
     auto_image struct image image = {0};
     auto_free char *text = NULL;
     struct error ignored; /* the registry's is the one to be told */
     char digest[DIGEST_TEXT_SIZE];
-    int r = find_local(b, ref, name, manifest, &ignored);
+    int r = find_local(b, base, manifest, &ignored);
 
     if (r == 0)
-        r = load_state(b, manifest, platform, &image, &ignored);
+        r = load_state(b, manifest, base->platform, &image, &ignored);
     if (r < 0)
         return r;
     digest_format(manifest, digest);
-    text = str_format("%s, continuing with %s as it was last, %s", err->text, name, digest);
+    text = str_format("%s, continuing with %s as it was last, %s", err->text, base->name, digest);
     progress_warn(b->options->progress, vertex, text);
     return 0;
 }
 
-static int pull(struct build *b, const struct reference *ref, const struct platform *platform,
-                const char *name, struct digest *manifest, struct error *err)
+static int pull(struct build *b, const struct base *base, struct digest *manifest,
+                struct error *err)
 {
     uint32_t vertex =
-        progress_beginf(b->options->progress, "[internal] load metadata for %s", name);
+        progress_beginf(b->options->progress, "[internal] load metadata for %s", base->name);
     struct transfer t = {.store = b->options->store,
                          .registries = b->options->registries,
                          .progress = b->options->progress,
                          .vertex = vertex};
     struct pull_result result;
-    int r = transfer_pull(&t, ref, platform, &result, err);
+    int r = transfer_pull(&t, base->ref, base->platform, &result, err);
 
-    if (is_out_of_reach(r) &&
-        use_last_known(b, ref, name, platform, vertex, &result.manifest, err) == 0)
+    if (is_out_of_reach(r) && use_last_known(b, base, vertex, &result.manifest, err) == 0)
         r = 0;
     progress_end(b->options->progress, vertex, progress_state_of(r), err->text);
     if (r < 0)
-        return error_wrap(err, "cannot pull '%s'", name);
+        return error_wrap(err, "cannot pull '%s'", base->name);
     *manifest = result.manifest;
     return 0;
 }
 
 /* 0 with the image loaded; 1 when it has to be fetched. */
-static int get_local(struct build *b, const struct reference *ref, const char *name,
-                     const struct platform *platform, struct image *image, struct error *err)
+static int get_local(struct build *b, const struct base *base, struct image *image,
+                     struct error *err)
 {
     struct digest manifest;
     int r = -ENOENT;
 
-    if (b->options->store != NULL && (b->options->pull != BUILD_PULL_ALWAYS || ref->has_digest)) {
-        r = find_local(b, ref, name, &manifest, err);
+    if (b->options->store != NULL &&
+        (b->options->pull != BUILD_PULL_ALWAYS || base->ref->has_digest)) {
+        r = find_local(b, base, &manifest, err);
         if (r == 0)
-            r = load_state(b, &manifest, platform, image, err);
+            r = load_state(b, &manifest, base->platform, image, err);
         if (r == 0 || (r != -ENOENT && r != -ESTALE))
             return r;
     }
     if (b->options->pull == BUILD_PULL_NEVER) {
-        (void)error_set(err, ENOENT, "image '%s' is not in the store", name); /* returned below */
-        return error_hint(err, "`img pull %s`, or leave out --pull=never", name);
+        (void)error_set(err, ENOENT, "image '%s' is not in the store",
+                        base->name); /* returned below */
+        return error_hint(err, "`img pull %s`, or leave out --pull=never", base->name);
     }
     error_clear(err);
     return 1;
 }
 
 /* Finds or fetches; on success the image is loaded. */
-static int get_image(struct build *b, const struct reference *ref, const char *name,
-                     const struct platform *platform, struct image *image, struct error *err)
+static int get_image(struct build *b, const struct base *base, struct image *image,
+                     struct error *err)
 {
     struct digest manifest;
-    int r = get_local(b, ref, name, platform, image, err);
+    int r = get_local(b, base, image, err);
 
     if (r <= 0)
         return r;
-    r = pull(b, ref, platform, name, &manifest, err);
+    r = pull(b, base, &manifest, err);
     return r < 0 ? r : image_load(b->options->store, &manifest, image, err);
 }
 
@@ -177,24 +184,23 @@ static void end_pull(struct build *b, const char *name)
 }
 
 /* For modes that build nothing: what is not in the store is asked for, but not fetched. */
-static int look_up(struct build *b, const struct reference *ref, const char *name,
-                   const struct platform *platform, struct image *image, struct stage_state *out,
-                   struct error *err)
+static int look_up(struct build *b, const struct base *base, struct image *image,
+                   struct stage_state *out, struct error *err)
 {
     struct transfer t = {.store = b->options->store, .registries = b->options->registries};
-    int r = get_local(b, ref, name, platform, image, err);
+    int r = get_local(b, base, image, err);
 
     if (r <= 0)
         return r;
     out->is_stale = true; /* its layers are not here */
-    r = transfer_describe(&t, ref, platform, &image->manifest, &image->config, err);
+    r = transfer_describe(&t, base->ref, base->platform, &image->manifest, &image->config, err);
     if (r >= 0 || r == -ENOENT || r == -EACCES || r == -ECANCELED || b->mode != BUILD_MODE_READ)
-        return r < 0 ? error_wrap(err, "cannot look up '%s'", name) : 0;
-    log_warn("cannot look up '%s': %s, continuing without knowing its environment", name,
+        return r < 0 ? error_wrap(err, "cannot look up '%s'", base->name) : 0;
+    log_warn("cannot look up '%s': %s, continuing without knowing its environment", base->name,
              err->text);
     error_clear(err);
     out->has_no_env = true;
-    image->config = config_new_scratch(platform);
+    image->config = config_new_scratch(base->platform);
     return 0;
 }
 
@@ -223,17 +229,19 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     auto_reference struct reference ref = {0};
     auto_image struct image image = {0};
     auto_str struct str name = {0};
+    struct base base = {.ref = &ref, .platform = platform};
     int r = registries_resolve(b->options->registries, text, &ref, err);
 
     if (r < 0)
         return r;
     reference_format(&ref, &name);
-    begin_pull(b, str_text(&name));
-    r = b->mode == BUILD_MODE_BUILD ? get_image(b, &ref, str_text(&name), platform, &image, err)
-                                    : look_up(b, &ref, str_text(&name), platform, &image, out, err);
-    end_pull(b, str_text(&name));
+    base.name = str_text(&name);
+    begin_pull(b, base.name);
+    r = b->mode == BUILD_MODE_BUILD ? get_image(b, &base, &image, err)
+                                    : look_up(b, &base, &image, out, err);
+    end_pull(b, base.name);
     if (r == 0)
-        build_loaded_state(b, &image, str_text(&name), platform, out);
+        build_loaded_state(b, &image, base.name, platform, out);
     return r;
 }
 

@@ -145,7 +145,7 @@ static int seed(struct step_mounts *m, const struct run_mount *spec, struct view
     if (r == 0 && !selections.items[0].is_dir)
         r = error_set(err, ENOTDIR, "a cache mount begins with a directory, and \"%s\" is none",
                       spec->source);
-    return r < 0 ? r : copy_apply(to, b->options->store, tree.tree, &selections, &copy, NULL, err);
+    return r < 0 ? r : copy_apply(to, b->options->store, tree.tree, &selections, &copy, err);
 }
 
 /* The directory of the cache that is mounted, made with the mount's owner and mode. */
@@ -219,7 +219,7 @@ static int fold_stack(struct build *b, struct cache_mount_row *row, struct error
     if (r == 0)
         r = view_open(store, NULL, 0, &options, &folded, err);
     if (r == 0)
-        r = copy_apply(folded, store, tree, &all, &copy, NULL, err);
+        r = copy_apply(folded, store, tree, &all, &copy, err);
     if (r == 0)
         r = view_seal(folded, &seal, &sealed, err);
     if (r == 0 && sealed.layer != 0) {

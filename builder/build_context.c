@@ -305,7 +305,7 @@ static int directory_layer(struct build_stage *s, struct context *c, struct dige
         return r < 0 ? r : 0;
     r = view_open(b->options->store, NULL, 0, &view_options, &view, err);
     if (r == 0)
-        r = copy_apply(view, b->options->store, c->tree, &all, &options, NULL, err);
+        r = copy_apply(view, b->options->store, c->tree, &all, &options, err);
     if (r == 0)
         r = build_seal_cached(s, view, &entry, &sealed, err);
     if (r == 0)

@@ -238,8 +238,9 @@ static int write_sources(struct copying *c, struct view *v, struct copied_files 
 
         options.unpack = part->unpack;
         options.keep_owner = part->keep_owner;
+        options.files = files;
         r = copy_apply(v, c->stage->build->options->store, part->tree.tree, &part->sources,
-                       &options, files, err);
+                       &options, err);
     }
     for (size_t i = 0; r == 0 && i < c->copy->content_count; i++)
         r = copy_text(v, c->copy->contents[i].name, c->copy->contents[i].data,

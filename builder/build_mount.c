@@ -331,7 +331,7 @@ static int open_context_bind(struct step_mounts *m, struct step_mount *item, str
         r = view_open(b->options->store, NULL, 0, &options, &item->view, err);
     if (r == 0)
         r = copy_apply(item->view, b->options->store, item->tree_shown.tree, &item->shown, &copy,
-                       NULL, err);
+                       err);
     item->source = mem_strdup("/content");
     item->is_file = item->shown.count > 0 && !item->shown.items[0].is_dir;
     return r;

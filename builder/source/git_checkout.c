@@ -181,9 +181,10 @@ static int run_words(const struct git_dir *d, bool allow_files, const char *cons
     run_words(d, files, (const char *const[]){__VA_ARGS__},                                        \
               sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), err)
 
-static int fill(const struct git_dir *d, const struct git_mirror *m, const char *remote,
-                const char *commit, const char *ref, struct error *err)
+static int fill(const struct git_dir *d, const struct git_mirror *m, const struct git_part *part,
+                struct error *err)
 {
+    const char *commit = part->commit;
     auto_free char *url = str_format("file://%s", git_mirror_path(m));
     auto_free char *spec = str_format("+%s:refs/img/commit", commit);
     int r = RUN(d, false, "init", "--quiet", "--template=");
@@ -191,14 +192,14 @@ static int fill(const struct git_dir *d, const struct git_mirror *m, const char 
     if (r == 0)
         r = RUN(d, false, "config", "core.bare", "false");
     if (r == 0)
-        r = RUN(d, false, "remote", "add", "--", "origin", remote);
+        r = RUN(d, false, "remote", "add", "--", "origin", part->address->remote);
     if (r == 0)
         r = RUN(d, true, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head",
                 "--update-shallow", "--", url, spec);
     if (r == 0)
         r = RUN(d, false, "update-ref", "--no-deref", "HEAD", commit);
-    if (r == 0 && ref != NULL && strcmp(ref, "HEAD") != 0)
-        r = RUN(d, false, "update-ref", ref, commit);
+    if (r == 0 && part->ref != NULL && strcmp(part->ref, "HEAD") != 0)
+        r = RUN(d, false, "update-ref", part->ref, commit);
     if (r == 0)
         r = RUN(d, false, "update-ref", "-d", "refs/img/commit");
     return r < 0 ? r : RUN(d, false, "read-tree", commit);
@@ -222,12 +223,11 @@ static int copy_in(const struct git_dir *d, struct view *view, const char *where
         r = selections_add(&all, tree, &request, err);
     if (r == 0)
         r = selections_digest(&all, tree, 1, err);
-    return r < 0 ? r : copy_apply(view, d->fetch->store, tree, &all, &options, NULL, err);
+    return r < 0 ? r : copy_apply(view, d->fetch->store, tree, &all, &options, err);
 }
 
-int git_dir_add(struct fetch *f, struct git_mirror *m, const struct git_address *address,
-                const char *commit, const char *ref, struct view *view, const char *where,
-                struct error *err)
+int git_dir_add(struct fetch *f, struct git_mirror *m, const struct git_part *part,
+                struct view *view, struct error *err)
 {
     __attribute__((cleanup(cleanup_git_dir_release))) struct git_dir d = {.fetch = f};
     auto_free char *link = NULL;
@@ -240,10 +240,10 @@ int git_dir_add(struct fetch *f, struct git_mirror *m, const struct git_address 
     real = realpath(link, NULL);
     if (real == NULL)
         return error_errno(err, "cannot find the work directory");
-    d.name = str_format("git-%s", commit);
+    d.name = str_format("git-%s", part->commit);
     d.path = str_format("%s/%s", real, d.name);
     /* What a build that was cut short left there is of no use. */
     (void)io_remove_tree(d.work_fd, d.name);
-    r = fill(&d, m, address->remote, commit, ref, err);
-    return r < 0 ? r : copy_in(&d, view, where, err);
+    r = fill(&d, m, part, err);
+    return r < 0 ? r : copy_in(&d, view, part->where, err);
 }

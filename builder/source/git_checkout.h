@@ -23,8 +23,17 @@ DEFINE_CLEANUP_VALUE(git_submodules_release, struct git_submodules)
 int git_submodules_list(struct git_mirror *m, const char *commit, const char *subdir,
                         struct git_submodules *out, struct error *err);
 
-/* Makes `where`/.git in the view: a repository with this one commit checked out, HEAD detached, and
- * `ref` (NULL: none) pointing at it. No hook and no log is in it, and no time. */
-int git_dir_add(struct fetch *f, struct git_mirror *m, const struct git_address *address,
-                const char *commit, const char *ref, struct view *view, const char *where,
-                struct error *err);
+/* One repository in a checkout: the checkout's own, or that of a submodule. All borrowed. */
+struct git_part {
+    const struct git_address *address;
+    const char *commit; /* hex */
+    const char *ref;    /* the commit was asked for by; NULL: by itself */
+    const char *subdir; /* that is wanted alone; NULL: all */
+    const char *where;  /* directory of the view it goes to */
+    unsigned depth;     /* how many submodules more may be nested in it */
+};
+
+/* Makes part->where/.git in the view: a repository with this one commit checked out, HEAD detached,
+ * and part->ref pointing at it. No hook and no log is in it, and no time. */
+int git_dir_add(struct fetch *f, struct git_mirror *m, const struct git_part *part,
+                struct view *view, struct error *err);

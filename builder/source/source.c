@@ -81,16 +81,15 @@ int source_find(struct fetch *f, const struct digest *key, struct source_record 
     return store_cache_touch(f->store, key, 1, err);
 }
 
-int source_note(struct fetch *f, const struct digest *key, const char *description,
-                const struct json *document, int64_t layer, struct error *err)
+int source_note(struct fetch *f, const struct source_about *about, int64_t layer, struct error *err)
 {
     auto_str struct str text = {0};
-    auto_free char *owned = mem_strdup(description);
+    auto_free char *owned = mem_strdup(about->description);
     struct cache_row row = {
-        .key = *key, .layer = layer, .description = owned, .created_ns = f->now_ns};
+        .key = *about->key, .layer = layer, .description = owned, .created_ns = f->now_ns};
 
-    if (document != NULL) {
-        json_write(document, &text);
+    if (about->document != NULL) {
+        json_write(about->document, &text);
         row.extra = text.data;
     }
     return store_cache_put(f->store, &row, err);
@@ -98,23 +97,20 @@ int source_note(struct fetch *f, const struct digest *key, const char *descripti
 
 struct keeping {
     struct fetch *fetch;
-    const struct digest *key;
-    const char *description;
-    const struct json *document;
+    const struct source_about *about;
 };
 
 static int keep_row(void *context, int64_t layer, struct error *err)
 {
     const struct keeping *k = context;
 
-    return source_note(k->fetch, k->key, k->description, k->document, layer, err);
+    return source_note(k->fetch, k->about, layer, err);
 }
 
-int source_keep(struct fetch *f, struct view *v, const struct digest *key, const char *description,
-                const struct json *document, int64_t *layer, struct error *err)
+int source_keep(struct fetch *f, struct view *v, const struct source_about *about, int64_t *layer,
+                struct error *err)
 {
-    struct keeping keeping = {
-        .fetch = f, .key = key, .description = description, .document = document};
+    struct keeping keeping = {.fetch = f, .about = about};
     const struct seal_options options = {
         .mtime_max_ns = INT64_MAX, .with_row = keep_row, .context = &keeping};
     struct view_sealed sealed;
@@ -179,6 +175,7 @@ int source_archive(struct fetch *f, struct reader *from, const char *what,
     auto_source_record struct source_record known = {0};
     auto_view struct view *view = NULL;
     auto_free char *description = str_format("context from %s", what);
+    const struct source_about about = {.key = &out->key, .description = description};
     int r = 0;
 
     if (content != NULL) {
@@ -206,6 +203,5 @@ int source_archive(struct fetch *f, struct reader *from, const char *what,
         return r;
     out->was_cached = known.is_found;
     out->layer = known.layer;
-    return known.is_found ? 0
-                          : source_keep(f, view, &out->key, description, NULL, &out->layer, err);
+    return known.is_found ? 0 : source_keep(f, view, &about, &out->layer, err);
 }

@@ -229,80 +229,84 @@ static int extract(struct checkout *c, struct git_mirror *m, const char *tree, c
     return r < 0 ? r : git_finish(STEAL(&process), err);
 }
 
-static int add_repository(struct checkout *c, const struct git_address *address, const char *commit,
-                          const char *subdir, const char *where, unsigned depth, struct error *err);
+static int add_repository(struct checkout *c, const struct git_part *part, struct error *err);
 
 /* One submodule: its own repository at its own commit, below the directory it is named for. */
-static int add_submodule(struct checkout *c, const struct git_address *parent,
-                         const struct git_submodule *s, const char *where, unsigned depth,
-                         struct error *err)
+static int add_submodule(struct checkout *c, const struct git_part *parent,
+                         const struct git_submodule *s, struct error *err)
 {
     auto_git_address struct git_address address = {0};
-    auto_free char *path = path_join(where, s->path);
+    auto_free char *path = path_join(parent->where, s->path);
+    const struct git_part part = {
+        .address = &address, .commit = s->commit, .where = path, .depth = parent->depth - 1};
     int r;
 
-    if (depth == 0)
+    if (parent->depth == 0)
         return error_set(err, ELOOP, "submodules are nested more than %u deep",
                          LIMIT_SUBMODULE_DEPTH);
     if (++c->submodule_count > LIMIT_SUBMODULES)
         return error_set(err, E2BIG, "there are more than %u submodules", LIMIT_SUBMODULES);
-    r = git_address_submodule(parent, s->url, &address, err);
+    r = git_address_submodule(parent->address, s->url, &address, err);
     if (r == 0)
-        r = add_repository(c, &address, s->commit, NULL, path, depth - 1, err);
+        r = add_repository(c, &part, err);
     return r < 0 && r != -ECANCELED ? error_wrap(err, "submodule '%.200s'", s->path) : r;
 }
 
-static int add_submodules(struct checkout *c, struct git_mirror *m,
-                          const struct git_address *address, const char *commit, const char *subdir,
-                          const char *where, unsigned depth, struct error *err)
+static int add_submodules(struct checkout *c, struct git_mirror *m, const struct git_part *part,
+                          struct error *err)
 {
     auto_git_submodules struct git_submodules list = {0};
-    int r = git_submodules_list(m, commit, subdir, &list, err);
+    int r = git_submodules_list(m, part->commit, part->subdir, &list, err);
 
     for (size_t i = 0; r == 0 && i < list.count; i++)
-        r = add_submodule(c, address, &list.items[i], where, depth, err);
+        r = add_submodule(c, part, &list.items[i], err);
     return r;
 }
 
-static int add_repository(struct checkout *c, const struct git_address *address, const char *commit,
-                          const char *subdir, const char *where, unsigned depth, struct error *err)
+static int add_repository(struct checkout *c, const struct git_part *part, struct error *err)
 {
-    bool is_top = address == c->address;
     auto_git_mirror struct git_mirror *m = NULL;
     auto_free char *tree = NULL;
-    int r = git_mirror_open(c->fetch, address, &m, err);
+    int r = git_mirror_open(c->fetch, part->address, &m, err);
 
     if (r == 0)
-        r = git_mirror_fetch(m, commit, is_top ? c->ref : NULL, err);
-    if (r == 0 && is_top)
-        r = read_commit_time(m, commit, &c->commit_ns, err);
+        r = git_mirror_fetch(m, part->commit, part->ref, err);
+    if (r == 0 && part->address == c->address) /* the checkout's time is its own repository's */
+        r = read_commit_time(m, part->commit, &c->commit_ns, err);
     if (r == 0)
-        r = tree_of(m, commit, subdir, &tree, err);
+        r = tree_of(m, part->commit, part->subdir, &tree, err);
     if (r == 0)
-        r = extract(c, m, tree, where, err);
+        r = extract(c, m, tree, part->where, err);
     if (r == 0 && c->keeps_git_dir)
-        r = git_dir_add(c->fetch, m, address, commit, is_top ? c->ref : NULL, c->view, where, err);
+        r = git_dir_add(c->fetch, m, part, c->view, err);
     if (r == 0 && c->has_submodules)
-        r = add_submodules(c, m, address, commit, subdir, where, depth, err);
+        r = add_submodules(c, m, part, err);
     return r;
 }
 
 static int make(struct checkout *c, const struct digest *key, struct source *out, struct error *err)
 {
     const struct view_options options = {.label = c->address->remote};
+    const struct git_part whole = {.address = c->address,
+                                   .commit = c->commit,
+                                   .ref = c->ref,
+                                   .subdir = c->address->subdir,
+                                   .where = "/",
+                                   .depth = LIMIT_SUBMODULE_DEPTH};
     auto_free char *description =
         str_format("checkout of %s at %.12s", c->address->remote, c->commit);
     auto_json struct json *document = json_new_object();
+    const struct source_about about = {
+        .key = key, .description = description, .document = document};
     int r = view_open(c->fetch->store, NULL, 0, &options, &c->view, err);
 
     if (r == 0)
-        r = add_repository(c, c->address, c->commit, c->address->subdir, "/", LIMIT_SUBMODULE_DEPTH,
-                           err);
+        r = add_repository(c, &whole, err);
     if (r < 0)
         return r;
     json_put_int(document, "time", c->commit_ns);
     out->mtime_ns = c->commit_ns;
-    return source_keep(c->fetch, c->view, key, description, document, &out->layer, err);
+    return source_keep(c->fetch, c->view, &about, &out->layer, err);
 }
 
 int source_git(struct fetch *f, const struct git_address *from, struct source *out,

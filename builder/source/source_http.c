@@ -367,6 +367,8 @@ static int keep(struct download *d, int64_t *layer, struct error *err)
 {
     auto_json struct json *document = json_new_object();
     auto_free char *description = str_format("download of %s", str_text(&d->shown));
+    const struct source_about about = {
+        .key = &d->key, .description = description, .document = document};
     const struct union_setattr set = {.set = UNION_SET_MTIME, .mtime_ns = d->mtime_ns};
     int64_t known_mtime_ns = 0;
     struct union_attr attr;
@@ -383,14 +385,14 @@ static int keep(struct download *d, int64_t *layer, struct error *err)
     if (d->has_known && digest_equal(&d->content, &d->known_content) &&
         known_mtime_ns == d->mtime_ns) {
         *layer = d->known.layer;
-        return source_note(d->fetch, &d->key, description, document, *layer, err);
+        return source_note(d->fetch, &about, *layer, err);
     }
     r = union_setattr(d->view, d->ino, &set, &attr);
     if (r == 0)
         r = copy_touch_dir(d->view, UNION_ROOT, 0);
     if (r < 0)
         return error_set(err, -r, "cannot store '%s': %s", str_text(&d->shown), strerror(-r));
-    return source_keep(d->fetch, d->view, &d->key, description, document, layer, err);
+    return source_keep(d->fetch, d->view, &about, layer, err);
 }
 
 /* The name of what it holds: content, name and time. */

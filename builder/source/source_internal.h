@@ -18,12 +18,18 @@ DEFINE_CLEANUP_VALUE(source_record_release, struct source_record)
 #define auto_source_record CLEANUP(source_record_release)
 int source_find(struct fetch *f, const struct digest *key, struct source_record *out,
                 struct error *err);
-/* Seals the view and remembers it under `key`, in one transaction. */
-int source_keep(struct fetch *f, struct view *v, const struct digest *key, const char *description,
-                const struct json *document, int64_t *layer, struct error *err);
+/* What is remembered of a layer: all borrowed. */
+struct source_about {
+    const struct digest *key;
+    const char *description;     /* for du */
+    const struct json *document; /* the record's own text; or NULL */
+};
+/* Seals the view and remembers it, in one transaction. */
+int source_keep(struct fetch *f, struct view *v, const struct source_about *about, int64_t *layer,
+                struct error *err);
 /* Remembers a layer that is there already, if anything about it is new. */
-int source_note(struct fetch *f, const struct digest *key, const char *description,
-                const struct json *document, int64_t layer, struct error *err);
+int source_note(struct fetch *f, const struct source_about *about, int64_t layer,
+                struct error *err);
 /* The bytes of a secret, or NULL. */
 const struct build_secret *source_secret(const struct fetch *f, const char *id);
 int source_check_stop(const struct fetch *f, struct error *err);

@@ -37,7 +37,6 @@ struct copier {
     struct store *store;
     struct tree *from;
     const struct copy_options *options;
-    struct copied_files *files;
     struct table linked; /* of the source being copied: its inode -> the file made of it */
     struct {
         struct parent_time {
@@ -170,8 +169,8 @@ static int share_or_write(struct copier *c, const struct selected *s, uint64_t i
     r = tree_copy_content(c->from, n, c->to, ino, err);
     if (r == 0)
         r = tree_check_content(c->from, n, &s->content, err);
-    if (r == 0 && c->files != NULL)
-        *array_add(c->files) = (struct copied_file){
+    if (r == 0 && c->options->files != NULL)
+        *array_add(c->options->files) = (struct copied_file){
             .digest = s->content, .size_bytes = n->meta.size_bytes, .ino = ino};
     return r;
 }
@@ -253,20 +252,32 @@ static int close_dirs(struct copier *c, size_t depth, struct error *err)
     return 0;
 }
 
-static int push_dir(struct copier *c, size_t depth, uint64_t ino, bool set_time, int64_t mtime_ns,
-                    const char *path, struct error *err)
+static int push_dir(struct copier *c, const struct open_dir *dir, const char *path,
+                    struct error *err)
 {
     if (c->stack_count == sizeof(c->stack) / sizeof(c->stack[0]))
         return error_set(err, ELOOP, "cannot copy to '%.64s…': too many levels", path);
-    c->stack[c->stack_count++] =
-        (struct open_dir){.depth = depth, .ino = ino, .set_time = set_time, .mtime_ns = mtime_ns};
+    c->stack[c->stack_count++] = *dir;
     return 0;
 }
 
-static int make_dir(struct copier *c, uint64_t parent, const char *name, const struct selected *s,
-                    size_t depth, const char *path, struct error *err)
+static size_t depth_of(const char *relative)
+{
+    size_t depth = relative[0] == '\0' ? 0 : 1;
+
+    for (; *relative != '\0'; relative++)
+        depth += *relative == '/';
+    return depth;
+}
+
+/* A directory below the one that is open. */
+static int make_dir(struct copier *c, const struct selected *s, const char *path, struct error *err)
 {
     const struct entry_meta *m = &s->node.meta;
+    uint64_t parent = c->stack[c->stack_count - 1].ino;
+    const char *name = path_base(s->relative);
+    struct open_dir dir = {
+        .depth = depth_of(s->relative), .set_time = true, .mtime_ns = m->mtime_ns};
     struct union_attr attr;
     int r = union_lookup(c->to, parent, name, &attr);
 
@@ -279,16 +290,8 @@ static int make_dir(struct copier *c, uint64_t parent, const char *name, const s
     if (r < 0)
         return fail(c, path, r, err);
     r = tree_copy_xattrs(c->from, &s->node, c->to, attr.ino, err);
-    return r < 0 ? r : push_dir(c, depth, attr.ino, true, m->mtime_ns, path, err);
-}
-
-static size_t depth_of(const char *relative)
-{
-    size_t depth = relative[0] == '\0' ? 0 : 1;
-
-    for (; *relative != '\0'; relative++)
-        depth += *relative == '/';
-    return depth;
+    dir.ino = attr.ino;
+    return r < 0 ? r : push_dir(c, &dir, path, err);
 }
 
 /* The directory that a source directory's contents go into. One that exists keeps its metadata. */
@@ -309,7 +312,10 @@ static int open_root(struct copier *c, const struct selected *root, bool is_empt
     }
     if (r < 0)
         return fail(c, target, r, err);
-    return push_dir(c, 0, attr.ino, made || !is_empty, made ? m->mtime_ns : c->options->now_ns,
+    return push_dir(c,
+                    &(struct open_dir){.ino = attr.ino,
+                                       .set_time = made || !is_empty,
+                                       .mtime_ns = made ? m->mtime_ns : c->options->now_ns},
                     target, err);
 }
 
@@ -320,19 +326,15 @@ static int copy_dir(struct copier *c, const struct selection *s, const char *tar
 
     for (size_t i = 1; r == 0 && i < s->count; i++) {
         const struct selected *item = &s->items[i];
-        size_t depth = depth_of(item->relative);
         auto_free char *path = path_join(target, item->relative);
-        const char *name = path_base(item->relative);
-        uint64_t parent;
 
-        r = close_dirs(c, depth, err);
+        r = close_dirs(c, depth_of(item->relative), err);
         if (r < 0)
             return r;
-        parent = c->stack[c->stack_count - 1].ino;
         if (item->node.meta.type == ENTRY_DIR)
-            r = make_dir(c, parent, name, item, depth, path, err);
+            r = make_dir(c, item, path, err);
         else
-            r = make_leaf(c, parent, name, item, path, err);
+            r = make_leaf(c, c->stack[c->stack_count - 1].ino, path_base(path), item, path, err);
     }
     return r < 0 ? r : close_dirs(c, 0, err);
 }
@@ -458,7 +460,7 @@ static int copy_selection(struct copier *c, const struct selection *s, struct er
 }
 
 int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
-               const struct copy_options *options, struct copied_files *files, struct error *err)
+               const struct copy_options *options, struct error *err)
 {
     auto_free struct copier *c = mem_new(struct copier);
     int r = 0;
@@ -467,7 +469,6 @@ int copy_apply(struct view *to, struct store *store, struct tree *from, struct s
     c->store = store;
     c->from = from;
     c->options = options;
-    c->files = files;
     for (size_t i = 0; r == 0 && i < sources->count; i++)
         r = copy_selection(c, &sources->items[i], err);
     if (r == 0)

@@ -27,21 +27,6 @@ struct copy_references {
     size_t capacity;
 };
 
-struct copy_options {
-    const char *destination; /* absolute, cleaned of variables; a trailing slash counts */
-    bool several;            /* more than one source: the destination is a directory */
-    bool with_parents;       /* --parents: keep the source's directories, from a /./ pivot on */
-    bool set_owner;
-    uint32_t uid;
-    uint32_t gid;
-    const struct chmod *chmod; /* or NULL */
-    int64_t now_ns;            /* time of directories made on the way */
-    bool unpack;               /* a source file that is a tar, packed or not, is extracted (ADD) */
-    bool fixed_times;          /* what is extracted gets now_ns, whatever the archive says */
-    struct copy_references *references; /* or NULL: contents are copied */
-    bool keep_owner;                    /* false: 0:0 unless set_owner (sources from the context) */
-};
-
 /* New bytes that later builds may share, noted while copying. */
 struct copied_file {
     struct digest digest;
@@ -57,10 +42,26 @@ void copied_files_release(struct copied_files *files);
 DEFINE_CLEANUP_VALUE(copied_files_release, struct copied_files)
 #define auto_copied_files CLEANUP(copied_files_release)
 
+struct copy_options {
+    const char *destination; /* absolute, cleaned of variables; a trailing slash counts */
+    bool several;            /* more than one source: the destination is a directory */
+    bool with_parents;       /* --parents: keep the source's directories, from a /./ pivot on */
+    bool set_owner;
+    uint32_t uid;
+    uint32_t gid;
+    const struct chmod *chmod; /* or NULL */
+    int64_t now_ns;            /* time of directories made on the way */
+    bool unpack;               /* a source file that is a tar, packed or not, is extracted (ADD) */
+    bool fixed_times;          /* what is extracted gets now_ns, whatever the archive says */
+    struct copy_references *references; /* or NULL: contents are copied */
+    struct copied_files *files;         /* are noted here; or NULL */
+    bool keep_owner;                    /* false: 0:0 unless set_owner (sources from the context) */
+};
+
 /* Applies the selections in order. `store` is asked for bytes it has already. Errors name the path:
  * -EISDIR, -ENOTDIR, -ENOSPC, -EIO. */
 int copy_apply(struct view *to, struct store *store, struct tree *from, struct selections *sources,
-               const struct copy_options *options, struct copied_files *files, struct error *err);
+               const struct copy_options *options, struct error *err);
 /* A file given as text (heredoc). */
 int copy_text(struct view *to, const char *name, const char *data, size_t size,
               const struct copy_options *options, struct error *err);

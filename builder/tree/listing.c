@@ -52,42 +52,51 @@ static char *shown_path(const struct selection *one, const struct selected *s)
     return str_take(&shown);
 }
 
-static int add_entry(const struct selection *one, const struct selected *s, struct tree *t,
-                     const struct selection_key *how, char **before, struct str *out,
+/* What is being written, entry by entry. */
+struct listing {
+    struct tree *tree;
+    const struct selection_key *how;
+    struct str *out;
+    char *before; /* the path of the entry written last; owned */
+};
+
+static int add_entry(struct listing *l, const struct selection *one, const struct selected *s,
                      struct error *err)
 {
+    const struct selection_key *how = l->how;
     const struct entry_meta *m = &s->node.meta;
     bool has_mode = !how->any_mode && m->type != ENTRY_SYMLINK;
     uint64_t attributes = 0;
     char *path = shown_path(one, s);
-    size_t shared = *before == NULL ? 0 : shared_size(*before, path);
-    int r = tree_each_xattr(t, &s->node, hash_xattr, &attributes, err);
+    size_t shared = l->before == NULL ? 0 : shared_size(l->before, path);
+    int r = tree_each_xattr(l->tree, &s->node, hash_xattr, &attributes, err);
 
-    str_addf(out, "%c %zu %o %u %u %" PRIu64 " %" PRIx64 " %" PRIx64 " %s\n", types[m->type],
+    str_addf(l->out, "%c %zu %o %u %u %" PRIu64 " %" PRIx64 " %" PRIx64 " %s\n", types[m->type],
              shared, has_mode ? (unsigned)m->mode : 0, how->any_owner ? 0 : m->uid,
              how->any_owner ? 0 : m->gid, m->type == ENTRY_FILE ? m->size_bytes : 0,
              hash_content(s), attributes, path + shared);
-    free(*before);
-    *before = path;
+    free(l->before);
+    l->before = path;
     return r;
 }
 
 int listing_add(struct selections *s, struct tree *t, const struct selection_key *how,
                 struct str *out, struct error *err)
 {
+    struct listing l = {.tree = t, .how = how, .out = out};
     size_t start = out->size;
-    auto_free char *before = NULL;
+    bool fits = true;
+    int r = 0;
 
-    for (size_t i = 0; i < s->count; i++)
-        for (size_t k = 0; k < s->items[i].count; k++) {
-            int r = add_entry(&s->items[i], &s->items[i].items[k], t, how, &before, out, err);
-
-            if (r < 0 || out->size - start > LISTING_SIZE_MAX) {
-                str_truncate(out, start);
-                return r;
-            }
+    for (size_t i = 0; r == 0 && fits && i < s->count; i++)
+        for (size_t k = 0; r == 0 && fits && k < s->items[i].count; k++) {
+            r = add_entry(&l, &s->items[i], &s->items[i].items[k], err);
+            fits = out->size - start <= LISTING_SIZE_MAX;
         }
-    return 0;
+    if (r < 0 || !fits)
+        str_truncate(out, start);
+    free(l.before);
+    return r;
 }
 
 /* ---- comparing ---- */

@@ -37,10 +37,11 @@ static int copy(struct scene *s, const char *source, struct copy_options options
     auto_tree struct tree *t = NULL;
 
     options.now_ns = 1000;
+    options.files = &files;
     check_ok(tree_open_host(where, NULL, &t, &test_err));
     check_ok(selections_add(&selections, t, &request, &test_err));
     check_ok(selections_digest(&selections, t, 1, &test_err));
-    return copy_apply(s->view, s->store, t, &selections, &options, &files, &test_err);
+    return copy_apply(s->view, s->store, t, &selections, &options, &test_err);
 }
 
 TEST(copy, a_file_takes_the_name_of_the_destination_or_its_own_below_a_directory)
