@@ -130,7 +130,7 @@ TEST(sandbox_hosts, a_helper_that_lies_is_found_out)
     check_ok(io_write_full(fd, text, strlen(text)));
     own_host_run_as_user(covers, open_default, NULL, &out, sizeof(out));
     check_int(out.result, -EPERM);
-    check_true(strstr(out.err.text, "uid_map' is not the map that was asked for") != NULL);
+    check_contains(out.err.text, "uid_map' is not the map that was asked for");
 }
 
 /* Set-user-id does nothing in a namespace without the host's root, so the real one fails there. */
@@ -147,7 +147,7 @@ TEST(sandbox_hosts, a_helper_that_refuses_is_quoted)
     check_ok(io_write_full(fd, text, strlen(text)));
     own_host_run_as_user(covers, open_default, NULL, &out, sizeof(out));
     check_int(out.result, -EPERM);
-    check_true(strstr(out.err.text, "newuidmap' refused the id map: newuidmap: ") != NULL);
+    check_contains(out.err.text, "newuidmap' refused the id map: newuidmap: ");
     check_true(strstr(out.err.hint, "it must agree with /etc/subuid") == out.err.hint);
 }
 
@@ -313,7 +313,7 @@ TEST(sandbox_hosts, a_host_without_fuse_is_found_unfit)
     char out[2048] = "";
 
     own_host_run(covers, probe_into, NULL, out, sizeof(out));
-    check_true(strstr(out, "/dev/fuse 0\n") != NULL);
-    check_true(strstr(out, "isolation 1\n") == NULL); /* the row of /dev/fuse says why */
-    check_true(strstr(out, "kernel 1\n") != NULL);
+    check_contains(out, "/dev/fuse 0\n");
+    check_lacks(out, "isolation 1\n"); /* the row of /dev/fuse says why */
+    check_contains(out, "kernel 1\n");
 }

@@ -217,6 +217,15 @@ void test_check_text(const char *actual, const char *expected, const struct test
     _fail(at->file, at->line);
 }
 
+void test_check_part(const char *text, const char *part, bool is_wanted, const struct test_at *at)
+{
+    bool is_there = text && strstr(text, part);
+
+    if (is_there != is_wanted)
+        test_fail(at, "%s %s '%s': '%s'", at->text, is_there ? "contains" : "lacks", part,
+                  text ? text : "(null)");
+}
+
 void test_check_bytes(const void *actual, size_t actual_size, const void *expected,
                       size_t expected_size, const struct test_at *at)
 {

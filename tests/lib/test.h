@@ -35,6 +35,10 @@ extern struct error test_err;
 #define check_hint(err, hint_text) test_check_text((err)->hint, (hint_text), TEST_AT(#err))
 /* Strings, NULL allowed; several lines are shown as a diff. */
 #define check_text(actual, expected) test_check_text((actual), (expected), TEST_AT(#actual))
+/* `part` stands somewhere in `text`, or nowhere; the whole text is shown when it is not so. A NULL
+ * text holds nothing. */
+#define check_contains(text, part) test_check_part((text), (part), true, TEST_AT(#text))
+#define check_lacks(text, part) test_check_part((text), (part), false, TEST_AT(#text))
 #define check_bytes(actual, actual_size, expected, expected_size)                                  \
     test_check_bytes((actual), (actual_size), (expected), (expected_size), TEST_AT(#actual))
 /* Signed and unsigned integers up to 64 bits; both sides are compared as intmax_t. */
@@ -75,6 +79,7 @@ void test_check_fails(intmax_t result, int code, const struct test_at *at);
 void test_check_error(const struct error *err, int code, const char *sentence,
                       const struct test_at *at);
 void test_check_text(const char *actual, const char *expected, const struct test_at *at);
+void test_check_part(const char *text, const char *part, bool is_wanted, const struct test_at *at);
 void test_check_bytes(const void *actual, size_t actual_size, const void *expected,
                       size_t expected_size, const struct test_at *at);
 void test_check_int(intmax_t actual, intmax_t expected, const struct test_at *at);

@@ -254,7 +254,7 @@ TEST(client, bytes_with_another_digest_are_refused)
     blob.data[50000] ^= 1;
     memory_source_init(&source, blob.data, blob.size);
     check_fails(registry_blob_put(push, &put, &result, &test_err), EREMOTEIO);
-    check_true(strstr(test_err.text, "DIGEST_INVALID") != NULL);
+    check_contains(test_err.text, "DIGEST_INVALID");
 }
 
 TEST(client, a_password_is_wanted_proved_and_forgotten)
@@ -333,7 +333,7 @@ TEST(client, an_unknown_authority_is_refused_until_it_is_trusted)
     sentence =
         str_format("the certificate of '%s' is not to be trusted: ", registry_process_host(p));
     check_true(text_starts(err.text, sentence));
-    check_true(strstr(err.hint, "certs.d/127.0.0.1:") != NULL);
+    check_contains(err.hint, "certs.d/127.0.0.1:");
     trust_authority(registry_process_host(p));
     trusting = open_repository(after, p, "me/app", REGISTRY_PULL);
     check_pulls(trusting, "1", 1, 100000);

@@ -244,9 +244,9 @@ TEST(token, a_mount_asks_for_two_repositories)
     strv_add(&from, "base/debian");
     check_ok(put_blob(app, 1000, &from, &result, &test_err));
     check_int(result, BLOB_MOUNTED);
-    check_true(strstr(fake_registry_log(s.service),
-                      "scope=repository%3Ame%2Fapp%3Apull%2Cpush&scope=repository%3Abase%2Fdebian"
-                      "%3Apull") != NULL);
+    check_contains(fake_registry_log(s.service),
+                   "scope=repository%3Ame%2Fapp%3Apull%2Cpush&scope=repository%3Abase%2Fdebian"
+                   "%3Apull");
 }
 
 TEST(token, a_wrong_password_is_refused_by_the_service)
@@ -260,5 +260,5 @@ TEST(token, a_wrong_password_is_refused_by_the_service)
     check_fails(
         registries_login(s.all, registry_process_host(s.process), "ann", "wrong", &kept, &err),
         EACCES);
-    check_true(strstr(err.text, "refuses the credentials of 'ann'") != NULL);
+    check_contains(err.text, "refuses the credentials of 'ann'");
 }

@@ -195,7 +195,7 @@ TEST(progress, gitlab_gets_sections_that_never_overlap)
     }
     check_int(opened, 0);
     check_int(count, 8);
-    check_true(strstr(str_text(&out), "img_1[collapsed=true]\r\033[0K#1 [internal]") != NULL);
+    check_contains(str_text(&out), "img_1[collapsed=true]\r\033[0K#1 [internal]");
 }
 
 TEST(progress, a_step_that_is_silent_for_a_minute_is_told_of_once_a_minute)
@@ -221,9 +221,9 @@ TEST(progress, a_step_that_is_silent_for_a_minute_is_told_of_once_a_minute)
     r->tick(r);
     r->close(r);
     capture_end(&c, &out);
-    check_true(strstr(str_text(&out), "(nothing heard for 1m35s)\n") != NULL);
-    check_true(strstr(strstr(str_text(&out), "1m35s") + 1, "nothing heard") == NULL);
-    check_true(strstr(str_text(&out), "#2 95") == NULL);
+    check_contains(str_text(&out), "(nothing heard for 1m35s)\n");
+    check_lacks(strstr(str_text(&out), "1m35s") + 1, "nothing heard");
+    check_lacks(str_text(&out), "#2 95");
 }
 
 TEST(progress, output_without_a_newline_is_not_kept_for_ever)
@@ -355,9 +355,9 @@ TEST(progress, the_block_is_drawn_over_itself)
         tty_draw(t, 80, 24, false, &out);
         apply(&s, str_text(&out));
     }
-    check_true(strstr(s.lines[0], "warning: careful") != NULL); /* above, and once */
+    check_contains(s.lines[0], "warning: careful"); /* above, and once */
     check_true(text_starts(s.lines[1], "[+] Building "));
-    check_true(strstr(s.lines[1], "(4/4)") != NULL);
+    check_contains(s.lines[1], "(4/4)");
     check_line(s.lines[2], " => [internal] load metadata for base:1", "1.0s");
     check_line(s.lines[3], " => => sha256:ab", "3.20MB / 3.20MB  0.5s");
     check_line(s.lines[4], " => CACHED [1/3] FROM base:1", "0.0s");

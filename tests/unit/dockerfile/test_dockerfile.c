@@ -204,8 +204,8 @@ TEST(dockerfile, the_caret_finds_a_word_at_the_start_of_a_line)
     const char *text = "FROM a\nENV x=1 \\\nz\n";
 
     check_fails(dockerfile_parse(text, strlen(text), NULL, &df, &err), EINVAL);
-    check_true(strstr(err.detail, "   3 | >>> z\n"
-                                  "     |     ^\n") != NULL);
+    check_contains(err.detail, "   3 | >>> z\n"
+                               "     |     ^\n");
 }
 
 TEST(dockerfile, a_later_error_gets_the_excerpt_of_its_instruction_once)
@@ -474,8 +474,8 @@ TEST(dockerfile, an_excerpt_of_a_huge_instruction_stays_small)
     str_add(&text, " b\n");
     check_fails(dockerfile_parse(text.data, text.size, NULL, &df, &err), EINVAL);
     check_true(strlen(err.detail) < sizeof(err.detail) - 1);
-    check_true(strstr(err.detail, "\n--------------------\n") != NULL);
+    check_contains(err.detail, "\n--------------------\n");
     check_true(text_ends(err.detail, "--------------------\n"));
     check_true(strchr(err.detail, '\x1b') == NULL);
-    check_true(strstr(err.detail, ">>>  b\n") != NULL);
+    check_contains(err.detail, ">>>  b\n");
 }

@@ -65,7 +65,7 @@ TEST(excerpt, a_long_line_is_cut_around_the_caret)
                                   .caret_line = 1,
                                   .caret_column = 1501});
     check_true(strlen(text) < 1000);
-    check_true(strstr(text, ">>> ...") != NULL);
+    check_contains(text, ">>> ...");
     check_int(strcspn(strstr(text, ">>> "), "X"), strcspn(strstr(text, "\n     | ") + 8, "^"));
 }
 
@@ -74,7 +74,7 @@ TEST(excerpt, what_could_move_a_cursor_is_escaped)
     auto_free char *text =
         block((struct excerpt){.source = "a\x1b[2Jb\xE2\x80\xAE", .line_first = 1, .line_last = 1});
 
-    check_true(strstr(text, ">>> a\\x1b[2Jb\\xe2\\x80\\xae\n") != NULL);
+    check_contains(text, ">>> a\\x1b[2Jb\\xe2\\x80\\xae\n");
 }
 
 TEST(excerpt, line_numbers_of_four_digits_keep_the_caret_in_place)
@@ -90,6 +90,6 @@ TEST(excerpt, line_numbers_of_four_digits_keep_the_caret_in_place)
                                   .line_last = 1234,
                                   .caret_line = 1234,
                                   .caret_column = 3});
-    check_true(strstr(text, " 1234 | >>> abc\n"
-                            "      |       ^\n") != NULL);
+    check_contains(text, " 1234 | >>> abc\n"
+                         "      |       ^\n");
 }

@@ -318,8 +318,8 @@ TEST(instruction, an_error_of_expansion_points_at_its_word)
 
     check_fails(instruction_expand(df, at(df, 0), NULL, NULL, &out, &err), EINVAL);
     check_text(err.text, "failed to process \"${b\": syntax error: missing '}'");
-    check_true(strstr(err.detail, "   2 | >>> COPY a ${b c\n"
-                                  "     |            ^\n") != NULL);
+    check_contains(err.detail, "   2 | >>> COPY a ${b c\n"
+                               "     |            ^\n");
 }
 
 /* EXPOSE, VOLUME */

@@ -274,7 +274,7 @@ TEST(run_mount, an_instruction_reports_it_with_a_caret)
 
     check_fails(dockerfile_parse(text, strlen(text), NULL, &df, &err), EINVAL);
     check_text(err.text, "unsupported mount type \"cach\" (did you mean cache?)");
-    check_true(strstr(err.detail, "     |                                ^\n") != NULL);
+    check_contains(err.detail, "     |                                ^\n");
 }
 
 TEST(run_mount, an_expanded_run_has_complete_mounts)

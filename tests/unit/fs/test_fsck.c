@@ -204,7 +204,7 @@ TEST(fsck, an_index_of_a_newer_version_is_left_alone)
     checksum = htole64(hash64(header, sizeof(header), 0));
     check_ok(io_pwrite_full(fd, &checksum, sizeof(checksum), sizeof(header)));
     check_fails(fsck_run(state_path(), &options, &result, &test_err), ENOTSUP);
-    check_true(strstr(test_err.text, "has version 3, but only 1 to 2 are known") != NULL);
+    check_contains(test_err.text, "has version 3, but only 1 to 2 are known");
     check_true(has_record());
 }
 
@@ -217,8 +217,8 @@ TEST(fsck, finds_a_missing_blob)
     make_store();
     unlink_in_store(GZ_ONE);
     said = check_repaired(true);
-    check_true(strstr(said, "missing blob sha256:") != NULL);
-    check_true(strstr(said, "there is no such file (repaired)") != NULL);
+    check_contains(said, "missing blob sha256:");
+    check_contains(said, "there is no such file (repaired)");
     check_false(has_image()); /* its manifest names what is gone */
     check_true(has_record());
 }
@@ -230,7 +230,7 @@ TEST(fsck, finds_a_blob_of_another_size)
     make_store();
     state_write(GZ_ONE, "gz:on");
     said = check_repaired(true);
-    check_true(strstr(said, ": it has 5 bytes instead of 6 (repaired)") != NULL);
+    check_contains(said, ": it has 5 bytes instead of 6 (repaired)");
     check_false(state_has(GZ_ONE));
 }
 
@@ -241,8 +241,8 @@ TEST(fsck, finds_a_blob_with_other_bytes_unless_quick)
     make_store();
     flip_last_byte(GZ_ONE);
     said = check_repaired(false);
-    check_true(strstr(said, "content blob sha256:") != NULL);
-    check_true(strstr(said, ": its bytes do not match its digest (repaired)") != NULL);
+    check_contains(said, "content blob sha256:");
+    check_contains(said, ": its bytes do not match its digest (repaired)");
 }
 
 TEST(fsck, finds_a_missing_pack)
@@ -254,7 +254,7 @@ TEST(fsck, finds_a_missing_pack)
     pack = object_of("pack", "one");
     unlink_in_store(pack);
     said = check_repaired(true);
-    check_true(strstr(said, "missing pack ") != NULL);
+    check_contains(said, "missing pack ");
     check_false(has_image());
     check_true(has_record());
 }
@@ -268,7 +268,7 @@ TEST(fsck, finds_a_cut_pack_and_forgets_what_was_built_on_it)
     pack = object_of("pack", "built");
     state_write(pack, "buil");
     said = check_repaired(true);
-    check_true(strstr(said, ": it has 4 bytes instead of 5 (repaired)") != NULL);
+    check_contains(said, ": it has 4 bytes instead of 5 (repaired)");
     check_false(has_record());
     check_true(has_image());
 }
@@ -282,7 +282,7 @@ TEST(fsck, finds_a_pulled_pack_with_other_bytes)
     pack = object_of("pack", "one");
     flip_last_byte(pack);
     said = check_repaired(false);
-    check_true(strstr(said, "content layer ") != NULL);
+    check_contains(said, "content layer ");
     check_false(has_image());
 }
 
@@ -320,7 +320,7 @@ TEST(fsck, finds_a_shared_content_with_other_bytes)
     make_store();
     run_sql("UPDATE file SET size_bytes = 4");
     said = check_repaired(false);
-    check_true(strstr(said, "content file sha256:") != NULL);
+    check_contains(said, "content file sha256:");
 }
 
 TEST(fsck, finds_a_shared_content_beyond_its_pack)
@@ -330,7 +330,7 @@ TEST(fsck, finds_a_shared_content_beyond_its_pack)
     make_store();
     run_sql("UPDATE file SET pack_offset = 9223372036854775807");
     said = check_repaired(true);
-    check_true(strstr(said, ": it lies beyond the end of pack ") != NULL);
+    check_contains(said, ": it lies beyond the end of pack ");
 }
 
 TEST(fsck, finds_a_missing_index)
@@ -342,7 +342,7 @@ TEST(fsck, finds_a_missing_index)
     index = object_of("index_id", "built");
     unlink_in_store(index);
     said = check_repaired(true);
-    check_true(strstr(said, "missing layer ") != NULL);
+    check_contains(said, "missing layer ");
     check_false(has_record());
     check_true(has_image());
 }
@@ -356,7 +356,7 @@ TEST(fsck, finds_an_index_with_other_bytes)
     index = object_of("index_id", "built");
     flip_last_byte(index);
     said = check_repaired(false);
-    check_true(strstr(said, "content layer ") != NULL);
+    check_contains(said, "content layer ");
     check_false(has_record());
 }
 
@@ -367,7 +367,7 @@ TEST(fsck, finds_a_layer_that_uses_a_pack_it_does_not_hold)
     make_store();
     run_sql("DELETE FROM layer_pack WHERE layer = (SELECT layer FROM cache)");
     said = check_repaired(false);
-    check_true(strstr(said, "closure layer ") != NULL);
+    check_contains(said, "closure layer ");
     check_false(has_record());
 }
 
@@ -378,8 +378,7 @@ TEST(fsck, finds_an_image_whose_layers_are_others_than_its_manifests)
     make_store();
     run_sql("DELETE FROM image_layer WHERE position = 1");
     said = check_repaired(true);
-    check_true(strstr(said, ": manifest, config and rows have 2, 2 and 1 layers (repaired)") !=
-               NULL);
+    check_contains(said, ": manifest, config and rows have 2, 2 and 1 layers (repaired)");
     check_false(has_image());
 }
 
@@ -390,7 +389,7 @@ TEST(fsck, finds_an_image_whose_diff_ids_are_swapped)
     make_store();
     run_sql("UPDATE image_layer SET layer = 3 - layer");
     said = check_repaired(true);
-    check_true(strstr(said, ": its config names another diff id for layer 0 (repaired)") != NULL);
+    check_contains(said, ": its config names another diff id for layer 0 (repaired)");
 }
 
 TEST(fsck, finds_an_image_with_another_config)
@@ -400,7 +399,7 @@ TEST(fsck, finds_an_image_with_another_config)
     make_store();
     run_sql("UPDATE image SET config = manifest");
     said = check_repaired(true);
-    check_true(strstr(said, ": its manifest names another config (repaired)") != NULL);
+    check_contains(said, ": its manifest names another config (repaired)");
 }
 
 TEST(fsck, finds_a_document_that_is_none)
@@ -414,7 +413,7 @@ TEST(fsck, finds_a_document_that_is_none)
     check_ok(store_image_put(store, &row, &test_err));
     store_close(store);
     said = check_repaired(true);
-    check_true(strstr(said, "closure image sha256:") != NULL);
+    check_contains(said, "closure image sha256:");
 }
 
 TEST(fsck, finds_files_without_rows)
@@ -487,8 +486,8 @@ TEST(fsck, finds_files_others_may_use)
     check_ok(chmod(file, 04755));
     check_ok(chmod(db, 0640));
     said = check_repaired(true);
-    check_true(strstr(said, ": its mode is 4755 instead of 0600 (repaired)\n") != NULL);
-    check_true(strstr(said, "mode img.db: its mode is 0640 instead of 0600 (repaired)\n") != NULL);
+    check_contains(said, ": its mode is 4755 instead of 0600 (repaired)\n");
+    check_contains(said, "mode img.db: its mode is 0640 instead of 0600 (repaired)\n");
     check_true(has_image());
 }
 
@@ -505,7 +504,7 @@ TEST(fsck, tells_of_files_of_another_user)
     result = run_fsck(true, true, &out);
     check_int(result.problem_count, 1);
     check_int(result.repaired_count, 0);
-    check_true(strstr(str_text(&out), "it belongs to user 12345") != NULL);
+    check_contains(str_text(&out), "it belongs to user 12345");
 }
 
 /* -- the database -- */
@@ -518,7 +517,7 @@ TEST(fsck, finds_rows_that_refer_to_nothing)
     run_sql("PRAGMA foreign_keys = OFF; DELETE FROM pack WHERE id ="
             " (SELECT pack FROM layer WHERE id = (SELECT layer FROM cache))");
     said = check_repaired(true);
-    check_true(strstr(said, "database img.db: a row refers to nothing in table ") != NULL);
+    check_contains(said, "database img.db: a row refers to nothing in table ");
     check_true(has_image());
     check_false(has_record());
     check_true(state_has("img.db.damaged-1"));
@@ -531,7 +530,7 @@ TEST(fsck, a_foreign_schema_gives_its_rows_and_nothing_else)
     make_store();
     run_sql("CREATE TRIGGER t AFTER INSERT ON blob BEGIN DELETE FROM layer; END");
     said = check_repaired(true);
-    check_true(strstr(said, "database img.db: ") != NULL);
+    check_contains(said, "database img.db: ");
     check_true(has_image() && has_record());
 }
 
@@ -549,7 +548,7 @@ TEST(fsck, a_damaged_page_costs_what_was_on_it)
     check_ok(io_pwrite_full(fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8,
                             (strtoull(str_text(&page), NULL, 10) - 1) * 4096));
     said = check_repaired(true);
-    check_true(strstr(said, "database img.db: ") != NULL);
+    check_contains(said, "database img.db: ");
     check_true(has_image());
     check_false(has_record());
 }
@@ -563,7 +562,7 @@ TEST(fsck, without_a_database_blobs_are_known_again)
     make_store();
     unlink_in_store("img.db");
     said = check_repaired(true);
-    check_true(strstr(said, "/img.db' is missing (repaired)\n") != NULL);
+    check_contains(said, "/img.db' is missing (repaired)\n");
     store = state_open();
     check_true(blob_exists(store, &blob));
 }
@@ -580,7 +579,7 @@ TEST(fsck, a_store_that_was_only_begun_is_clean_unless_it_has_objects)
     check_clean();
     state_write("packs/0000000000000001", "x");
     check_int(run_fsck(false, false, &out).problem_count, 1);
-    check_true(strstr(str_text(&out), "it is empty\n") != NULL);
+    check_contains(str_text(&out), "it is empty\n");
 }
 
 TEST(fsck, junk_instead_of_a_database_is_moved_aside)

@@ -489,7 +489,7 @@ TEST(seal, a_failure_anywhere_leaves_the_store_as_it_was)
             check_true(r < 0 || sealed.layer > 0); /* some failures cost nothing */
             if (r < 0) {
                 check_int(sealed.layer, -1);
-                check_true(strstr(test_err.text, "cannot store what 'the scene' changed") != NULL);
+                check_contains(test_err.text, "cannot store what 'the scene' changed");
                 check_fails(store_layer_get(s.store, s.layers[0] + 1, &row, &test_err), ENOENT);
             }
             if (r == 0)
@@ -548,5 +548,5 @@ TEST(seal, a_broken_disk_while_writing_is_damage_to_the_step)
     check_fails(scene_write(&s, "first", 1, "more"), EIO);
     fault_clear();
     check_true(view_fault(s.view, &err) < 0);
-    check_true(strstr(err.text, "cannot write the data of 'the scene'") != NULL);
+    check_contains(err.text, "cannot write the data of 'the scene'");
 }

@@ -168,7 +168,7 @@ TEST(sums, fsck_finds_rows_that_are_wrong_and_drops_them)
     check_fails(blob_write(store, &digest, &to.base, &test_err), EIO);
     store_close(store);
     check_ok(fsck_run(state_path(), &options, &result, &test_err));
-    check_true(strstr(str_text(&out), "they are not those of its bytes") != NULL);
+    check_contains(str_text(&out), "they are not those of its bytes");
     count_rows("0\n");
     store = state_open();
     check_ok(blob_write(store, &digest, &to.base, &test_err));

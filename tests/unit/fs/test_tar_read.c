@@ -278,8 +278,8 @@ TEST(tar_read, sparse_files_are_lists_of_extents)
         check_ok(tar_text(tar.data, tar.size, SIZE_MAX, &text, &test_err));
         check_ok(tar_text(tar.data, tar.size, 1, &one_by_one, &test_err));
         check_text(str_text(&one_by_one), str_text(&text));
-        check_true(strstr(str_text(&text), "t/a file 0644 7:8 5 1073741824 [0+4096 65536+4096 "));
-        check_true(strstr(str_text(&text), "t/b file 0644 7:8 5 5\n"));
+        check_contains(str_text(&text), "t/a file 0644 7:8 5 1073741824 [0+4096 65536+4096 ");
+        check_contains(str_text(&text), "t/b file 0644 7:8 5 5\n");
         tar_text_oracle(tar.data, tar.size, &oracle);
         check_text(str_text(&text), str_text(&oracle));
     }

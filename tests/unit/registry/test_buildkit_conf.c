@@ -123,7 +123,7 @@ TEST(buildkit_conf, a_mirror_is_told_the_name_space_and_no_secret)
     asked = str_format("HEAD /v2/proxy/a/b/manifests/1?ns=127.0.0.1%%3A%s\n",
                        strchr(fake_registry_host(fake), ':') + 1);
     log = fake_registry_log(mirror);
-    check_true(strstr(log, asked) != NULL);
-    check_true(strstr(log, "auth=") == NULL);
-    check_true(strstr(fake_registry_log(fake), "HEAD /v2/a/b/manifests/1 auth=Basic") != NULL);
+    check_contains(log, asked);
+    check_lacks(log, "auth=");
+    check_contains(fake_registry_log(fake), "HEAD /v2/a/b/manifests/1 auth=Basic");
 }

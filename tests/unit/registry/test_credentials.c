@@ -171,7 +171,7 @@ TEST(credentials, a_malformed_file_is_named)
     docker_config("{\"auths\":");
     c = credentials_new(NULL);
     check_fails(credentials_find(c, "h.io", NULL, &found, &err), EINVAL);
-    check_true(strstr(err.text, "home/.docker/config.json") != NULL);
+    check_contains(err.text, "home/.docker/config.json");
     credentials_free(c);
 }
 
@@ -186,8 +186,8 @@ TEST(credentials, a_broken_entry_is_named_without_its_secret)
     docker_config("{\"auths\":{\"h.io\":{\"auth\":\"!hunter2!\"}}}");
     c = credentials_new(NULL);
     check_fails(credentials_find(c, "h.io", NULL, &found, &err), EINVAL);
-    check_true(strstr(err.text, "the 'auth' of 'h.io' is not base64") != NULL);
-    check_true(strstr(err.text, "hunter2") == NULL);
+    check_contains(err.text, "the 'auth' of 'h.io' is not base64");
+    check_lacks(err.text, "hunter2");
     credentials_free(c);
 }
 
@@ -200,7 +200,7 @@ TEST(credentials, a_file_others_can_read_is_warned_of)
     write_file("home/.docker/config.json", "{\"auths\":{\"h.io\":{\"auth\":\"" ANN "\"}}}", 0644);
     check_user("h.io", "a", "ann", "secret");
     log_set_sink(silence, NULL);
-    check_true(strstr(str_text(&said), "can be read by other users") != NULL);
+    check_contains(str_text(&said), "can be read by other users");
 }
 
 /* A helper is a program named docker-credential-NAME. */
@@ -403,10 +403,10 @@ TEST(credentials, storing_keeps_what_it_does_not_know)
     check_user("docker.io", "a", "ann", "secret");
     check_user("i.io", "a", "bob", "other");
     check_ok(io_read_file(test_dir_fd(), "home/.docker/config.json", 10000, &text, &test_err));
-    check_true(strstr(str_text(&text), "psFormat") != NULL);
-    check_true(strstr(str_text(&text), "b@i.io") != NULL);
-    check_true(strstr(str_text(&text), "plugins") != NULL);
-    check_true(strstr(str_text(&text), "https://index.docker.io/v1/") != NULL);
+    check_contains(str_text(&text), "psFormat");
+    check_contains(str_text(&text), "b@i.io");
+    check_contains(str_text(&text), "plugins");
+    check_contains(str_text(&text), "https://index.docker.io/v1/");
 }
 
 TEST(credentials, storing_goes_through_a_symbolic_link)

@@ -118,10 +118,10 @@ TEST(login, a_token_service_is_asked)
     fake_registry_add(
         s.fake, &(struct fake_rule){.path = "/token*", .serve = give_token, .context = token});
     check_fails(login(&s, "ann", "wrong", &err), EACCES);
-    check_true(strstr(err.text, "refuses the credentials of 'ann': wrong password") != NULL);
+    check_contains(err.text, "refuses the credentials of 'ann': wrong password");
     check_ok(login(&s, "ann", "secret", &test_err));
     check_ok(io_read_file(test_dir_fd(), "auth.json", 1000, &text, &test_err));
-    check_true(strstr(str_text(&text), "YW5uOnNlY3JldA==") != NULL);
+    check_contains(str_text(&text), "YW5uOnNlY3JldA==");
 }
 
 /* A refresh token is worth less to a thief than a password. */
@@ -137,9 +137,9 @@ TEST(login, a_refresh_token_is_kept_instead_of_the_password)
         s.fake, &(struct fake_rule){.path = "/token*", .serve = give_token, .context = token});
     check_ok(login(&s, "ann", "secret", &test_err));
     check_ok(io_read_file(test_dir_fd(), "auth.json", 1000, &text, &test_err));
-    check_true(strstr(str_text(&text), "\"identitytoken\": \"rt1\"") != NULL);
-    check_true(strstr(str_text(&text), "YW5uOnNlY3JldA==") == NULL);
-    check_true(strstr(fake_registry_log(s.fake), "offline_token=true") != NULL);
+    check_contains(str_text(&text), "\"identitytoken\": \"rt1\"");
+    check_lacks(str_text(&text), "YW5uOnNlY3JldA==");
+    check_contains(fake_registry_log(s.fake), "offline_token=true");
 }
 
 static void keep_line(void *context, const char *line)
@@ -157,7 +157,7 @@ TEST(login, a_registry_open_to_all_is_told_of)
     log_set_sink(keep_line, &said);
     check_ok(login(&s, "ann", "secret", &test_err));
     log_set_sink(NULL, NULL);
-    check_true(strstr(str_text(&said), "asks nobody for a login") != NULL);
+    check_contains(str_text(&said), "asks nobody for a login");
 }
 
 TEST(login, what_is_no_registry_is_refused)
@@ -209,7 +209,7 @@ TEST(login, the_password_is_never_shown)
     log_set_sink(NULL, NULL);
     log_set_debug(false);
     check_true(said.size > 0);
-    check_true(strstr(str_text(&said), "hunter2") == NULL);
-    check_true(strstr(str_text(&said), "Basic ") == NULL);
-    check_true(strstr(err.text, "hunter2") == NULL);
+    check_lacks(str_text(&said), "hunter2");
+    check_lacks(str_text(&said), "Basic ");
+    check_lacks(err.text, "hunter2");
 }

@@ -59,5 +59,5 @@ TEST(proxy_args, a_file_that_is_no_json_is_named)
 
     write_config("{");
     check_fails(proxy_args_add(&args, &test_err), EINVAL);
-    check_true(strstr(test_err.text, "config.json") != NULL);
+    check_contains(test_err.text, "config.json");
 }

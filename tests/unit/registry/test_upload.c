@@ -353,7 +353,7 @@ TEST(upload, a_source_that_fails_is_reported_as_such)
     upload_scene_init(&u, SIZE);
     u.source.size = SIZE - 1;
     check_fails(put(&u, &err), EIO);
-    check_true(strstr(err.text, "ends 1 bytes early") != NULL);
+    check_contains(err.text, "ends 1 bytes early");
     check_int(u.source.open_count, 1);
     check_int(count(&u, "PATCH"), 0);
 }
@@ -467,7 +467,7 @@ TEST(upload, a_session_elsewhere_sees_no_credentials)
 
     check_ok(put_to_location(location, &u, other, &test_err));
     check_int(fake_registry_count(other, "PUT", "/up/1[?]digest=*"), 1);
-    check_true(strstr(fake_registry_log(other), "auth=") == NULL);
+    check_lacks(fake_registry_log(other), "auth=");
 }
 
 TEST(upload, a_session_in_clear_text_elsewhere_is_refused)
@@ -484,7 +484,7 @@ TEST(upload, a_session_without_location_is_refused)
     struct error err = {0};
 
     check_fails(put_to_location("X-None: 1\r\n", &u, NULL, &err), EPROTO);
-    check_true(strstr(err.text, "begins an upload without saying where") != NULL);
+    check_contains(err.text, "begins an upload without saying where");
 }
 
 /* A token that runs out in the middle of an upload is replaced there. */
@@ -536,7 +536,6 @@ TEST(upload, a_token_that_expires_in_the_middle_is_replaced)
         check_ok(put(&u, &test_err));
         check_stored(&u);
         check_int(fake_registry_count(u.s.fake, "GET", "/token"), 2);
-        check_true(strstr(fake_registry_log(u.s.fake), "scope=repository%3Aa%2Fb%3Apull%2Cpush") !=
-                   NULL);
+        check_contains(fake_registry_log(u.s.fake), "scope=repository%3Aa%2Fb%3Apull%2Cpush");
     }
 }
