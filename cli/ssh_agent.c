@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/ssh_agent.h"
+#include "fs/base/spawn.h"
 #include "fs/base/str.h"
 
 #include "fs/base/banned.h"
@@ -29,33 +29,14 @@ struct ssh_agent {
 static int spawn(const char *const *argv, const char *const *env, const int fds[3], pid_t *pid,
                  struct error *err)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    sigset_t all;
-    int r;
+    int r = spawn_program(argv, env, fds, SPAWN_SESSION, pid);
 
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < 3; i++)
-        posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    /* posix_spawn(3) changes neither list, it is only declared as if it did. */
-    r = posix_spawnp(pid, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv,
-                     (char *const *)(uintptr_t)env);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
     if (r == 0)
         return 0;
-    (void)error_set(err, r, "cannot start '%s': %s", argv[0], strerror(r)); /* returned below */
-    return r == ENOENT ? error_hint(err, "install OpenSSH's client, or give the socket of an agent")
-                       : -r;
+    (void)error_set(err, -r, "cannot start '%s': %s", argv[0], strerror(-r)); /* returned below */
+    return r == -ENOENT
+               ? error_hint(err, "install OpenSSH's client, or give the socket of an agent")
+               : r;
 }
 
 /* What comes up to the end of the stream or of the first line, without the newline. */
@@ -118,8 +99,7 @@ int ssh_agent_start(struct ssh_agent **out, struct error *err)
         r = open_pipe(said, err);
     said_fd = said[0];
     if (r == 0)
-        r = spawn(argv, (const char *const *)(uintptr_t)environ,
-                  (const int[]){in_fd, said[1], null_fd}, &a->keeper, err);
+        r = spawn(argv, NULL, (const int[]){in_fd, said[1], null_fd}, &a->keeper, err);
     if (said[1] >= 0)
         close(said[1]);
     if (r == 0)

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -12,6 +11,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/json.h"
+#include "fs/base/spawn.h"
 #include "registry/helper.h"
 #include "registry/secret.h"
 
@@ -20,8 +20,6 @@
 #define HELPER_TIMEOUT_MS 30000
 #define HELPER_OUTPUT_MAX (1u << 20)
 #define NOT_FOUND "credentials not found in native keychain"
-
-extern char **environ;
 
 /* A helper on its way. */
 struct run {
@@ -41,37 +39,6 @@ static void close_quietly(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
-}
-
-/* The helper starts with clean signals, in a group of its own so that what it starts can be ended
- * with it, and with no descriptor beyond 2. */
-static int spawn(const char *program, const char *verb, const int fds[3], pid_t *pid)
-{
-    char *const argv[] = {mem_strdup(program), mem_strdup(verb), NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    sigset_t all;
-    int r;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < 3; i++)
-        posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    r = posix_spawnp(pid, program, &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    free(argv[0]);
-    free(argv[1]);
-    return -r;
 }
 
 /* Our end does not block: a helper that neither reads nor writes must not hold us up. Descriptors
@@ -100,7 +67,8 @@ static int start(const char *verb, struct run *run, struct error *err)
     if (r == 0)
         r = make_pipe(&run->said.fd, &theirs[2], false);
     if (r == 0)
-        r = spawn(run->program, verb, theirs, &run->pid);
+        r = spawn_program((const char *const[]){run->program, verb, NULL}, NULL, theirs,
+                          SPAWN_GROUP, &run->pid);
     for (int i = 0; i < 3; i++)
         close_quietly(&theirs[i]);
     if (r < 0) {
