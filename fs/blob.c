@@ -26,7 +26,8 @@ struct blob_writer {
     int fd;
     struct hasher *hasher;
     struct sums *sums;
-    uint64_t size_bytes; /* written and hashed so far */
+    uint64_t size_bytes;    /* written and hashed so far */
+    uint64_t started_bytes; /* of them, on their way to the disk */
     uint64_t size_max;
     bool has_size; /* size_max is the exact size */
     bool has_digest;
@@ -187,6 +188,7 @@ int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, str
     hasher_update(w->hasher, bytes, size);
     sums_update(w->sums, bytes, size);
     w->size_bytes += size;
+    io_start_writeback(w->fd, &w->started_bytes, w->size_bytes);
     return 0;
 }
 

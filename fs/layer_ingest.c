@@ -27,7 +27,6 @@
 #define BUFFER_COUNT 4u
 #define COMPRESSED_SIZE ((size_t)256 << 10)
 #define TAR_SIZE ((size_t)512 << 10)
-#define WRITEBACK_SIZE (8ull << 20)
 
 struct layer_ingest {
     struct store *store; /* borrowed */
@@ -174,13 +173,7 @@ static int write_pack(struct layer_ingest *in, const uint8_t *bytes, size_t size
         return error_errno(err, "cannot write to '%s'", store_path(in->store));
     }
     in->tar_size += size;
-    if (in->tar_size - in->started_size < WRITEBACK_SIZE)
-        return 0;
-    /* The disk begins now, so that the fsync at the end is short. A hint: where it is not known,
-     * the fsync takes longer. */
-    (void)sync_file_range(in->pack_fd, (off64_t)in->started_size,
-                          (off64_t)(in->tar_size - in->started_size), SYNC_FILE_RANGE_WRITE);
-    in->started_size = in->tar_size;
+    io_start_writeback(in->pack_fd, &in->started_size, in->tar_size);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 
 #define COPY_SIZE ((size_t)256 << 10)
 #define READ_SIZE_FIRST ((size_t)16 << 10)
+#define WRITEBACK_SIZE (8ull << 20)
 
 int io_read_full(int fd, void *buf, size_t size)
 {
@@ -65,6 +66,16 @@ int io_pwrite_full(int fd, const void *buf, size_t size, uint64_t offset)
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+void io_start_writeback(int fd, uint64_t *started_bytes, uint64_t written_bytes)
+{
+    if (written_bytes - *started_bytes < WRITEBACK_SIZE)
+        return;
+    /* A hint: where it is not known, the fsync takes longer. */
+    (void)sync_file_range(fd, (off64_t)*started_bytes, (off64_t)(written_bytes - *started_bytes),
+                          SYNC_FILE_RANGE_WRITE);
+    *started_bytes = written_bytes;
 }
 
 /* Reads to the end of the file, whatever its size was said to be (proc files say 0). */

@@ -20,6 +20,10 @@ int io_pread_full(int fd, void *buf, size_t size, uint64_t offset);
 int io_write_full(int fd, const void *buf, size_t size);
 int io_pwrite_full(int fd, const void *buf, size_t size, uint64_t offset);
 
+/* Has the disk begin with a file that is written from its start to its end, so that the fsync there
+ * is short: some MiB at a time, from *started_bytes, which is updated, to written_bytes. */
+void io_start_writeback(int fd, uint64_t *started_bytes, uint64_t written_bytes);
+
 /* Opens `path` below `root_fd`; a component that leaves the root is -EXDEV (openat2(2),
  * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS), with a component-wise walk where openat2 is missing.
  * Return a descriptor or -errno: as open(2), and -ELOOP for a link of proc that is no path. */
