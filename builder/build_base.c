@@ -280,8 +280,11 @@ static int parse_triggers(struct build_stage *s, struct error *err)
         r = await_refs(s, trigger, err);
         if (r < 0)
             return r;
-        s->step_count += trigger->kind == INSTRUCTION_RUN || trigger->kind == INSTRUCTION_COPY ||
-                         trigger->kind == INSTRUCTION_ADD || trigger->kind == INSTRUCTION_WORKDIR;
+        if (trigger->kind == INSTRUCTION_RUN || trigger->kind == INSTRUCTION_COPY ||
+            trigger->kind == INSTRUCTION_ADD || trigger->kind == INSTRUCTION_WORKDIR) {
+            s->step_count++;
+            progress_expect(s->build->options->progress, 1);
+        }
     }
     return 0;
 }

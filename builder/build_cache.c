@@ -205,7 +205,7 @@ uint32_t step_begin(struct build_stage *s, const char *text)
 
     s->step_number++;
     name = step_name(s, text);
-    return progress_begin(s->build->options->progress, name);
+    return progress_begin_expected(s->build->options->progress, name);
 }
 
 void step_history(struct build_stage *s, const char *created_by, bool empty_layer)

@@ -230,15 +230,22 @@ static bool is_forced(const struct build_stage *s)
 }
 
 /* Needs point backwards only, so one pass from the end marks everything. */
+static void mark_one(struct build_stage *s)
+{
+    if (!s->is_needed)
+        progress_expect(s->build->options->progress, s->step_count);
+    s->is_needed = true;
+}
+
 void build_mark_needed(struct build *b, size_t position)
 {
-    b->stages[position].is_needed = true;
+    mark_one(&b->stages[position]);
     b->first_open = 0;
     for (size_t i = position + 1; i > 0; i--) {
         const struct build_stage *s = &b->stages[i - 1];
 
         for (size_t k = 0; s->is_needed && k < s->need_count; k++)
-            b->stages[s->needs[k]].is_needed = true;
+            mark_one(&b->stages[s->needs[k]]);
     }
 }
 
@@ -246,7 +253,7 @@ static void mark_target(struct build *b)
 {
     build_mark_needed(b, b->target);
     for (size_t i = 0; b->all_stages && i <= b->target; i++)
-        b->stages[i].is_needed = true;
+        mark_one(&b->stages[i]);
     for (int i = (int)b->target; i >= 0; i = b->stages[i].base_stage)
         b->stages[i].is_exported = true;
 }

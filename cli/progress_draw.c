@@ -254,7 +254,8 @@ static void add_title(struct frame *f, bool is_last)
         over += t->vertices.items[i].ended_ns != 0;
     str_addf(&title, "[+] %s ", t->renderer.title);
     add_seconds(&title, t->started_ns, f->now_ns);
-    str_addf(&title, " (%zu/%zu)%s", over, t->vertices.count, is_last ? " FINISHED" : "");
+    str_addf(&title, " (%zu/%zu)%s", over, t->vertices.count + (size_t)t->expected,
+             is_last ? " FINISHED" : "");
     add_totals(f, &right);
     add_line(f, NULL, str_text(&title), str_text(&right));
 }

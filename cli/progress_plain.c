@@ -4,14 +4,15 @@
  *     #4 0.512 cc -c a.c
  *     #4 DONE 1.3s
  *
- * Where a CI system folds logs (GitHub's "workflow commands", GitLab's "collapsible sections"), the
- * lines of one step are a group under its name, and what became of it stands behind the group. A
- * step of which there is nothing to tell, as a cached one, makes no group.
+ * Where a CI system folds logs (progress_group.h) the lines of one step are a group under its name,
+ * and what became of it stands behind the group. A step of which there is nothing to tell, as a
+ * cached one, makes no group.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/progress_group.h"
 #include "cli/progress_internal.h"
 #include "cli/text.h"
 #include "fs/base/io.h"
@@ -48,8 +49,6 @@ struct vertex {
     } statuses;
 };
 
-enum grouping { GROUP_NONE, GROUP_GITHUB, GROUP_GITLAB };
-
 struct plain {
     struct renderer renderer;
     struct {
@@ -57,8 +56,8 @@ struct plain {
         size_t count;
         size_t capacity;
     } vertices;
-    uint32_t current; /* vertex of the last line */
-    enum grouping grouping;
+    uint32_t current;                   /* vertex of the last line */
+    const struct progress_group *group; /* NULL: nothing folds here */
     bool in_group;
     bool shortens_names;
 };
@@ -73,25 +72,18 @@ static struct vertex *find(struct plain *p, uint32_t id)
 
 static void open_group(struct plain *p, const struct vertex *v)
 {
-    if (p->grouping == GROUP_GITHUB)
-        fprintf(stderr, "::group::");
-    else if (p->grouping == GROUP_GITLAB)
-        fprintf(stderr, "section_start:%lld:img_%u[collapsed=true]\r\033[0K",
-                (long long)(io_now_ns() / 1000000000), v->number);
-    p->in_group = p->grouping != GROUP_NONE;
-    fprintf(stderr, "#%u %s\n", v->number, v->name);
+    p->in_group = p->group != NULL;
+    if (p->in_group)
+        progress_group_open(p->group, v->number, v->name);
+    else
+        fprintf(stderr, "#%u %s\n", v->number, v->name);
 }
 
-static void close_group(struct plain *p, const struct vertex *v)
+static void close_group(struct plain *p, const struct vertex *v, bool has_failed)
 {
-    if (!p->in_group)
-        return;
+    if (p->in_group)
+        progress_group_close(p->group, v->number, v->name, has_failed);
     p->in_group = false;
-    if (p->grouping == GROUP_GITHUB)
-        fprintf(stderr, "::endgroup::\n");
-    else
-        fprintf(stderr, "section_end:%lld:img_%u\r\033[0K\n", (long long)(io_now_ns() / 1000000000),
-                v->number);
 }
 
 /* Lines of one vertex stand together under its name; coming back to one repeats it. */
@@ -103,7 +95,7 @@ static void turn_to(struct plain *p, const struct vertex *v)
         return;
     if (before != NULL) {
         fprintf(stderr, "#%u ...\n", before->number);
-        close_group(p, before);
+        close_group(p, before, false);
         fputc('\n', stderr);
     }
     open_group(p, v);
@@ -131,7 +123,7 @@ static void begin(struct plain *p, const struct progress_event *e)
     v->started_ns = e->time_ns;
     v->heard_ns = e->time_ns;
     v->spoken_ns = e->time_ns;
-    if (p->grouping == GROUP_NONE)
+    if (p->group == NULL)
         turn_to(p, v);
 }
 
@@ -197,7 +189,7 @@ static void show_status(struct plain *p, struct vertex *v, const struct progress
 }
 
 /* Behind its group, or, when there was none, under its name. */
-static void end_group(struct plain *p, const struct vertex *v)
+static void end_group(struct plain *p, const struct vertex *v, bool has_failed)
 {
     const struct vertex *before = p->current == 0 ? NULL : find(p, p->current);
     bool was_open = p->in_group && p->current == v->id;
@@ -205,7 +197,7 @@ static void end_group(struct plain *p, const struct vertex *v)
     if (before != NULL && before != v)
         fprintf(stderr, "#%u ...\n", before->number);
     if (before != NULL)
-        close_group(p, before);
+        close_group(p, before, has_failed && before == v);
     if (!was_open)
         fprintf(stderr, "#%u %s\n", v->number, v->name);
 }
@@ -219,10 +211,10 @@ static void end(struct plain *p, struct vertex *v, const struct progress_event *
             print_line(p, v, e->time_ns, str_text(&v->partial[i]), v->partial[i].size);
             str_truncate(&v->partial[i], 0);
         }
-    if (p->grouping == GROUP_NONE)
+    if (p->group == NULL)
         turn_to(p, v);
     else
-        end_group(p, v);
+        end_group(p, v, e->state == PROGRESS_ERROR);
     v->has_ended = true;
     switch (e->state) {
     case PROGRESS_CACHED:
@@ -296,8 +288,7 @@ static void plain_tick(struct renderer *r)
             continue;
         if (now_ns > v->heard_ns + PROGRESS_STALL_NS)
             tell_silence(p, v, now_ns);
-        else if (p->grouping != GROUP_NONE && p->current == 0 &&
-                 now_ns > v->started_ns + GROUP_DELAY_NS)
+        else if (p->group != NULL && p->current == 0 && now_ns > v->started_ns + GROUP_DELAY_NS)
             turn_to(p, v);
     }
 }
@@ -308,8 +299,7 @@ static void plain_close(struct renderer *r)
     const struct vertex *open = p->current == 0 ? NULL : find(p, p->current);
 
     if (open != NULL)
-        close_group(p, open);
-
+        close_group(p, open, false);
     for (size_t i = 0; i < p->vertices.count; i++) {
         struct vertex *v = &p->vertices.items[i];
 
@@ -324,11 +314,6 @@ static void plain_close(struct renderer *r)
     free(p);
 }
 
-static bool is_set(const char *name, const char *value)
-{
-    return text_equal(getenv(name), value);
-}
-
 struct renderer *renderer_plain_new(void)
 {
     struct plain *p = mem_new(struct plain);
@@ -336,10 +321,8 @@ struct renderer *renderer_plain_new(void)
     p->renderer.event = plain_event;
     p->renderer.tick = plain_tick;
     p->renderer.tick_ms = TICK_MS;
-    p->grouping = is_set("GITHUB_ACTIONS", "true") ? GROUP_GITHUB
-                  : is_set("GITLAB_CI", "true")    ? GROUP_GITLAB
-                                                   : GROUP_NONE;
-    p->shortens_names = is_set("PROGRESS_NO_TRUNC", "0");
+    p->group = progress_group_find();
+    p->shortens_names = text_equal(getenv("PROGRESS_NO_TRUNC"), "0");
     p->renderer.close = plain_close;
     return &p->renderer;
 }

@@ -59,6 +59,7 @@ static void begin(struct tty *t, const struct progress_event *e)
     auto_str struct str name = {0};
 
     str_add_escaped(&name, e->text, strlen(e->text));
+    t->expected -= e->was_expected && t->expected > 0;
     v->id = e->vertex;
     v->name = str_take(&name);
     v->started_ns = e->time_ns;
@@ -133,6 +134,8 @@ static void tty_event(struct renderer *r, const struct progress_event *e)
 
     if (e->kind == PROGRESS_BEGIN)
         begin(t, e);
+    if (e->kind == PROGRESS_EXPECT)
+        t->expected += e->total;
     v = find(t, e->vertex);
     if (v != NULL)
         v->heard_ns = e->time_ns;

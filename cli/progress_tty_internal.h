@@ -32,6 +32,7 @@ struct tty {
     unsigned log_lines;
     const char *colours[4]; /* SGR parameters by progress_state; NULL: none */
     uint64_t started_ns;
+    uint64_t expected; /* vertices that are planned and did not begin yet */
     struct strv above; /* lines to print over the block, e.g. warnings */
     struct {
         struct tty_vertex *items;

@@ -18,12 +18,29 @@ static void emit(struct progress *p, struct progress_event *event)
     p->emit(p, event);
 }
 
-uint32_t progress_begin(struct progress *p, const char *name)
+static uint32_t begin(struct progress *p, const char *name, bool was_expected)
 {
     uint32_t vertex = atomic_fetch_add(&last_vertex, 1) + 1;
 
-    emit(p, &(struct progress_event){.kind = PROGRESS_BEGIN, .vertex = vertex, .text = name});
+    emit(p,
+         &(struct progress_event){
+             .kind = PROGRESS_BEGIN, .vertex = vertex, .text = name, .was_expected = was_expected});
     return vertex;
+}
+
+uint32_t progress_begin(struct progress *p, const char *name)
+{
+    return begin(p, name, false);
+}
+
+void progress_expect(struct progress *p, uint64_t count)
+{
+    emit(p, &(struct progress_event){.kind = PROGRESS_EXPECT, .total = count});
+}
+
+uint32_t progress_begin_expected(struct progress *p, const char *name)
+{
+    return begin(p, name, true);
 }
 
 uint32_t progress_beginf(struct progress *p, const char *fmt, ...)

@@ -17,6 +17,7 @@ enum progress_kind {
     PROGRESS_STATUS,    /* `text`: sub-item, e.g. "sha256:..", "exporting layers" */
     PROGRESS_END,
     PROGRESS_WARNING, /* `text` */
+    PROGRESS_EXPECT,  /* `total`: so many further vertices are to come */
 };
 
 enum progress_state {
@@ -35,6 +36,7 @@ struct progress_event {
     uint64_t current;          /* STATUS: bytes so far */
     uint64_t total;            /* STATUS: 0 when unknown or not a transfer */
     bool completed;            /* STATUS */
+    bool was_expected;         /* BEGIN: it is one of those that an EXPECT told of */
     enum progress_state state; /* END */
     uint64_t time_ns;          /* CLOCK_MONOTONIC when it was emitted */
 };
@@ -47,6 +49,10 @@ struct progress {
 uint32_t progress_begin(struct progress *p, const char *name);
 uint32_t progress_beginf(struct progress *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Work that is planned is counted before it begins, as "(3/12)" shows: `count` vertices are announced,
+ * and each of them is begun with progress_begin_expected. */
+void progress_expect(struct progress *p, uint64_t count);
+uint32_t progress_begin_expected(struct progress *p, const char *name);
 void progress_log(struct progress *p, uint32_t vertex, int stream, const void *bytes, size_t size);
 void progress_status(struct progress *p, uint32_t vertex, const char *item, uint64_t current,
                      uint64_t total, bool completed);

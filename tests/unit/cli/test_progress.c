@@ -2,7 +2,8 @@
  *
  * Plain lines: the forms of BuildKit's plain progress that scripts parse. Groups:
  * GitHub, "Workflow commands", "Grouping log lines"; GitLab, "CI/CD job logs", "Custom collapsible
- * sections". The live block is applied to a small model of a terminal.
+ * sections"; Azure Pipelines, "Logging commands", "Formatting commands"; Buildkite, "Managing log
+ * output"; Travis CI, travis_fold; TeamCity, "Service messages", blocks and escaped values. The live block is applied to a small model of a terminal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -113,6 +114,10 @@ TEST(progress, plain_lines_have_the_form_scripts_know)
 {
     unsetenv("GITHUB_ACTIONS");
     unsetenv("GITLAB_CI");
+    unsetenv("TF_BUILD");
+    unsetenv("BUILDKITE");
+    unsetenv("TRAVIS");
+    unsetenv("TEAMCITY_VERSION");
     check_plain("#1 [internal] load metadata for base:1\n"
                 "#1 sha256:ab 1.05MB / 3.20MB 0.0s\n"
                 "#1 sha256:ab 3.20MB / 3.20MB 0.5s done\n"
@@ -196,6 +201,70 @@ TEST(progress, gitlab_gets_sections_that_never_overlap)
     check_int(opened, 0);
     check_int(count, 8);
     check_contains(str_text(&out), "img_1[collapsed=true]\r\033[0K#1 [internal]");
+}
+
+/* What the plain renderer says of one step that speaks and fails, and of one that was cached. */
+static void tell_in(const char *variable, const char *value, bool one_stream, struct str *out)
+{
+    static const struct progress_event events[] = {
+        {.kind = PROGRESS_BEGIN, .vertex = 1, .text = "[1/2] RUN ['a'|b]"},
+        {.kind = PROGRESS_LOG, .vertex = 1, .text = "--- x\n", .size = 6, .stream = 1},
+        {.kind = PROGRESS_END, .vertex = 1, .state = PROGRESS_ERROR, .text = "no"},
+        {.kind = PROGRESS_BEGIN, .vertex = 2, .text = "[2/2] RUN c"},
+        {.kind = PROGRESS_END, .vertex = 2, .state = PROGRESS_CACHED},
+    };
+    struct capture c;
+    struct renderer *r;
+    int saved = dup(STDOUT_FILENO);
+
+    fflush(stdout);
+    setenv(variable, value, 1);
+    capture_start(&c);
+    if (one_stream)
+        (void)dup2(c.file, STDOUT_FILENO);
+    r = renderer_plain_new();
+    tell(r, events, sizeof(events) / sizeof(events[0]));
+    r->close(r);
+    fflush(stdout);
+    (void)dup2(saved, STDOUT_FILENO);
+    close(saved);
+    capture_end(&c, out);
+    unsetenv(variable);
+}
+
+TEST(progress, other_ci_systems_get_the_groups_they_document)
+{
+    static const struct {
+        const char *variable;
+        const char *value;
+        const char *expected;
+        bool one_stream;
+    } cases[] = {
+        {"TF_BUILD", "True",
+         "##[group]#1 [1/2] RUN ['a'|b]\n#1 0.000 --- x\n##[endgroup]\n#1 ERROR: no\n\n", false},
+        {"BUILDKITE", "true", "--- #1 [1/2] RUN ['a'|b]\n#1 0.000 --- x\n^^^ +++\n#1 ERROR: no\n\n",
+         false},
+        {"TRAVIS", "true",
+         "travis_fold:start:img_1\r\033[0K#1 [1/2] RUN ['a'|b]\n#1 0.000 --- x\n"
+         "travis_fold:end:img_1\r\033[0K\n#1 ERROR: no\n\n",
+         false},
+        {"TEAMCITY_VERSION", "2024.03",
+         "##teamcity[blockOpened name='#1 |[1/2|] RUN |[|'a|'||b|]']\n#1 0.000 --- x\n"
+         "##teamcity[blockClosed name='#1 |[1/2|] RUN |[|'a|'||b|]']\n#1 ERROR: no\n\n",
+         true},
+        /* its messages are read on standard output alone */
+        {"TEAMCITY_VERSION", "2024.03", "#1 [1/2] RUN ['a'|b]\n#1 0.000 --- x\n#1 ERROR: no\n\n",
+         false},
+        {"TF_BUILD", "", "#1 [1/2] RUN ['a'|b]\n#1 0.000 --- x\n#1 ERROR: no\n\n", false},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_str struct str out = {0};
+        auto_free char *expected = str_format("%s#2 [2/2] RUN c\n#2 CACHED\n\n", cases[i].expected);
+
+        tell_in(cases[i].variable, cases[i].value, cases[i].one_stream, &out);
+        check_text(str_text(&out), expected);
+    }
 }
 
 TEST(progress, a_step_that_is_silent_for_a_minute_is_told_of_once_a_minute)
@@ -367,6 +436,34 @@ TEST(progress, the_block_is_drawn_over_itself)
     check_line(s.lines[8], " => CANCELED [3/3] RUN b", "0.5s");
     check_text(s.lines[9], "");
     check_int(s.row, 9);
+    drop_tty(t);
+}
+
+/* BuildKit's "(3/12)": steps that are over, of all that are known, begun or not. */
+TEST(progress, the_title_counts_what_is_over_of_what_is_planned)
+{
+    static const struct {
+        struct progress_event event;
+        const char *count;
+    } steps[] = {
+        {{.kind = PROGRESS_BEGIN, .vertex = 1, .text = "[internal] load"}, "(0/1)"},
+        {{.kind = PROGRESS_EXPECT, .total = 3}, "(0/4)"},
+        {{.kind = PROGRESS_END, .vertex = 1, .time_ns = MS}, "(1/4)"},
+        {{.kind = PROGRESS_BEGIN, .vertex = 2, .text = "[1/3] RUN a", .was_expected = true},
+         "(1/4)"},
+        {{.kind = PROGRESS_BEGIN, .vertex = 3, .text = "[internal] more"}, "(1/5)"},
+        {{.kind = PROGRESS_END, .vertex = 2, .time_ns = MS}, "(2/5)"},
+        {{.kind = PROGRESS_EXPECT, .total = 1}, "(2/6)"},
+    };
+    struct tty *t = make_tty();
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        auto_str struct str out = {0};
+
+        tell(&t->renderer, &steps[i].event, 1);
+        tty_draw(t, 80, 24, false, &out);
+        check_true(strstr(str_text(&out), steps[i].count) != NULL);
+    }
     drop_tty(t);
 }
 
