@@ -375,6 +375,7 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     const char *end = str_text(&s->tail) + s->tail.size;
     const char *line = end - (s->tail.size > TAIL_SIZE ? TAIL_SIZE : s->tail.size);
     auto_free char *excerpt = NULL;
+    auto_free char *name = step_name(s->stage, str_text(&s->text));
 
     str_add_quoted(&quoted, words);
     if (result->signal != 0)
@@ -397,8 +398,7 @@ static int failed(struct step *s, const struct sandbox_result *result, struct er
     /* The last lines of the log, then the place in the Dockerfile. */
     dockerfile_locate(s->stage->build->df, s->in, NULL, err);
     excerpt = mem_strdup(err->detail);
-    return error_detail(err, "------\n > %s:\n%s------\n%s", str_text(&s->text), str_text(&escaped),
-                        excerpt);
+    return error_detail(err, "------\n > %s:\n%s------\n%s", name, str_text(&escaped), excerpt);
 }
 
 /* Said in the step's own output, next to what will fail for want of it. */

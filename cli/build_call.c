@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "builder/outline.h"
 #include "cli/build_call.h"
+#include "cli/text.h"
 #include "fs/base/json.h"
 #include "registry/base64.h"
 
@@ -461,9 +463,13 @@ void print_warnings(const struct build_result *result, bool is_long)
     }
     for (size_t i = 0; i < c->count; i++) {
         auto_str struct str text = {0};
+        auto_str struct str filled = {0};
 
+        str_addf(&text, "%s: ", check_rule_name(c->items[i].rule));
         str_add_escaped(&text, c->items[i].text, strlen(c->items[i].text));
-        fprintf(stderr, " - %s: %s (line %u)\n", check_rule_name(c->items[i].rule), str_text(&text),
-                c->items[i].line_first);
+        str_addf(&text, " (line %u)", c->items[i].line_first);
+        text_fill(&filled, str_text(&text), strlen(" - "),
+                  text_terminal_columns(STDERR_FILENO, SIZE_MAX));
+        fprintf(stderr, " - %s\n", str_text(&filled));
     }
 }

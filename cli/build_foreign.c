@@ -64,6 +64,7 @@ static const struct option foreign[] = {
     REFUSED("cap-drop", NO_CAPABILITIES),
     IGNORED("compat-volumes", "what is written below a VOLUME is kept"),
     REFUSED("cpp-flag", "Dockerfiles are not preprocessed"),
+    REFUSED("created-annotation", "give it: --annotation org.opencontainers.image.created=TIME"),
     REFUSED("cw", "there are no confidential workloads"),
     REFUSED("decryption-key", "encrypted images are not read"),
     REFUSED("device", "devices are not passed to steps"),

@@ -41,6 +41,7 @@ static const struct option logs_options[] = {
      FIELD(tail),
      .argument = "LINES",
      .help = "print the last lines of each step alone"},
+    {.name = "follow", .letter = 'f', .refused = "a build shows its output itself while it runs"},
 };
 
 static void add_seconds(struct str *out, int64_t ns)

@@ -39,7 +39,7 @@ static const struct option options[] = {
      FIELD(filters),
      .argument = "KEY=VALUE",
      .help = "only records that match; until=24h: unused for that long"},
-    {.name = "force", .letter = 'f', FIELD(force), .ignored = "img prune never asks"},
+    {.name = "force", .letter = 'f', FIELD(force), .help = "ask nothing, as always"},
     {.name = "format",
      .kind = OPTION_TEXT,
      FIELD(format),

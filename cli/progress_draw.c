@@ -21,6 +21,7 @@
 #define NS_PER_S 1000000000ull
 #define BAR_WIDTH 16u
 #define BAR_COLUMNS_MIN 72u /* narrower terminals get no bar */
+#define STOPPED_NS NS_PER_S /* no display is that late: ten are drawn in that time */
 #define NAME_MIN 20u        /* columns a name keeps before sizes give way */
 
 struct frame {
@@ -262,16 +263,24 @@ static void add_title(struct frame *f, bool is_last)
 
 /* ---- the block ---- */
 
-/* To the block's first line. Terminals wrap what no longer fits when they become narrower. */
-static void move_up(const struct tty *t, unsigned columns, struct str *out)
+/* To the block's first line. Terminals wrap what no longer fits when they become narrower, and some
+ * remember it until the line is cleared: then it would be unwrapped when they become wider again.
+ *
+ * A process that was stopped (^Z) draws a block anew: the shell has written below the last one. */
+static void move_up(struct tty *t, unsigned columns, uint64_t now_ns, struct str *out)
 {
     unsigned lines = 0;
 
+    if (t->drawn_ns != 0 && now_ns > t->drawn_ns + STOPPED_NS)
+        t->drawn.count = 0;
     for (size_t i = 0; i < t->drawn.count; i++)
         lines += t->drawn.items[i] <= columns ? 1 : (t->drawn.items[i] + columns - 1) / columns;
     if (lines > 0)
         str_addf(out, "\033[%uA", lines);
     str_add(out, "\r");
+    if (lines > 0 && columns != t->columns)
+        str_add(out, "\033[J");
+    t->columns = columns;
 }
 
 static void add_above(struct tty *t, struct str *out)
@@ -293,7 +302,7 @@ void tty_draw(struct tty *t, unsigned columns, unsigned rows, bool is_last, stru
                       .now_ns = io_ticks_ns()};
     auto_free bool *hidden = mem_alloc(t->vertices.count + 1);
 
-    move_up(t, columns, out);
+    move_up(t, columns, f.now_ns, out);
     t->drawn.count = 0;
     add_above(t, out);
     if (!is_last)

@@ -44,6 +44,7 @@ static void draw(struct tty *t, bool is_last)
     tty_draw(t, size.ws_col, size.ws_row, is_last, &out);
     fwrite(out.data, 1, out.size, stderr);
     fflush(stderr);
+    t->drawn_ns = io_ticks_ns();
 }
 
 static void tick(struct renderer *r)

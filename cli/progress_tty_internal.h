@@ -46,6 +46,9 @@ struct tty {
         size_t count;
         size_t capacity;
     } drawn;
+    uint64_t
+        drawn_ns; /* when it had been written, also to a terminal that was held (^S); 0: never */
+    unsigned columns; /* of the terminal then */
 
     /* Transfers all together. */
     uint64_t sampled_ns;

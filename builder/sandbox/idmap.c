@@ -246,7 +246,8 @@ static int read_ranges(const char *path, const char *name, uid_t uid, struct id_
 
         error_set(err, ENOENT, "user '%s' has no subordinate ids in '%s'", who, path);
         return error_hint(err,
-                          "run as root: usermod --add-subuids %ju-%ju --add-subgids %ju-%ju %s",
+                          "run as root: usermod --add-subuids %ju-%ju --add-subgids %ju-%ju %s; "
+                          "or build with --single-id",
                           (uintmax_t)first, (uintmax_t)first + ID_COUNT_WANTED - 1,
                           (uintmax_t)first, (uintmax_t)first + ID_COUNT_WANTED - 1, who);
     }

@@ -80,7 +80,7 @@ TEST(sandbox_hosts, an_account_without_a_range_is_told_a_command_that_overlaps_n
     own_host_run_as_user(covers, open_default, NULL, &out, sizeof(out));
     check_error(&out.err, ENOENT, "user '4321' has no subordinate ids in '/etc/subuid'");
     check_hint(&out.err, "run as root: usermod --add-subuids 365536-431071 --add-subgids "
-                         "365536-431071 4321");
+                         "365536-431071 4321; or build with --single-id");
 }
 
 TEST(sandbox_hosts, missing_id_map_helpers_are_named)

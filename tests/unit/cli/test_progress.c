@@ -514,7 +514,29 @@ TEST(progress, after_a_resize_the_block_begins_where_it_began)
     tty_draw(t, 80, 24, false, &wide); /* title of some 25 columns, a step of 79 */
     check_int(t->drawn.count, 2);
     tty_draw(t, 40, 24, false, &narrow);
-    check_true(text_starts(str_text(&narrow), "\033[3A\r"));
+    /* cleared first: what was wrapped would be unwrapped when it is wide again */
+    check_true(text_starts(str_text(&narrow), "\033[3A\r\033[J"));
+    drop_tty(t);
+}
+
+/* What the shell wrote while the process was stopped (^Z, fg) is not drawn over. */
+TEST(progress, after_a_stop_the_block_begins_anew)
+{
+    const struct progress_event event = {
+        .kind = PROGRESS_BEGIN, .vertex = 1, .text = "[1/1] RUN x", .time_ns = io_ticks_ns()};
+    struct tty *t = make_tty();
+    auto_str struct str first = {0};
+    auto_str struct str again = {0};
+    auto_str struct str stopped = {0};
+
+    tell(&t->renderer, &event, 1);
+    tty_draw(t, 80, 24, false, &first);
+    t->drawn_ns = io_ticks_ns();
+    tty_draw(t, 80, 24, false, &again);
+    check_true(text_starts(str_text(&again), "\033[2A\r"));
+    t->drawn_ns = io_ticks_ns() - 3000ull * MS;
+    tty_draw(t, 80, 24, false, &stopped);
+    check_true(text_starts(str_text(&stopped), "\r[+]"));
     drop_tty(t);
 }
 
