@@ -76,5 +76,6 @@ DEFINE_CLEANUP_VALUE(mount_host_list_release, struct mount_host_list)
 /* Those that user `uid` made, in the text of a mountinfo file (proc(5)). */
 void mount_host_parse(const char *text, size_t size, uid_t uid, struct mount_host_list *out);
 int mount_host_find(struct mount_host_list *out, struct error *err); /* the caller's */
-/* Unmounts it; the server then ends by itself. -EBUSY when refused, in use for instance. */
+/* Unmounts it; the server then ends by itself. -EBUSY when refused, in use for instance; -ENOENT:
+ * nothing is mounted there. */
 int mount_host_undo(const char *directory, struct error *err);

@@ -218,9 +218,19 @@ int mount_host_undo(const char *directory, struct error *err)
 
     if (r == 0)
         r = helper_finish(&helper, said, sizeof(said), err);
-    if (r > 0)
+    if (r <= 0)
+        return r;
+    /* To a user it says that a list of mounts lacks it; for root it just tries (umount(2): EINVAL). */
+    if (strstr(said, "not found in") != NULL || strstr(said, strerror(EINVAL)) != NULL) {
+        (void)error_set(err, ENOENT, "cannot unmount '%s': nothing is mounted there", directory);
+        return error_hint(err, "`img mount` lists what is mounted");
+    }
+    if (strstr(said, strerror(EBUSY)) == NULL)
         return error_set(err, EBUSY, "cannot unmount '%s': %s", directory, said);
-    return r;
+    (void)error_set(err, EBUSY,
+                    "cannot unmount '%s': a program has a file in it open, or works in it",
+                    directory);
+    return error_hint(err, "`fuser -vm %s` names it", directory);
 }
 
 /* ---- listing ---- */

@@ -4,15 +4,18 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -87,6 +90,67 @@ static int try_calls(void)
     return 0;
 }
 
+static void say(const char *what, long result)
+{
+    printf("%s %s\n", what, result < 0 ? strerror(errno) : "worked");
+}
+
+/* guest kernel: ways into the kernel that have been holes, one line each. All fail. */
+static int try_kernel(void)
+{
+    long zeros[32] = {0};
+
+    say("bpf", syscall(SYS_bpf, 0, zeros, sizeof(zeros)));
+    say("perf_event_open", syscall(SYS_perf_event_open, zeros, 0, -1, -1, 0));
+    say("userfaultfd", syscall(SYS_userfaultfd, 0));
+    say("io_uring_setup", syscall(SYS_io_uring_setup, 1, zeros));
+    say("add_key", syscall(SYS_add_key, "user", "k", "v", 1, -3));
+    say("request_key", syscall(SYS_request_key, "user", "k", NULL, -3));
+    say("open_by_handle_at", syscall(SYS_open_by_handle_at, 0, zeros, O_RDONLY));
+    say("setns", syscall(SYS_setns, 0, 0));
+    say("clone NEWUSER", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL));
+    say("clone3", syscall(SYS_clone3, zeros, 88));
+    say("mount", syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL));
+    say("umount2", syscall(SYS_umount2, "/proc/sys", 2));
+    say("fsopen", syscall(SYS_fsopen, "tmpfs", 0));
+    say("open_tree", syscall(SYS_open_tree, -100, "/", 1));
+    say("move_mount", syscall(SYS_move_mount, -100, "/tmp", -100, "/mnt", 0));
+    say("mount_setattr", syscall(SYS_mount_setattr, -100, "/proc/sys", 0, zeros, 32));
+    say("pivot_root", syscall(SYS_pivot_root, "/", "/tmp"));
+    say("pidfd_getfd", syscall(SYS_pidfd_getfd, 0, 0, 0));
+    say("fanotify_init", syscall(SYS_fanotify_init, 0, 0));
+    say("sethostname", sethostname("other", 5));
+    say("syslog", syscall(SYS_syslog, 3, zeros, sizeof(zeros)));
+    say("swapon", syscall(SYS_swapon, "/tmp/x", 0));
+    say("kexec_load", syscall(SYS_kexec_load, 0, 0, NULL, 0));
+    say("init_module", syscall(SYS_init_module, zeros, 0, ""));
+    say("reboot", syscall(SYS_reboot, 0xfee1dead, 672274793, 0, NULL));
+    say("alg socket", socket(38, SOCK_SEQPACKET, 0));
+    say("packet socket", socket(AF_PACKET, SOCK_RAW, 0));
+    say("raw socket", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+    return 0;
+}
+
+/* guest init: what can be had of pid 1, which is a copy of img. */
+static int try_init(void)
+{
+    char byte;
+    struct iovec here = {.iov_base = &byte, .iov_len = 1};
+    struct iovec there = {.iov_base = (void *)(uintptr_t)0x400000, .iov_len = 1};
+
+    say("attach", ptrace(PTRACE_SEIZE, 1, NULL, NULL));
+    say("process_vm_readv", process_vm_readv(1, &here, 1, &there, 1, 0));
+    say("memory", open("/proc/1/mem", O_RDONLY | O_CLOEXEC));
+    say("environ", open("/proc/1/environ", O_RDONLY | O_CLOEXEC));
+    say("maps", open("/proc/1/maps", O_RDONLY | O_CLOEXEC));
+    say("fd", open("/proc/1/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    say("root", open("/proc/1/root/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    say("cwd", open("/proc/1/cwd/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    say("exe", open("/proc/1/exe", O_RDWR | O_CLOEXEC));
+    say("uid_map", open("/proc/1/uid_map", O_WRONLY | O_CLOEXEC));
+    return 0;
+}
+
 /* guest write FILE: whether it can be opened for writing. */
 static int try_write(const char *path)
 {
@@ -108,6 +172,10 @@ int main(int argc, char **argv)
         return try_sti();
     if (argc == 2 && strcmp(argv[1], "calls") == 0)
         return try_calls();
+    if (argc == 2 && strcmp(argv[1], "kernel") == 0)
+        return try_kernel();
+    if (argc == 2 && strcmp(argv[1], "init") == 0)
+        return try_init();
     /* As a set-id program: who am I now? */
     printf("%u %u\n", getuid(), geteuid());
     return 0;

@@ -422,6 +422,72 @@ TEST(sandbox, forbidden_calls_fail_as_documented)
     scene_expect(&s, NULL, "guest sti", "");
 }
 
+/* Section 3: by the filter EPERM, or ENOSYS where programs probe and fall back. */
+TEST(sandbox, ways_into_the_kernel_are_closed)
+{
+    static const char *const probed[] = {"io_uring_setup", "clone3"};
+    auto_scene struct scene s = scene_new(NULL);
+    size_t count = 0;
+
+    check_ok(scene_run(&s, NULL, "guest kernel"));
+    check_int(s.result.status, 0);
+    for (char *rest = s.out.data, *line; (line = strtok_r(rest, "\n", &rest)); count++) {
+        bool is_probed = false;
+        bool is_family = strstr(line, "alg socket") || strstr(line, "packet socket");
+        const char *wanted = "Operation not permitted";
+
+        for (size_t i = 0; i < 2; i++)
+            is_probed = is_probed || text_starts(line, probed[i]);
+        if (is_probed)
+            wanted = "Function not implemented";
+        if (is_family)
+            wanted = "Address family not supported by protocol";
+        if (!strstr(line, wanted))
+            check_fail("'%s', expected '%s'", line, wanted);
+    }
+    check_int(count, 28);
+}
+
+/* R9: pid 1 of a step is a copy of img. Nothing of it can be read, traced or changed, not by root. */
+TEST(sandbox, pid_1_is_out_of_reach)
+{
+    auto_scene struct scene s = scene_new(NULL);
+
+    check_ok(scene_run(&s, NULL, "guest init"));
+    check_int(s.result.status, 0);
+    check_true(strstr(str_text(&s.out), "attach ") != NULL);
+    if (strstr(str_text(&s.out), "worked"))
+        check_fail("%s", str_text(&s.out));
+}
+
+/* What a host acts on by itself: core dumps, hot plug, magic keys, cgroups, the kernel's own files. */
+TEST(sandbox, what_the_host_acts_on_cannot_be_written)
+{
+    static const char *const paths[] = {"/proc/sys/kernel/core_pattern",
+                                        "/proc/sys/kernel/modprobe",
+                                        "/proc/sys/vm/overcommit_memory",
+                                        "/proc/sys/fs/binfmt_misc/register",
+                                        "/proc/sys/net/ipv4/ip_forward",
+                                        "/proc/sys/user/max_user_namespaces",
+                                        "/proc/sysrq-trigger",
+                                        "/proc/irq/default_smp_affinity",
+                                        "/sys/kernel/uevent_helper",
+                                        "/sys/kernel/mm/ksm/run",
+                                        "/sys/power/state",
+                                        "/sys/fs/cgroup/cgroup.procs",
+                                        "/sys/fs/cgroup/release_agent"};
+    auto_scene struct scene s = scene_new(NULL);
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        auto_free char *line = str_format("guest write %s", paths[i]);
+
+        check_ok(scene_run(&s, NULL, line));
+        if (strstr(str_text(&s.out), "opened"))
+            check_fail("%s: %s", line, str_text(&s.out));
+    }
+    scene_expect(&s, NULL, "guest write /dev/null", "opened\n");
+}
+
 /* R14: su and sudo work, unless they are asked not to. */
 TEST(sandbox, set_id_programs_change_the_user_unless_forbidden)
 {
