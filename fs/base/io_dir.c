@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,8 +30,13 @@ static int check_private(int fd, const char *path, struct error *err)
         return error_set(err, EPERM, "'%s' belongs to user %u, not to user %u", path, st.st_uid,
                          geteuid());
     if ((st.st_mode & 077) != 0) {
+        auto_free char *link = str_format("/proc/self/fd/%d", fd);
+        char whole[PATH_MAX] = "";
+        ssize_t size = readlink(link, whole, sizeof(whole) - 1);
+
         error_set(err, EPERM, "'%s' is open to other users (mode %04o)", path, st.st_mode & 07777u);
-        return error_hint(err, "chmod 0700 '%s'", path);
+        /* a command that works wherever it is typed */
+        return error_hint(err, "chmod -R go= '%s'", size > 0 ? whole : path);
     }
     return 0;
 }

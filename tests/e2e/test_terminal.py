@@ -112,6 +112,19 @@ def test_no_colour_where_none_is_wanted_and_no_cursor_on_a_dumb_terminal():
     check("\033" not in shown(images(), 80, "doctor", "--offline", env={"TERM": "dumb"}), "doctor colours a dumb terminal")
 
 
+def test_the_title_of_a_build_counts_what_is_planned_from_the_start():
+    """BuildKit's "[+] Building 3.2s (5/12)": over, of all; and its heading of a failure, with the step's place."""
+    state = State()
+    text = f"FROM {busybox()} AS one\nRUN sleep 1\nFROM scratch AS unused\nCOPY no no\nFROM {busybox()}\n" \
+           "COPY --from=one /bin/sh /sh\nWORKDIR /x\nRUN exit 3\n"
+    made = shown(state, 100, "build", make_context(text, {}))
+    counts = [(int(done), int(of)) for done, of in re.findall(r"\[\+\] Building [\d.]+s \((\d+)/(\d+)\)", made)]
+    while_it_slept = [of for done, of in counts if 0 < done < 6]
+    check(while_it_slept and min(while_it_slept) >= 7, counts)  # the Dockerfile, two steps of one, four of the last
+    check_equal(counts[-1][0], counts[-1][1])
+    check_in(" > [stage-2 4/4] RUN exit 3:", made)
+
+
 def test_an_interrupted_build_leaves_the_terminal_as_it_was():
     state = State()
     where = make_context(f"FROM {busybox()}\nRUN echo begun; sleep 1000\n", {})
