@@ -39,7 +39,7 @@ struct layer_ingest {
     struct digest tar_digest;
     uint64_t blob_size_expected;
     bool is_stored;  /* the blob is in the store already */
-    bool is_spoiled; /* the bytes, or storing them, failed: not worth continuing */
+    bool is_spoiled; /* the bytes, or storing them, failed in a way that would come again */
 
     /* the caller's thread */
     uint64_t blob_size;
@@ -259,6 +259,12 @@ static struct layer_ingest *ingest_alloc(struct store *store,
 
 static int feed(struct layer_ingest *in, const void *bytes, size_t size, struct error *err);
 
+/* A full disk may have room one day, and what came so far is right. */
+static bool spoils(int r)
+{
+    return r < 0 && r != -ENOSPC && r != -EDQUOT;
+}
+
 /* What an earlier try kept goes the way that all bytes go. */
 static int feed_kept(struct layer_ingest *in, struct error *err)
 {
@@ -275,7 +281,7 @@ static int feed_kept(struct layer_ingest *in, struct error *err)
             r = feed(in, buf, size, err);
         in->blob_size += size;
     }
-    in->is_spoiled = in->is_spoiled || r < 0;
+    in->is_spoiled = in->is_spoiled || spoils(r);
     return r;
 }
 
@@ -409,7 +415,7 @@ int layer_ingest_write(struct layer_ingest *in, const void *bytes, size_t size, 
 
     if (r == 0)
         r = keep_blob(in, bytes, size, err); /* while the helpers are at work */
-    in->is_spoiled = in->is_spoiled || r < 0;
+    in->is_spoiled = in->is_spoiled || spoils(r);
     return r;
 }
 
@@ -572,10 +578,10 @@ int layer_ingest_commit(struct layer_ingest *consumed, int64_t *layer, struct er
     int64_t found = 0;
     int r;
 
-    in->is_spoiled = true; /* the blob should be complete: whatever fails now, fails again */
     r = end_input(in, err);
     if (r == 0)
         r = check_diff_id(in, err);
+    in->is_spoiled = spoils(r); /* the blob should be complete: what fails now, fails again */
     if (r < 0)
         return commit_refused(in, r, err);
     r = commit_blob(in, err);

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import threading
 
+from front import Front
 from harness import *
 
 HOST_GONE = "127.0.0.1:1"  # tcpmux: nobody listens there, and nobody but root could
@@ -276,8 +277,8 @@ def on_small_disk(script, *words, size=SMALL_DISK):
 REFUSED = 'r=0; {} || r=$?; test "$r" = 1\n'
 
 
-def test_a_full_disk_ends_a_pull_with_a_sentence():
-    """A layer of 40 MB on a disk of 24; then a small one fits, nothing of the first is in its way."""
+def large_image():
+    """One layer of 40 MB, on the registry."""
     if "large" not in shared:
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
@@ -285,10 +286,24 @@ def test_a_full_disk_ends_a_pull_with_a_sentence():
             e.size = 40 << 20
             tar.addfile(e, io.BytesIO(random.Random(2).randbytes(e.size)))
         shared["large"] = registry().push_layout(make_layout(directory("large-layout"), [out.getvalue()]), "large:1")
+    return shared["large"]
+
+
+def test_a_full_disk_ends_a_pull_with_a_sentence():
+    """A layer of 40 MB on a disk of 24; then a small one fits, nothing of the first is in its way."""
     small = registry().push_layout(small_layout(), "small:1")
-    result = on_small_disk(REFUSED.format('"$IMG" pull "$1"') + '"$IMG" pull "$2"', shared["large"], small)
+    result = on_small_disk(REFUSED.format('"$IMG" pull "$1"') + '"$IMG" pull "$2"', large_image(), small)
     check_in("No space left on device", sentence(result))
     check_in("/states/", sentence(result))
+
+
+def test_a_pull_that_found_the_disk_full_fetches_the_rest_when_there_is_room():
+    with Front(registry().port) as front:
+        on_small_disk(REFUSED.format('"$IMG" pull "$1"') + 'mount -o remount,size=256m "$IMG_STATE"\n"$IMG" pull "$1"\n',
+                      large_image().replace(registry().host, front.host))
+        first, second = [r for r in front.requests("GET", "/blobs/") if r.sent > 1 << 20]
+        check_equal(first.headers.get("range"), None)
+        check(second.headers.get("range", "").startswith("bytes="), f"{second.sent} bytes were sent again")
 
 
 def test_a_full_disk_in_a_step_is_seen_by_the_command_and_named_by_img():

@@ -590,6 +590,41 @@ TEST(layer_ingest, an_interrupted_one_goes_on_where_it_stopped)
     check_empty("tmp/partial");
 }
 
+/* The nth write of the second try finds the disk full, that of the third has room. */
+static void fill_up(uint64_t nth)
+{
+    auto_store struct store *store = state_open();
+    auto_str struct str tar = {0};
+    auto_str struct str blob = {0};
+    uint64_t from = 0;
+    int64_t layer = 0;
+
+    make_sample(&tar);
+    deflate_to(&tar, CODEC_GZIP, &blob);
+    check_ok(go_on(store, &blob, 50, &from, &layer, &test_err));
+    fault_fail(FAULT_WRITE, nth, ENOSPC);
+    check_fails(go_on(store, &blob, blob.size, &from, &layer, &test_err), ENOSPC);
+    check_true(fault_was_hit());
+    fault_clear();
+    check_empty("packs");
+    check_empty("blobs/sha256");
+    check_ok(go_on(store, &blob, blob.size, &from, &layer, &test_err));
+    check_true(from >= 50);
+    check_layer(store, layer, SAMPLE);
+    check_empty("tmp/partial");
+}
+
+/* What came before is right, and worth having once there is room. Nothing of it is visible. */
+TEST(layer_ingest, a_disk_full_at_its_first_write_keeps_what_has_come)
+{
+    fill_up(1);
+}
+
+TEST(layer_ingest, a_disk_full_at_its_second_write_keeps_what_has_come)
+{
+    fill_up(2);
+}
+
 /* What a crash of the host leaves may be anything. */
 TEST(layer_ingest, a_damaged_beginning_is_thrown_away)
 {
