@@ -110,6 +110,19 @@ static int read_policy(const char *text, enum policy *out, struct error *err)
     return 0;
 }
 
+/* What was asked for, and what the image is for; true when the one suits the other. */
+static bool compare_platforms(const struct pulling *p, const struct image *image,
+                              struct platform *wanted, struct platform *have)
+{
+    if (p->has_platform)
+        platform_copy(wanted, &p->platform);
+    else
+        platform_host(wanted);
+    config_platform(image->config, have);
+    platform_normalize(have);
+    return platform_rank(wanted, have) >= 0;
+}
+
 /* The store has it under this name, for the platform that is wanted. */
 static bool find_local(struct pulling *p, const char *name, struct pull_result *out)
 {
@@ -121,14 +134,31 @@ static bool find_local(struct pulling *p, const char *name, struct pull_result *
     if (image_find(p->t.store, name, &out->manifest, NULL, &ignored) < 0 ||
         image_load(p->t.store, &out->manifest, &image, &ignored) < 0)
         return false;
-    if (p->has_platform)
-        platform_copy(&wanted, &p->platform);
-    else
-        platform_host(&wanted);
-    config_platform(image.config, &have);
-    platform_normalize(&have);
     out->size_bytes = image.size_bytes;
-    return platform_rank(&wanted, &have) >= 0;
+    return compare_platforms(p, &image, &wanted, &have);
+}
+
+/* A name without an index stands for one image, which is taken whatever it is for. */
+static int warn_of_platform(struct pulling *p, const char *name, const struct digest *manifest,
+                            struct error *err)
+{
+    auto_image struct image image = {0};
+    auto_platform struct platform wanted = {0};
+    auto_platform struct platform have = {0};
+    auto_str struct str wanted_text = {0};
+    auto_str struct str have_text = {0};
+    auto_free char *text = NULL;
+    int r = image_load(p->t.store, manifest, &image, err);
+
+    if (r < 0 || compare_platforms(p, &image, &wanted, &have))
+        return r;
+    platform_format(&wanted, &wanted_text);
+    platform_format(&have, &have_text);
+    text = str_format("'%s' is an image for %s, not for %s%s, and there is no other", name,
+                      str_text(&have_text), p->has_platform ? "" : "this host's ",
+                      str_text(&wanted_text));
+    progress_warn(p->t.progress, p->t.vertex, text);
+    return 0;
 }
 
 static int fetch(struct pulling *p, const struct reference *ref, const char *name,
@@ -142,6 +172,8 @@ static int fetch(struct pulling *p, const struct reference *ref, const char *nam
     r = transfer_pull(&p->t, ref, p->has_platform ? &p->platform : NULL, out, err);
     if (r == 0 && p->flags->all_platforms && out->has_index)
         r = transfer_pull_index(&p->t, ref, &out->index, err);
+    if (r == 0 && !out->has_index)
+        r = warn_of_platform(p, name, &out->manifest, err);
     progress_end(p->t.progress, p->t.vertex, progress_state_of(r), err->text);
     return r < 0 && r != -ECANCELED ? error_wrap(err, "cannot pull '%s'", name) : r;
 }
@@ -250,7 +282,8 @@ const struct subcommand cmd_pull = {
         "A pull that was interrupted, even killed, goes on where it was when it is started "
         "again within a week; until then `img du` lists what it has. Layers that another "
         "process is fetching are waited for. A tag that has not moved costs the registry one "
-        "HEAD request.",
+        "HEAD request. Where a name stands for one image and not for several, that image is "
+        "pulled; when it is for another platform there is a warning.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct pull_flags),

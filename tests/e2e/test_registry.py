@@ -439,6 +439,18 @@ def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
     check_in("0 problems", state.ok("fsck").out)
 
 
+def test_an_image_for_another_platform_than_asked_for_is_pulled_with_a_warning():
+    """A name that is no index leaves no choice; docker and podman say so, too."""
+    tar = tar_of({"f": b"x"})
+    ref = put_image("alone:1", [("application/vnd.oci.image.layer.v1.tar", tar, tar)],
+                    {"architecture": "s390x", "os": "linux"})
+    state = State()
+    check_in(f"'{ref}' is an image for linux/s390x, not for linux/arm64, and there is no other",
+             state.ok("pull", "--platform", "linux/arm64", ref).err)
+    check_in(f"'{ref}' is an image for linux/s390x, not for this host's linux/", state.ok("pull", ref).err)
+    check("there is no other" not in state.ok("pull", "--arch", "s390x", ref).err, "what was asked for is warned of")
+
+
 def test_what_a_registry_has_is_inspected_without_pulling_it():
     """skopeo-inspect(1): the same fields with the same values."""
     for arch in ("amd64", "arm64"):
