@@ -42,6 +42,15 @@ TEST(heredoc, a_dash_drops_leading_tabs_from_lines_and_terminator)
     check_text(at(df, 0)->copy.contents[0].data, "a\nb\n c\n");
 }
 
+/* POSIX shell, 2.7.4: only "<<-" strips tabs, so an indented terminator is a line like any other. */
+TEST(heredoc, without_a_dash_tabs_stay_and_an_indented_name_ends_nothing)
+{
+    auto_dockerfile struct dockerfile *df = body("COPY <<E /x\n\ta\n\tE\nE\nUSER x\n");
+
+    check_text(at(df, 0)->copy.contents[0].data, "\ta\n\tE\n");
+    check_text(at(df, 1)->text, "USER x");
+}
+
 TEST(heredoc, any_quoting_of_the_name_prevents_expansion)
 {
     static const char *const quoted[] = {"'E'", "\"E\"", "\\E", "E''"};

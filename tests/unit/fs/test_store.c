@@ -166,6 +166,7 @@ TEST(store, opening_makes_everything_private)
         check_int(mode_of(dirs[i]), 0700);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         check_int(mode_of(files[i]), 0600);
+    /* sha256 of "x", by sha256sum(1) */
     check_int(mode_of("blobs/sha256/"
                       "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"),
               0600);

@@ -96,6 +96,21 @@ TEST(config, what_is_no_object_is_refused)
     check_fails(config_parse("{\"a\":1,\"a\":2}", 13, "the test", &c, &test_err), EINVAL);
 }
 
+/* OCI image-spec, config.md, "history": an entry says so when it made no layer. */
+TEST(config, a_step_without_a_layer_says_so_in_the_history)
+{
+    auto_config struct config *c = parse("{}");
+    const struct json *history;
+
+    config_add_history(c, &(struct config_history){.created_by = "RUN x"});
+    config_add_history(c, &(struct config_history){.created_by = "CMD y", .empty_layer = true});
+    history = json_get_array(config_json(c), "history");
+    check_int(json_count(history), 2);
+    check_false(json_get_bool(json_at(history, 0), "empty_layer", false));
+    check_true(json_get_bool(json_at(history, 1), "empty_layer", false));
+    check_text(json_get_text(json_at(history, 0), "created_by"), "RUN x");
+}
+
 /* image-spec, config.md, "history": entries without empty_layer stand for the layers. */
 TEST(config, a_short_history_is_padded_in_front)
 {

@@ -581,10 +581,18 @@ TEST(http, a_patient_request_waits_longer_for_its_answer)
     check_int(fake_registry_count(f, "PUT", "/"), 1);
 }
 
-static void *cancel_soon(void *arg)
+struct canceling {
+    struct fake_registry *registry;
+    atomic_bool *cancelled;
+};
+
+static void *cancel_what_waits(void *arg)
 {
-    usleep(100000);
-    atomic_store((atomic_bool *)arg, true);
+    struct canceling *c = arg;
+
+    while (fake_registry_count(c->registry, "GET", "/") == 0)
+        usleep(1000);
+    atomic_store(c->cancelled, true);
     return NULL;
 }
 
@@ -594,10 +602,11 @@ TEST(http, cancelling_ends_a_request_that_waits)
     atomic_bool cancelled = false;
     auto_http struct http *h = quick_http(&cancelled);
     auto_http_response struct http_response answer = {0};
+    struct canceling canceling = {.registry = f, .cancelled = &cancelled};
     pthread_t thread;
 
     fake_registry_add(f, &(struct fake_rule){.silent = true});
-    pthread_create(&thread, NULL, cancel_soon, &cancelled);
+    pthread_create(&thread, NULL, cancel_what_waits, &canceling);
     check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), ECANCELED);
     pthread_join(thread, NULL);
     check_int(fake_registry_count(f, "GET", "/"), 1);

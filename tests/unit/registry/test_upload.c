@@ -336,6 +336,7 @@ TEST(upload, a_refused_digest_is_not_tried_again)
     upload_scene_init(&u, SIZE);
     digest_of("other", 5, &u.put.digest);
     check_fails(put(&u, &err), EREMOTEIO);
+    /* sha256 of "other", by sha256sum(1) */
     sentence = str_format("blob sha256:%.12s: '%s' answers with status 400 to upload of 'a/b': "
                           "DIGEST_INVALID: other",
                           "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa",

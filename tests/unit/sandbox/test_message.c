@@ -158,6 +158,24 @@ TEST(message, descriptors_travel_and_surplus_ones_are_closed)
     close(sockets[1]);
 }
 
+/* A child that was taken over may leave out what ends a text. */
+TEST(message, a_text_without_an_end_is_given_one)
+{
+    struct packet packet = {.kind = PACKET_FAILED, .code = EIO};
+    struct packet received;
+    int sockets[2];
+
+    memset(packet.text, 't', sizeof(packet.text));
+    memset(packet.hint, 'h', sizeof(packet.hint));
+    check_ok(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
+    check_ok(packet_send(sockets[0], &packet, NULL, 0));
+    check_int(packet_receive(sockets[1], &received, NULL, NULL), 1);
+    check_int(strnlen(received.text, sizeof(received.text)), sizeof(received.text) - 1);
+    check_int(strnlen(received.hint, sizeof(received.hint)), sizeof(received.hint) - 1);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
 TEST(message, a_packet_of_another_size_is_refused_with_its_descriptors)
 {
     struct packet packet;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "builder/tree/selection.h"
+#include "tests/lib/scene.h"
 #include "tests/lib/test.h"
 
 static void put(const char *path, const char *text)
@@ -126,18 +127,24 @@ TEST(selection, what_is_ignored_comes_only_as_the_parent_of_what_is_taken_back)
 
 /* ---- the key ---- */
 
-static struct digest key_of(const char *pattern, struct selection_key how)
+static struct digest key_in(struct tree *t, const char *pattern, struct selection_key how)
 {
     const struct selection_request request = {.pattern = pattern, .deep = how.with_paths};
-    auto_tree struct tree *t = NULL;
     auto_selections struct selections s = {0};
     struct digest out;
 
-    check_ok(tree_open_host(test_dir(), NULL, &t, &test_err));
     check_ok(selections_add(&s, t, &request, &test_err));
     check_ok(selections_digest(&s, t, 1, &test_err));
     check_ok(selections_key(&s, t, &how, &out, &test_err));
     return out;
+}
+
+static struct digest key_of(const char *pattern, struct selection_key how)
+{
+    auto_tree struct tree *t = NULL;
+
+    check_ok(tree_open_host(test_dir(), NULL, &t, &test_err));
+    return key_in(t, pattern, how);
 }
 
 static bool same(struct digest a, struct digest b)
@@ -198,6 +205,25 @@ TEST(selection, content_mode_name_type_and_target_are_in_the_key)
         check_false(same(last, now));
         last = now;
     }
+}
+
+/* Those of a stage are copied (those of the host are not), so a step that sees others is another. */
+TEST(selection, attributes_of_a_stage_are_in_the_key)
+{
+    static const char *const files[] = {
+        "f file 0644 x:user.a=b \"text\"\n", "f file 0644 x:user.a=c \"text\"\n",
+        "f file 0644 x:user.b=b \"text\"\n", "f file 0644 \"text\"\n", "f file 0644 \"text\"\n"};
+    struct digest keys[5];
+
+    for (size_t i = 0; i < 5; i++) {
+        auto_scene struct scene s = scene_new(files[i]);
+        auto_tree struct tree *t = tree_take_view(STEAL(&s.view), "the stage");
+
+        keys[i] = key_in(t, "f", all);
+    }
+    for (size_t i = 1; i < 4; i++)
+        check_false(same(keys[i - 1], keys[i]));
+    check_true(same(keys[3], keys[4]));
 }
 
 TEST(selection, a_mode_that_a_flag_sets_is_not_in_the_key)
