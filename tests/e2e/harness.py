@@ -378,6 +378,15 @@ def traced(env):
     return {**env, "ASAN_OPTIONS": "detect_leaks=0"}
 
 
+def wait_until(condition, otherwise):
+    """Looks every 20 ms. A minute is no limit on the program: what is waited for here takes none."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(otherwise)
+
+
 def processes_with(text):
     """Command lines, of any user, that contain `text`; ours excluded."""
     found = []

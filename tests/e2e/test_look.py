@@ -202,11 +202,7 @@ def test_nothing_survives_a_killed_shell_or_mount():
         p.kill()
         p.wait()
         p.stdout.close()
-        for _ in range(600):
-            if not processes_with("sleep 98765"):
-                break
-            time.sleep(0.05)
-        check_equal(processes_with("sleep 98765"), [])
+        wait_until(lambda: not processes_with("sleep 98765"), "the command survived")
     check_equal(host_mounts(), mounts)
     s.ok("ls")
     work_is_empty(s)

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import tarfile
-import time
 
 from front import Front
 from harness import *
@@ -40,14 +39,6 @@ def big_image():
     return "big:1"
 
 
-def wait_for(condition, text):
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError(text)
-
-
 def partials(state):
     return glob.glob(os.path.join(state.path, "tmp/partial/*"))
 
@@ -57,7 +48,7 @@ def kill_in_the_middle(state, front, name, after=BIG // 3):
     front.rate = 20 << 20
     front.clear()
     process = state.start("pull", "--progress=plain", f"{front.host}/{name}")
-    wait_for(lambda: front.blob_bytes() > after or process.poll() is not None, "nothing is pulled")
+    wait_until(lambda: front.blob_bytes() > after or process.poll() is not None, "nothing is pulled")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     check_equal(process.returncode, -signal.SIGKILL)
@@ -111,7 +102,7 @@ def test_an_interrupt_keeps_what_there_is():
         state = State()
         front.rate = 20 << 20
         process = state.start("pull", f"{front.host}/{name}")
-        wait_for(lambda: front.blob_bytes() > BIG // 3, "nothing is pulled")
+        wait_until(lambda: front.blob_bytes() > BIG // 3, "nothing is pulled")
         process.send_signal(signal.SIGINT)
         process.communicate()
         check_equal(process.returncode, 130)
@@ -129,7 +120,7 @@ def test_two_pulls_at_once_fetch_a_layer_once():
         state = State()
         front.rate = 20 << 20
         first = state.start("pull", f"{front.host}/{name}")
-        wait_for(lambda: front.blob_bytes() > BIG // 3, "nothing is pulled")
+        wait_until(lambda: front.blob_bytes() > BIG // 3, "nothing is pulled")
         second = state.start("pull", "--progress=plain", f"{front.host}/{name}")
         told = second.communicate()[0].decode()
         said = first.communicate()[0].decode()

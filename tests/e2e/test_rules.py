@@ -477,11 +477,8 @@ def test_an_interrupt_at_the_password_prompt_gives_the_terminal_back():
     process = subprocess.Popen([IMG, "login", "-u", "u", "127.0.0.1:1"], stdin=slave, stdout=slave,
                                stderr=subprocess.PIPE, env=state.env)
     check_equal(process.stderr.read(10), b"Password: ")
-    for _ in range(600):
-        if not termios.tcgetattr(slave)[3] & termios.ECHO:
-            break
-        time.sleep(0.05)
-    check(not termios.tcgetattr(slave)[3] & termios.ECHO, "the password would be shown")
+    wait_until(lambda: not termios.tcgetattr(slave)[3] & termios.ECHO,
+               "the password would be shown")
     process.send_signal(signal.SIGINT)
     check_equal(process.wait(), -signal.SIGINT)
     check(termios.tcgetattr(slave)[3] & termios.ECHO, "the terminal stays dark")

@@ -357,12 +357,11 @@ class Repositories:
             ["git", "daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1",
              f"--port={self.port}", f"--base-path={self.root}", self.root],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        for _ in range(600):
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError("git daemon does not answer")
+        wait_until(self.answers, "git daemon does not answer")
+
+    def answers(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self):
         os.killpg(self.process.pid, signal.SIGKILL)
