@@ -286,6 +286,30 @@ def test_a_redirect_to_another_host_sees_no_credentials():
                 check("authorization" not in request.headers and "cookie" not in request.headers, str(request.headers))
 
 
+def test_a_redirect_from_https_to_http_is_refused():
+    """SECURITY R43: not even without credentials, for anybody on the way could answer in clear text. To https
+    elsewhere is the opposite."""
+    _, pair = certificates()
+    image = small_image()
+
+    with Front(registry().port) as clear, Front(registry().port, tls=pair) as store:
+        target = {}
+
+        def away(handler):
+            if handler.command == "GET" and "/blobs/" in handler.path:
+                handler.reply(307, {"Location": target["base"] + handler.path})
+                return True
+
+        with Front(registry().port, hook=away, tls=pair) as front:
+            target["base"] = f"http://{clear.host}"
+            result = State().fails("pull", "--tls-verify=false", f"{front.host}/{image}")
+            check_in(f"'{front.host}' redirects from https to http", result.err)
+            check_equal(clear.requests(), [])
+            target["base"] = f"https://{store.host}"
+            State().ok("pull", "--tls-verify=false", f"{front.host}/{image}")
+            check(store.requests("GET", "/blobs/"), "nothing was redirected")
+
+
 def test_proxies_of_the_docker_configuration_reach_run_and_nothing_else():
     state = State()
     write(os.path.join(state.home, ".docker/config.json"),

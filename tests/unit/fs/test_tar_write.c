@@ -147,6 +147,22 @@ TEST(tar_write, pax_is_used_for_what_ustar_cannot_say_alone)
     check_int(header_size(&e), 1536);
 }
 
+/* POSIX pax, "ustar Interchange Format": a prefix of up to 155 bytes, a slash, a name of up to 100. */
+TEST(tar_write, a_path_that_fills_prefix_and_name_needs_no_pax)
+{
+    static const struct {
+        int prefix, name, header_size;
+    } cases[] = {
+        {155, 100, 512}, {156, 100, 1536}, {155, 101, 1536}, {1, 100, 512}, {1, 101, 1536}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_free char *path = str_format("%0*d/%0*d", cases[i].prefix, 1, cases[i].name, 1);
+        const struct tar_entry e = file(path);
+
+        check_int(header_size(&e), cases[i].header_size);
+    }
+}
+
 TEST(tar_write, paths_of_any_length_read_back_the_same)
 {
     auto_str struct str tar = {0};
