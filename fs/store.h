@@ -100,6 +100,12 @@ int store_index_adopt(struct store *store, uint64_t id, int fd, struct error *er
 /* The index of a layer, mapped; borrowed, lives until store_close. -ENOENT no such layer. */
 int store_index_get(struct store *store, int64_t layer, const struct index **out,
                     struct error *err);
+/* The index that stands for the last of these layers where they lie upon each other (union_reroute.c);
+ * NULL: nobody made one. Borrowed as well. Any thread. */
+const struct index *store_rerouted_get(struct store *store, const int64_t *layers, size_t count);
+/* Takes `made`; gives the one that stays, which another thread may have made before. */
+const struct index *store_rerouted_keep(struct store *store, const int64_t *layers, size_t count,
+                                        struct index *made);
 
 /* -- layers -- */
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/index.h"
 #include "fs/store_internal.h"
@@ -72,8 +73,57 @@ void index_forget(struct store *store, int64_t layer)
     index_close(dead);
 }
 
+/* ---- of layers that mean something else upon others ---- */
+
+/* Under open_lock. */
+static const struct index *find_rerouted(const struct store *store, const int64_t *layers,
+                                         size_t count)
+{
+    for (size_t i = 0; i < store->rerouted.count; i++) {
+        const struct rerouted_index *known = &store->rerouted.items[i];
+
+        if (known->count == count && memcmp(known->layers, layers, count * sizeof(*layers)) == 0)
+            return known->index;
+    }
+    return NULL;
+}
+
+const struct index *store_rerouted_get(struct store *store, const int64_t *layers, size_t count)
+{
+    const struct index *found;
+
+    (void)pthread_mutex_lock(&store->open_lock); /* cannot fail */
+    found = find_rerouted(store, layers, count);
+    (void)pthread_mutex_unlock(&store->open_lock);
+    return found;
+}
+
+const struct index *store_rerouted_keep(struct store *store, const int64_t *layers, size_t count,
+                                        struct index *made)
+{
+    const struct index *known;
+
+    (void)pthread_mutex_lock(&store->open_lock); /* cannot fail */
+    known = find_rerouted(store, layers, count);
+    if (!known)
+        *array_add(&store->rerouted) = (struct rerouted_index){
+            .layers = mem_dup(layers, count * sizeof(*layers)), .count = count, .index = made};
+    (void)pthread_mutex_unlock(&store->open_lock);
+    if (!known)
+        return made;
+    index_close(made);
+    return known;
+}
+
 void indexes_close(struct store *store)
 {
+    for (size_t i = 0; i < store->rerouted.count; i++) {
+        index_close(store->rerouted.items[i].index);
+        free(store->rerouted.items[i].layers);
+    }
+    free(store->rerouted.items);
+    store->rerouted.items = NULL;
+    store->rerouted.count = store->rerouted.capacity = 0;
     for (size_t i = 0; i < store->indexes.count; i++)
         index_close(store->indexes.items[i].index);
     free(store->indexes.items);

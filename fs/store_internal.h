@@ -56,6 +56,13 @@ struct open_index {
     struct index *index;
 };
 
+/* What union_reroute.c made of the topmost layer of a stack. */
+struct rerouted_index {
+    int64_t *layers; /* owned; bottom first */
+    size_t count;
+    struct index *index;
+};
+
 struct store {
     char *path;
     int dirs[STORE_DIR_COUNT];
@@ -99,6 +106,11 @@ struct store {
         size_t count;
         size_t capacity;
     } indexes;
+    struct {
+        struct rerouted_index *items;
+        size_t count;
+        size_t capacity;
+    } rerouted;
 };
 
 static inline void store_unlock(struct store **store)

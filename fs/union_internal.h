@@ -172,8 +172,6 @@ struct view {
 
     const struct index **layers; /* bottom first; borrowed from the store */
     size_t layer_count;
-    struct index **rerouted; /* owned ones among them, see union_reroute.c */
-    size_t rerouted_count;
     struct dir_run *found_runs; /* scratch of lower_find, layer_count items */
     struct external *externals; /* sorted by link */
     size_t external_count;
@@ -287,7 +285,7 @@ int lower_materialise(struct view *v, struct inode *dir, const struct lower_entr
 int lower_fill(struct view *v, struct inode *i, struct dir_run origin);
 /* Notes where a renamed lower directory is now. */
 void lower_note_moved(struct view *v, const struct inode *dir);
-int lower_init(struct view *v, struct error *err);
+int lower_init(struct view *v, const int64_t *layers, struct error *err);
 void lower_release(struct view *v);
 int lower_damaged(struct view *v, uint32_t layer); /* sets the fault; -EIO */
 
@@ -306,8 +304,8 @@ int below_find(struct view *v, uint32_t below, const char *path, bool follow_las
                struct below_found *out);
 int below_add_externals(struct view *v, uint32_t layer, struct error *err);
 /* Where a layer has files below what is a symlink in the layers below it, replaces its index by one
- * that has them where the link leads. */
-int reroute_layer(struct view *v, uint32_t layer, struct error *err);
+ * that has them where the link leads. `ids` are those of all layers; a store makes it once. */
+int reroute_layer(struct view *v, const int64_t *ids, uint32_t layer, struct error *err);
 
 /* -- union_map.c -- */
 

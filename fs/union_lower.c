@@ -386,11 +386,11 @@ int lower_materialise(struct view *v, struct inode *dir, const struct lower_entr
 
 /* -- opening and closing -- */
 
-int lower_init(struct view *v, struct error *err)
+int lower_init(struct view *v, const int64_t *layers, struct error *err)
 {
     v->found_runs = mem_alloc(v->layer_count * sizeof(*v->found_runs));
     for (uint32_t i = 0; i < v->layer_count; i++) {
-        int r = reroute_layer(v, i, err);
+        int r = reroute_layer(v, layers, i, err);
 
         if (r == 0)
             r = below_add_externals(v, i, err);
@@ -402,9 +402,6 @@ int lower_init(struct view *v, struct error *err)
 
 void lower_release(struct view *v)
 {
-    for (size_t i = 0; i < v->rerouted_count; i++)
-        index_close(v->rerouted[i]);
-    free(v->rerouted);
     free(v->found_runs);
     free(v->externals);
     id_map_release(&v->groups);

@@ -5,7 +5,8 @@
  * below, bin/x is a file of usr/bin. A directory that the tar does name takes the link's place.
  *
  * Which one it is depends on the layers below, so it is found out when a view is opened. Such a layer
- * is rare; its entries are put into a new index, of this view alone, under the paths they have.
+ * is rare; its entries are put into a new index under the paths they have. That costs as much as the layer
+ * has entries, so the store keeps it for the next view of the same layers (store_rerouted_keep).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -277,7 +278,7 @@ static int add_all(struct reroute *w, struct error *err)
     return r;
 }
 
-static int finish(struct reroute *w, struct error *err)
+static int finish(struct reroute *w, const int64_t *ids, struct error *err)
 {
     struct view *v = w->v;
     auto_close int fd = -1;
@@ -290,17 +291,18 @@ static int finish(struct reroute *w, struct error *err)
         r = index_open_fd(fd, "a rerouted layer", false, &made, err);
     if (r < 0)
         return r;
-    v->rerouted = mem_resize(v->rerouted, v->rerouted_count + 1, sizeof(struct index *));
-    v->rerouted[v->rerouted_count++] = made;
-    v->layers[w->layer] = made;
+    v->layers[w->layer] = store_rerouted_keep(v->store, ids, w->layer + 1, made);
     return 0;
 }
 
-int reroute_layer(struct view *v, uint32_t layer, struct error *err)
+int reroute_layer(struct view *v, const int64_t *ids, uint32_t layer, struct error *err)
 {
     auto_reroute struct reroute w = {.v = v, .layer = layer, .x = v->layers[layer]};
-    int r = needs_rerouting(v, layer);
+    const struct index *known = store_rerouted_get(v->store, ids, layer + 1);
+    int r = known ? 0 : needs_rerouting(v, layer);
 
+    if (known)
+        v->layers[layer] = known;
     if (r == 0)
         return 0;
     if (r == -ENOMEM)
@@ -315,7 +317,7 @@ int reroute_layer(struct view *v, uint32_t layer, struct error *err)
     w.builder = index_builder_new();
     r = add_all(&w, err);
     if (r == 0)
-        r = finish(&w, err);
+        r = finish(&w, ids, err);
     if (r < 0 && view_fault(v, &(struct error){0}) == 0) /* that names the layer itself */
         return error_wrap(err, "layer %u of '%s'", layer + 1, v->label);
     return r;

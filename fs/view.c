@@ -48,7 +48,7 @@ static int open_layers(struct view *v, const int64_t *layers, size_t count, stru
             return r;
         v->layer_count++;
     }
-    return lower_init(v, err);
+    return lower_init(v, layers, err);
 }
 
 static int make_root(struct view *v)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/store.h"
 #include "tests/lib/scene.h"
 #include "tests/lib/test.h"
 
@@ -28,6 +29,25 @@ TEST(reroute, a_file_below_a_link_is_where_the_link_leads)
                                "usr/bin/new file 0755 \"new\"\n"
                                "usr/bin/sh file 0755 \"other\"\n");
     check_text(scene_read(&s, "bin/new"), "new");
+}
+
+/* Each step of a build opens the layers of its base again. */
+TEST(reroute, an_index_is_made_once_for_the_same_layers)
+{
+    auto_scene struct scene s = scene_new(MERGED);
+    const struct index *first;
+
+    check_true(store_rerouted_get(s.store, s.layers, 1) == NULL);
+    scene_add_layer(&s, "bin/new file 0755 \"new\"\n");
+    first = store_rerouted_get(s.store, s.layers, 2);
+    check_true(first != NULL);
+    scene_open_view(&s);
+    check_true(store_rerouted_get(s.store, s.layers, 2) == first);
+    scene_add_layer(&s, "etc/more file 0644 \"a layer above changes nothing\"\n");
+    check_true(store_rerouted_get(s.store, s.layers, 2) == first);
+    check_true(store_rerouted_get(s.store, s.layers, 3) == NULL);
+    check_text(scene_read(&s, "usr/bin/new"), "new");
+    check_text(scene_read(&s, "etc/more"), "a layer above changes nothing");
 }
 
 /* The opposite: a directory that the layer names replaces what is there. */
