@@ -165,6 +165,11 @@ uint64_t blob_writer_size_bytes(const struct blob_writer *w)
     return w->size_bytes;
 }
 
+int blob_writer_fd(const struct blob_writer *w)
+{
+    return w->fd;
+}
+
 int blob_writer_read(struct blob_writer *w, uint64_t offset, void *buf, size_t size,
                      struct error *err)
 {

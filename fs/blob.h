@@ -35,6 +35,7 @@ int blob_writer_open(struct store *store, const struct blob_writer_options *opti
 uint64_t blob_writer_size_bytes(const struct blob_writer *w);
 int blob_writer_read(struct blob_writer *w, uint64_t offset, void *buf, size_t size,
                      struct error *err);
+int blob_writer_fd(const struct blob_writer *w); /* borrowed, for reading what was written */
 /* -EFBIG as soon as there is more than the expected size. */
 int blob_writer_write(struct blob_writer *w, const void *bytes, size_t size, struct error *err);
 /* Verifies, makes durable, names, inserts the row; consumes w, whatever the result. A blob that

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fs/blob.h"
 #include "fs/layer.h"
@@ -143,39 +144,90 @@ int layer_tar_write(struct store *store, int64_t layer, struct writer *to, struc
 
 /* -- digest and compressed forms -- */
 
-/* Reads the whole tar; hashes it, and copies it to `to` unless that is NULL. What has no diff_id yet
- * is summed, too. */
+static bool is_equal(const struct str *a, const struct str *b)
+{
+    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* The tar as it passes: what has no diff_id yet gets one, and sums; what has one is compared with
+ * them, or with it when there are none. */
+struct passing {
+    const struct layer_row *row;
+    struct hasher *hasher; /* NULL: the sums are enough */
+    struct sums *sums;     /* borrowed */
+    struct str expected;   /* sums; empty: none are known */
+    uint64_t size_bytes;
+};
+
+static int passing_begin(struct store *store, const struct layer_row *row, struct sums *sums,
+                         struct passing *out, struct error *err)
+{
+    int r = row->has_diff_id
+                ? store_sums_get(store, &row->diff_id, row->tar_size_bytes, &out->expected, err)
+                : -ENOENT;
+
+    if (r < 0 && r != -ENOENT)
+        return r;
+    error_clear(err);
+    out->row = row;
+    out->sums = sums;
+    out->hasher = r < 0 ? hasher_new() : NULL;
+    return 0;
+}
+
+static void passing_update(struct passing *p, const void *bytes, size_t size)
+{
+    p->size_bytes += size;
+    sums_update(p->sums, bytes, size);
+    if (p->hasher)
+        hasher_update(p->hasher, bytes, size);
+}
+
+/* `diff_id` may be that of the row. */
+static int passing_end(struct passing *p, struct digest *diff_id, struct error *err)
+{
+    struct digest found = p->row->diff_id;
+    bool is_sound = true;
+
+    if (p->hasher)
+        hasher_final(p->hasher, &found);
+    if (p->row->has_diff_id)
+        is_sound = p->hasher ? digest_equal(&found, &p->row->diff_id)
+                             : p->size_bytes == p->row->tar_size_bytes &&
+                                   is_equal(sums_final(p->sums), &p->expected);
+    *diff_id = found;
+    return is_sound ? 0 : damaged(p->row->id, err);
+}
+
+static void passing_release(struct passing *p)
+{
+    hasher_free(p->hasher);
+    str_release(&p->expected);
+}
+DEFINE_CLEANUP_VALUE(passing_release, struct passing)
+
+/* Reads the whole tar; learns or checks its diff_id, and copies it to `to` unless that is NULL. */
 static int read_tar(struct store *store, const struct layer_row *row, struct writer *to,
                     struct sums *sums, struct digest *diff_id, uint64_t *size, struct error *err)
 {
+    __attribute__((cleanup(cleanup_passing_release))) struct passing passing = {0};
     auto_reader struct reader *tar = NULL;
-    auto_hasher struct hasher *hasher = hasher_new();
     auto_free uint8_t *buffer = mem_alloc(COPY_SIZE);
-    uint64_t total = 0;
-    ssize_t n;
-    int r = open_tar(store, row, &tar, err);
+    ssize_t n = 0;
+    int r = open_unchecked(store, row, &tar, err);
 
-    if (r < 0)
-        return r;
-    while ((n = reader_read(tar, buffer, COPY_SIZE, err)) > 0) {
+    if (r == 0)
+        r = passing_begin(store, row, sums, &passing, err);
+    while (r == 0 && (n = reader_read(tar, buffer, COPY_SIZE, err)) > 0) {
         if (store_is_stopped(store))
             return error_set(err, ECANCELED, "canceled");
-        total += (uint64_t)n;
-        if (!row->has_diff_id) { /* else the reader checks it */
-            hasher_update(hasher, buffer, (size_t)n);
-            sums_update(sums, buffer, (size_t)n);
-        }
+        passing_update(&passing, buffer, (size_t)n);
         r = to ? writer_write(to, buffer, (size_t)n, err) : 0;
-        if (r < 0)
-            return r;
     }
-    if (n < 0)
-        return (int)n;
-    *diff_id = row->diff_id;
-    if (!row->has_diff_id)
-        hasher_final(hasher, diff_id);
-    *size = total;
-    return 0;
+    if (r < 0 || n < 0)
+        return r < 0 ? r : (int)n;
+    *size = passing.size_bytes;
+    return passing_end(&passing, diff_id, err);
 }
 
 /* A diff_id that was just computed, and the sums that go with it. */
@@ -214,41 +266,63 @@ int layer_digest(struct store *store, int64_t layer, struct digest *diff_id, uin
     return 0;
 }
 
+/* Between a compressor and its blob: tells who follows. */
+struct follow_writer {
+    struct writer base;
+    struct blob_writer *blob;
+    struct blob_follower *follower; /* or NULL */
+};
+
+static int follow_write(struct writer *base, const void *buf, size_t size, struct error *err)
+{
+    struct follow_writer *w = (struct follow_writer *)base;
+    int r = blob_writer_write(w->blob, buf, size, err);
+
+    if (r == 0 && w->follower)
+        w->follower->grown(w->follower, blob_writer_size_bytes(w->blob));
+    return r;
+}
+
 /* Makes a blob of the whole tar; learns the diff_id on the way. */
-static int compress(struct store *store, struct layer_row *row, enum codec_format format, int level,
-                    unsigned threads, struct sums *sums, struct layer_blob *out, struct error *err)
+static int compress(struct store *store, struct layer_row *row,
+                    const struct layer_compress_options *o, struct sums *sums,
+                    struct layer_blob *out, struct error *err)
 {
     auto_blob_writer struct blob_writer *blob = NULL;
     auto_writer struct writer *deflate = NULL;
+    struct follow_writer follow = {.base.write = follow_write, .follower = o->follower};
     char what[WHAT_SIZE];
     struct blob_writer_options options = {.what = what, .size_bytes = UINT64_MAX};
     int r;
 
     name_layer(row->id, what);
     r = blob_writer_open(store, &options, &blob, err);
+    follow.blob = blob;
+    if (r == 0 && o->follower)
+        o->follower->begin(o->follower, blob_writer_fd(blob));
     if (r == 0)
-        r = deflate_writer_new(format, level, threads, blob_writer_stream(blob), &deflate, err);
+        r = deflate_writer_new(o->format, o->level, o->threads, &follow.base, &deflate, err);
     if (r == 0)
         r = read_tar(store, row, deflate, sums, &row->diff_id, &row->tar_size_bytes, err);
     if (r == 0)
         r = writer_finish(deflate, err);
     if (r == 0)
         r = blob_writer_commit(STEAL(&blob), &out->digest, &out->size_bytes, err);
-    out->format = format;
+    out->format = o->format;
     return r;
 }
 
-int layer_compress(struct store *store, int64_t layer, enum codec_format format, int level,
-                   unsigned threads, struct layer_blob *out, struct error *err)
+int layer_compress(struct store *store, int64_t layer, const struct layer_compress_options *o,
+                   struct layer_blob *out, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
     auto_sums struct sums *sums = sums_new();
     struct layer_blob_row known;
     struct layer_blob made = {0};
     struct layer_row row;
-    int r = store_layer_blob_find(store, layer, format, &known, err);
+    int r = store_layer_blob_find(store, layer, o->format, &known, err);
 
-    assert(format != CODEC_DETECT);
+    assert(o->format != CODEC_DETECT);
     if (r == 0) {
         *out = (struct layer_blob){known.format, known.digest, known.size_bytes};
         return 0;
@@ -256,13 +330,13 @@ int layer_compress(struct store *store, int64_t layer, enum codec_format format,
     if (r == -ENOENT)
         r = store_layer_get(store, layer, &row, err);
     if (r == 0)
-        r = compress(store, &row, format, level, threads, sums, &made, err);
+        r = compress(store, &row, o, sums, &made, err);
     if (r == 0)
         r = store_begin(store, &tx, err);
     if (r == 0 && !row.has_diff_id)
         r = remember(store, &row, sums, err);
     if (r == 0)
-        r = store_layer_blob_add(store, layer, format, &made.digest, err);
+        r = store_layer_blob_add(store, layer, o->format, &made.digest, err);
     if (r == 0)
         r = store_commit(&tx, err);
     if (r == 0)

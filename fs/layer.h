@@ -72,7 +72,19 @@ struct layer_blob {
     struct digest digest;
     uint64_t size_bytes;
 };
-/* A blob of this layer in `format`: one the store has, or made now (compressing on `threads`
- * threads, deterministic whatever their number), kept and remembered. level -1: the default. */
-int layer_compress(struct store *store, int64_t layer, enum codec_format format, int level,
-                   unsigned threads, struct layer_blob *out, struct error *err);
+/* Follows a blob while it is made, in the thread that makes it. */
+struct blob_follower {
+    /* The file that will grow; borrowed, to be duplicated by who wants to read it later. */
+    void (*begin)(struct blob_follower *f, int fd);
+    void (*grown)(struct blob_follower *f, uint64_t size_bytes); /* which can be read, and stay */
+};
+struct layer_compress_options {
+    enum codec_format format;       /* not CODEC_DETECT */
+    int level;                      /* -1: the default */
+    unsigned threads;               /* the bytes do not depend on their number */
+    struct blob_follower *follower; /* or NULL; called only when something is made */
+};
+/* A blob of this layer in a format: one the store has, or made now, kept and remembered. The tar is
+ * verified on the way: by its checksums where there are any (fs/sums.h), else by its diff_id; -EIO. */
+int layer_compress(struct store *store, int64_t layer, const struct layer_compress_options *options,
+                   struct layer_blob *out, struct error *err);

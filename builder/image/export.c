@@ -56,6 +56,8 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
     enum codec_format wanted = o->format == CODEC_DETECT ? CODEC_GZIP : o->format;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
+    struct layer_compress_options compress = {
+        .format = wanted, .level = o->level, .threads = threads, .follower = o->follower};
     struct layer_blob_row row;
     struct layer_blob blob = {0};
     int r = -ENOENT;
@@ -66,9 +68,8 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
         blob = (struct layer_blob){
             .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};
     else if (r == -ENOENT)
-        r = wanted == CODEC_NONE
-                ? describe_tar(store, layer, &blob, err)
-                : layer_compress(store, layer, wanted, o->level, threads, &blob, err);
+        r = wanted == CODEC_NONE ? describe_tar(store, layer, &blob, err)
+                                 : layer_compress(store, layer, &compress, &blob, err);
     if (r < 0)
         return r;
     *out = (struct export_layer){

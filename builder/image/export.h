@@ -11,6 +11,7 @@
 #include "fs/codec.h"
 #include "registry/manifest.h"
 
+struct blob_follower;
 struct store;
 
 enum export_types { EXPORT_STORED, EXPORT_OCI, EXPORT_DOCKER }; /* media types: as stored, or so */
@@ -21,6 +22,7 @@ struct export_options {
     enum codec_format format; /* of layers that have no compressed form; CODEC_DETECT: gzip */
     bool force;               /* compress again what has another form */
     enum export_types types;
+    struct blob_follower *follower; /* sees a blob while it is made; or NULL */
 };
 
 struct export_layer {

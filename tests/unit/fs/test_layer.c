@@ -62,6 +62,14 @@ static struct digest digest_str(const struct str *s)
     "d/also     whiteout -\n"                                                                      \
     "d/.x       file    0644 \"\"\n"
 
+static int compress(struct store *store, int64_t layer, enum codec_format format, int level,
+                    unsigned threads, struct layer_blob *out)
+{
+    struct layer_compress_options options = {.format = format, .level = level, .threads = threads};
+
+    return layer_compress(store, layer, &options, out, &test_err);
+}
+
 /* buildx, rewrite-timestamp: times are lowered, never raised, and nothing else is touched. */
 TEST(layer, clamping_lowers_times_and_keeps_everything_else)
 {
@@ -122,7 +130,7 @@ TEST(layer, a_stopped_store_digests_nothing)
 
     store_set_stop(s.store, &stop);
     check_fails(layer_digest(s.store, layer, &diff_id, &size, &test_err), ECANCELED);
-    check_fails(layer_compress(s.store, layer, CODEC_GZIP, -1, 1, &blob, &test_err), ECANCELED);
+    check_fails(compress(s.store, layer, CODEC_GZIP, -1, 1, &blob), ECANCELED);
     check_ok(store_layer_get(s.store, layer, &row, &test_err));
     check_false(row.has_diff_id);
     atomic_store(&stop, false);
@@ -298,13 +306,13 @@ TEST(layer, every_compressed_form_holds_the_tar_and_is_made_once)
         struct layer_row row;
         struct digest d;
 
-        check_ok(layer_compress(s.store, layer, formats[i], -1, 2, &made, &test_err));
+        check_ok(compress(s.store, layer, formats[i], -1, 2, &made));
         check_int(made.format, formats[i]);
         check_ok(store_layer_get(s.store, layer, &row, &test_err));
         check_true(row.has_diff_id); /* learnt on the way */
         d = inflated_digest(s.store, &made);
         check_true(digest_equal(&d, &row.diff_id));
-        check_ok(layer_compress(s.store, layer, formats[i], 1, 1, &known, &test_err));
+        check_ok(compress(s.store, layer, formats[i], 1, 1, &known));
         check_true(digest_equal(&known.digest, &made.digest));
     }
     check_ok(layer_digest(s.store, layer, &diff_id, &size, &test_err));
@@ -323,8 +331,7 @@ TEST(layer, the_number_of_threads_does_not_show_in_a_blob)
         auto_scene struct scene s = scene_new(NULL);
         int64_t layer = scene_store_layer(&s, str_text(&text));
 
-        check_ok(
-            layer_compress(s.store, layer, CODEC_GZIP, 1, i == 0 ? 1 : 4, &blobs[i], &test_err));
+        check_ok(compress(s.store, layer, CODEC_GZIP, 1, i == 0 ? 1 : 4, &blobs[i]));
         scene_release(&s);
         s = (struct scene){0};
         check_ok(io_remove_tree(test_dir_fd(), "state"));
@@ -335,10 +342,11 @@ TEST(layer, the_number_of_threads_does_not_show_in_a_blob)
 
 /* -- damage -- */
 
-TEST(layer, a_tar_that_is_not_what_it_was_is_an_error_and_no_blob)
+/* Changes one byte of a layer of this text, and compresses it. */
+static void check_damage_is_met(const char *text, uint64_t at)
 {
     auto_scene struct scene s = scene_new(NULL);
-    int64_t layer = scene_store_layer(&s, "f file 0644 \"content\"\n");
+    int64_t layer = scene_store_layer(&s, text);
     auto_close int packs = dup(store_dir(s.store, STORE_PACKS));
     auto_close int fd = -1;
     struct layer_blob_row known;
@@ -354,9 +362,26 @@ TEST(layer, a_tar_that_is_not_what_it_was_is_an_error_and_no_blob)
     check_ok(fchmodat(packs, name, 0600, 0));
     fd = openat(packs, name, O_WRONLY | O_CLOEXEC);
     check_ok(fd);
-    check_ok(io_pwrite_full(fd, "X", 1, 3));
-    check_fails(layer_compress(s.store, layer, CODEC_GZIP, 1, 1, &blob, &test_err), EIO);
+    check_ok(io_pwrite_full(fd, "X", 1, at));
+    check_fails(compress(s.store, layer, CODEC_GZIP, 1, 1, &blob), EIO);
     check_true(text_ends(test_err.text, " is not what it was"));
     check_hint(&test_err, "'img fsck' finds what is damaged");
     check_fails(store_layer_blob_find(s.store, layer, CODEC_DETECT, &known, &test_err), ENOENT);
+}
+
+TEST(layer, a_tar_that_is_not_what_it_was_is_an_error_and_no_blob)
+{
+    check_damage_is_met("f file 0644 \"content\"\n", 3);
+}
+
+/* Large ones have checksums, one for each 4 MiB (fs/sums.h), that are compared instead. */
+TEST(layer, a_large_tar_that_is_not_what_it_was_is_an_error_and_no_blob)
+{
+    auto_str struct str text = {0};
+
+    str_add(&text, "f file 0644 \"");
+    for (int i = 0; i < 600000; i++)
+        str_addf(&text, "%08d ", i);
+    str_add(&text, "\"\n");
+    check_damage_is_met(str_text(&text), 5000001);
 }
