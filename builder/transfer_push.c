@@ -1,8 +1,10 @@
 /* transfer_push.c - an image of the store goes to a registry: layers, config, then the manifest. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "builder/early_upload.h"
 #include "builder/image/export.h"
 #include "builder/image/image.h"
 #include "builder/transfer.h"
@@ -63,6 +65,7 @@ struct blob_push {
     int64_t layer; /* 0: a document that is a blob already */
     struct export_layer blob;
     char name[DIGEST_TEXT_SIZE];
+    atomic_bool is_named; /* until then what is sent has neither digest nor size */
 };
 
 static void report_bytes(void *context, uint64_t done)
@@ -70,6 +73,8 @@ static void report_bytes(void *context, uint64_t done)
     const struct blob_push *b = context;
     const struct transfer *t = b->push->t;
 
+    if (!atomic_load(&b->is_named))
+        return;
     progress_status(t->progress, t->vertex, b->name, done, b->blob.size_bytes,
                     done == b->blob.size_bytes);
 }
@@ -86,7 +91,7 @@ static void report_silence(void *context, unsigned silent_ms)
 {
     const struct blob_push *b = context;
 
-    transfer_tell_silence(b->push->t, b->name, silent_ms);
+    transfer_tell_silence(b->push->t, atomic_load(&b->is_named) ? b->name : "a layer", silent_ms);
 }
 
 /* Repositories of this host that are known to have the blob. */
@@ -101,41 +106,60 @@ static int mount_sources(struct blob_push *b, struct strv *out, struct error *er
     return r;
 }
 
-static int compress(struct blob_push *b, struct error *err)
+static void name_blob(struct blob_push *b)
 {
-    int r = export_layer_find(b->push->t->store, b->layer, b->push->options, &b->blob, err);
+    digest_format(&b->blob.digest, b->name);
+    atomic_store(&b->is_named, true);
+}
 
+/* The layer as a blob; `early` sends it when it must be made first. */
+static int find_layer(struct blob_push *b, struct early_upload *early, struct error *err)
+{
+    struct export_options options = *b->push->options;
+    int r;
+
+    options.follower = early_upload_follower(early);
+    r = export_layer_find(b->push->t->store, b->layer, &options, &b->blob, err);
     if (r == 0)
-        digest_format(&b->blob.digest, b->name);
+        name_blob(b);
     return r;
+}
+
+static int put_blob(struct blob_push *b, struct blob_put *put, struct error *err)
+{
+    struct push *p = b->push;
+    auto_strv struct strv sources = {0};
+    struct blob_body body = {
+        .source.open = open_blob_body, .store = p->t->store, .digest = b->blob.digest};
+    enum blob_put_result result;
+    int r = mount_sources(b, &sources, err);
+
+    if (r < 0)
+        return r;
+    put->source = &body.source;
+    put->mount_from = &sources;
+    put->digest = b->blob.digest;
+    put->size_bytes = b->blob.size_bytes;
+    r = registry_blob_put(p->registry, put, &result, err);
+    return r < 0 ? error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name) : 0;
 }
 
 static int push_blob(void *arg, struct error *err)
 {
     struct blob_push *b = arg;
     struct push *p = b->push;
-    auto_strv struct strv sources = {0};
-    struct blob_body body = {.source.open = open_blob_body, .store = p->t->store};
     struct blob_put put = {
-        .source = &body.source,
-        .mount_from = &sources,
         .on_progress = report_bytes,
         .on_silence = report_silence,
         .context = b,
     };
-    enum blob_put_result result;
-    int r = b->layer != 0 ? compress(b, err) : 0;
+    auto_early_upload struct early_upload *early = early_upload_new(p->registry, &put);
+    int r = b->layer != 0 ? find_layer(b, early, err) : 0;
 
-    if (r == 0)
-        r = mount_sources(b, &sources, err);
+    if (r == 0 && !early_upload_end(early, &b->blob.digest, b->blob.size_bytes))
+        r = put_blob(b, &put, err);
     if (r < 0)
         return r;
-    body.digest = b->blob.digest;
-    put.digest = b->blob.digest;
-    put.size_bytes = b->blob.size_bytes;
-    r = registry_blob_put(p->registry, &put, &result, err);
-    if (r < 0)
-        return error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name);
     report_bytes(b, b->blob.size_bytes);
     return blob_origin_add(p->t->store, &b->blob.digest, p->refs->host, p->refs->repository, err);
 }
@@ -169,7 +193,7 @@ static int start_config(struct push *p, struct blob_push *config, struct error *
 {
     config->push = p;
     config->blob.digest = p->image.config_digest;
-    digest_format(&config->blob.digest, config->name);
+    name_blob(config);
     return blob_stat(p->t->store, &config->blob.digest, &config->blob.size_bytes, err);
 }
 
@@ -211,7 +235,7 @@ static int add_blob(struct store *store, const struct descriptor *d, struct inde
     job = array_add(&parts->blobs);
     job->blob.digest = d->digest;
     job->blob.size_bytes = size_bytes;
-    digest_format(&d->digest, job->name);
+    name_blob(job);
     return 0;
 }
 

@@ -244,7 +244,9 @@ const struct subcommand cmd_push = {
     .summary = "Push images to their registries.",
     .details =
         "A name that was pulled with --all-platforms is pushed with all of them, its index to "
-        "the byte; one that was pulled for one platform is pushed as that image. Layers that the registry has, in this or a neighbouring repository, are not sent. "
+        "the byte; one that was pulled for one platform is pushed as that image. Layers that "
+        "the registry has, in this or a neighbouring repository, are not sent. A large layer that "
+        "must be compressed first is sent meanwhile. "
         "Several tags of one repository are pushed together.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),

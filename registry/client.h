@@ -111,6 +111,21 @@ struct blob_put {
 int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob_put_result *out,
                       struct error *err);
 
+/* A blob that is sent while it is made, so that its digest comes last; what the registry has
+ * already is sent for nothing. One thread at a time. After a failure it can only be freed, and
+ * registry_blob_put still be tried: some registries take whole blobs only. */
+struct blob_growing;
+/* Of `what` digest, size, mount_from and skip_check mean nothing yet; the rest is borrowed, and its
+ * source need have no more bytes than were told of. No network. */
+struct blob_growing *registry_blob_grow_new(struct registry *r, const struct blob_put *what);
+/* There are `size_bytes` now: sends what is new in chunks, and what is too little for one waits. */
+int registry_blob_grow(struct blob_growing *g, uint64_t size_bytes, struct error *err);
+/* That was all of it: sends the rest, and has the registry compare the digest. */
+int registry_blob_grow_end(struct blob_growing *g, const struct digest *digest, uint64_t size_bytes,
+                           struct error *err);
+void registry_blob_grow_free(
+    struct blob_growing *g); /* takes back what has no end; NULL: nothing */
+
 int registry_tags(struct registry *r, struct strv *out, struct error *err); /* all pages */
 /* Manifests whose subject is `digest`, from the referrers API or the fallback tag; an index.
  * artifact_type filters when not NULL. */

@@ -16,7 +16,8 @@
 #define CHUNK_SIZE (64ull << 20)    /* reverse proxies commonly stop at 100 MB */
 #define CHUNK_SIZE_MIN (4ull << 20) /* what is left after refusals as too large */
 #define CHUNK_SIZE_MAX (1024ull << 20)
-#define COMMIT_TIMEOUT_MS 900000u /* a registry may copy gigabytes before it answers */
+#define GROWN_SIZE_MIN (16ull << 20) /* of what is still made, fewer bytes wait for more */
+#define COMMIT_TIMEOUT_MS 900000u    /* a registry may copy gigabytes before it answers */
 
 /* One blob on its way to one registry. */
 struct upload {
@@ -453,4 +454,62 @@ int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob
     if (result < 0 && result != -ECANCELED)
         return error_wrap(err, "blob %.19s", u.digest);
     return result < 0 ? result : 0;
+}
+
+/* -- a blob that is still being made -- */
+
+struct blob_growing {
+    struct upload upload;
+    struct blob_put what; /* with the size it has by now */
+};
+
+struct blob_growing *registry_blob_grow_new(struct registry *r, const struct blob_put *what)
+{
+    struct blob_growing *g = mem_new(struct blob_growing);
+
+    g->what = *what;
+    g->what.size_bytes = 0;
+    upload_init(&g->upload, r, &g->what);
+    g->upload.in_chunks = true;
+    return g;
+}
+
+int registry_blob_grow(struct blob_growing *g, uint64_t size_bytes, struct error *err)
+{
+    struct upload *u = &g->upload;
+    int r = 0;
+
+    g->what.size_bytes = size_bytes;
+    if (!u->session && size_bytes >= GROWN_SIZE_MIN)
+        r = begin(u, NULL, err);
+    while (r == 0 && size_bytes - u->done_bytes >= GROWN_SIZE_MIN &&
+           size_bytes - u->done_bytes >= u->chunk_min)
+        r = send_chunk(u, err);
+    return r;
+}
+
+int registry_blob_grow_end(struct blob_growing *g, const struct digest *digest, uint64_t size_bytes,
+                           struct error *err)
+{
+    struct upload *u = &g->upload;
+    int r;
+
+    g->what.size_bytes = size_bytes;
+    g->what.digest = *digest;
+    digest_format(digest, u->digest);
+    r = u->session ? 0 : begin(u, NULL, err);
+    if (r == 0)
+        r = send_blob(u, err);
+    if (r == 0)
+        set_session(u, NULL); /* nothing to take back */
+    return r;
+}
+
+void registry_blob_grow_free(struct blob_growing *g)
+{
+    if (!g)
+        return;
+    abandon(&g->upload);
+    set_session(&g->upload, NULL);
+    free(g);
 }

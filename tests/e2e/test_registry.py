@@ -6,6 +6,7 @@ import http.client
 import io
 import os
 import random
+import shutil
 import signal
 import tarfile
 
@@ -512,6 +513,43 @@ def test_logins_are_told_and_forgotten_at_once():
     document = json.load(open(path))
     check_equal((document.get("auths", {}), document["proxies"]), ({}, {"x": 1}))
     check_equal(state.ok("logout", "--all").out, "Not logged in to any registry\n")
+
+
+# -- layers that are compressed only now --
+
+def blob_requests(front, method, status):
+    return [r for r in front.requests(method, "/blobs/uploads/") if r.status == status]
+
+
+def test_a_large_layer_is_sent_while_it_is_compressed():
+    """In parts, as it grows; whole, to a registry that takes no parts; and not at all where it is known."""
+    data = random_bytes(48 << 20, 11)
+    state, twin = State(), State()
+    with Front(registry().port) as front, Front(registry().port) as whole:
+        name, other = f"{front.host}/grown/a:1", f"{whole.host}/grown/b:1"
+        state.built("FROM scratch\nADD big.tar /\n", "-t", name, "-t", other,
+                    context={"big.tar": tar_of({"big": data})})
+        shutil.rmtree(twin.path, ignore_errors=True)
+        shutil.copytree(state.path, twin.path, symlinks=True)
+        third = State()
+        shutil.rmtree(third.path, ignore_errors=True)
+        shutil.copytree(state.path, third.path, symlinks=True)
+
+        digest = state.ok("push", "-q", name).out
+        check(len(blob_requests(front, "PATCH", 202)) > 1, "it was not sent in parts")
+        fresh = State()
+        fresh.ok("pull", name)
+        check(Image(fresh, name).tree["big"][1] == data, "other bytes than those built")
+
+        whole.hook = lambda h: h.command == "PATCH" and (h.body(), h.reply(405))
+        check_equal(twin.ok("push", "-q", other).out, digest)
+        check_equal(blob_requests(whole, "PATCH", 202), [])
+        check(max(r.received for r in blob_requests(whole, "PUT", 201)) > len(data), "it was not sent whole")
+
+        front.clear()
+        check_equal(third.ok("push", "-q", name).out, digest)
+        check_equal(front.requests("PUT", "/blobs/"), [])
+        check_equal(len(front.requests("DELETE", "/blobs/uploads/")), len(blob_requests(front, "POST", 202)))
 
 
 # -- how much memory --

@@ -244,6 +244,89 @@ TEST(upload, what_is_there_is_not_sent)
     check_int(u.source.open_count, 0);
 }
 
+/* -- a blob that is still being made -- */
+
+#define GROWN (40u << 20)
+
+static void check_grown(struct upload_scene *u)
+{
+    char digest[DIGEST_TEXT_SIZE];
+
+    digest_format(&u->put.digest, digest);
+    check_true(u->backend.is_complete);
+    check_text(u->backend.digest, digest);
+}
+
+/* "Pushing a blob in chunks": the digest comes with the PUT that ends the session. */
+TEST(upload, a_blob_is_sent_while_it_grows)
+{
+    auto_upload_scene struct upload_scene u;
+    struct blob_growing *g;
+
+    upload_scene_init(&u, GROWN);
+    g = registry_blob_grow_new(u.s.r, &u.put);
+    check_ok(registry_blob_grow(g, 1u << 20, &test_err));
+    check_int(count(&u, "POST"), 0); /* too little to begin with */
+    check_ok(registry_blob_grow(g, 17u << 20, &test_err));
+    check_int(count(&u, "PATCH"), 1);
+    check_ok(registry_blob_grow(g, 30u << 20, &test_err));
+    check_int(count(&u, "PATCH"), 1); /* too little to go on */
+    check_int(u.backend.received.size, 17u << 20);
+    check_ok(registry_blob_grow_end(g, &u.put.digest, GROWN, &test_err));
+    registry_blob_grow_free(g);
+    check_grown(&u);
+    check_int(count(&u, "POST"), 1);
+    check_int(count(&u, "PUT"), 1);
+    check_int(count(&u, "DELETE"), 0);
+}
+
+TEST(upload, a_growing_blob_that_is_given_up_is_taken_back)
+{
+    auto_upload_scene struct upload_scene u;
+    struct blob_growing *g;
+
+    upload_scene_init(&u, GROWN);
+    g = registry_blob_grow_new(u.s.r, &u.put);
+    check_ok(registry_blob_grow(g, 17u << 20, &test_err));
+    registry_blob_grow_free(g);
+    check_int(count(&u, "DELETE"), 1);
+    check_false(u.backend.is_complete);
+    registry_blob_grow_free(NULL);
+}
+
+TEST(upload, a_lost_connection_does_not_stop_what_grows)
+{
+    auto_upload_scene struct upload_scene u;
+    struct blob_growing *g;
+
+    upload_scene_init(&u, GROWN);
+    u.backend.lose_after = 5u << 20;
+    g = registry_blob_grow_new(u.s.r, &u.put);
+    check_ok(registry_blob_grow(g, 24u << 20, &test_err));
+    check_int(count(&u, "GET"), 1);
+    check_int(u.backend.received.size, 24u << 20);
+    u.backend.skew = 1;
+    check_ok(registry_blob_grow_end(g, &u.put.digest, GROWN, &test_err));
+    registry_blob_grow_free(g);
+    check_grown(&u);
+}
+
+/* A digest that is not that of the bytes: refused, and nothing is left. */
+TEST(upload, what_grew_to_something_else_is_refused)
+{
+    auto_upload_scene struct upload_scene u;
+    struct blob_growing *g;
+
+    upload_scene_init(&u, GROWN);
+    g = registry_blob_grow_new(u.s.r, &u.put);
+    check_ok(registry_blob_grow(g, 17u << 20, &test_err));
+    u.put.digest.bytes[0] ^= 1;
+    check_fails(registry_blob_grow_end(g, &u.put.digest, GROWN, &test_err), EREMOTEIO);
+    registry_blob_grow_free(g);
+    check_false(u.backend.is_complete);
+    check_int(count(&u, "DELETE"), 1);
+}
+
 /* "Pushing a blob in chunks": after a lost connection the registry is asked where it stands. */
 TEST(upload, a_lost_connection_goes_on_where_it_stopped)
 {
