@@ -105,6 +105,7 @@ struct seal_options {
  * may be unpacked alone: index written, segment adopted as the layer's pack, both
  * durable (fsync), one row inserted in the caller's transaction when there is one, else its own.
  * The view must not be served any more; afterwards it can only be closed. The diff_id is not
- * computed here: see layer_digest. Errors: -ENOSPC, -EIO. */
+ * computed here: see layer_digest. Errors: -ENOSPC, -EIO; -EFBIG the files are longer together than a
+ * layer may be (LIMIT_LAYER_SIZE). */
 int view_seal(struct view *v, const struct seal_options *options, struct view_sealed *out,
               struct error *err);

@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/limits.h"
 #include "fs/pack.h"
 #include "fs/union_internal.h"
 
@@ -41,6 +43,7 @@ struct seal {
     } packs;
     struct id_map known_packs;
     uint64_t data_bytes;
+    uint64_t file_bytes; /* of all files, with their holes, for a tar has to hold those too */
 
     struct { /* of the file at hand */
         struct extent *items;
@@ -121,6 +124,18 @@ static int gather_xattrs(struct seal *s, struct inode *i)
     return 0;
 }
 
+/* lastlog(8) of a user with a high number is a file of terabytes, nearly all of it a hole. A tar of it
+ * would take days to digest, and nobody would accept the layer. */
+static int count_file(struct seal *s, const struct change *c, const struct inode *i,
+                      struct error *err)
+{
+    if (i->size_bytes > LIMIT_LAYER_SIZE - s->file_bytes)
+        return error_set(err, EFBIG, "with the %ju bytes of '/%s' its layer exceeds %ju GiB",
+                         (uintmax_t)i->size_bytes, c->path, (uintmax_t)(LIMIT_LAYER_SIZE >> 30));
+    s->file_bytes += i->size_bytes;
+    return 0;
+}
+
 static int add_inode(struct seal *s, const struct change *c, struct inode *i, struct error *err)
 {
     bool is_device = S_ISCHR(i->mode) || S_ISBLK(i->mode);
@@ -145,6 +160,11 @@ static int add_inode(struct seal *s, const struct change *c, struct inode *i, st
         r = gather_extents(s, i);
     if (r < 0)
         return view_error(s->v, r, err);
+    if (S_ISREG(i->mode)) {
+        r = count_file(s, c, i, err);
+        if (r < 0)
+            return r;
+    }
     e.extents = s->extents.items;
     e.extent_count = s->extents.count;
     e.xattrs = s->xattrs.items;

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import time
 
 BIG_BYTES = 256 << 20
 NEW_FILES = 10000
@@ -184,17 +185,31 @@ def halves(files):
     return parts[0][1:], parts[1][1:]
 
 
+def forget_all(lab):
+    """Has the server of bench-fs drop the kernel's caches of everything, which only root of the
+    machine may; for others nothing happens."""
+    if not os.path.exists(f"{lab}/drop"):
+        return
+    with open(f"{lab}/drop", "w") as ask:
+        ask.write("?")
+    with open(f"{lab}/dropped") as tell:
+        tell.read()
+
+
 def pieces(lab):
-    """(name, what to do): in this order, for what one makes the next may use."""
+    """(name, what to do, what to do before that is not timed): in this order, for what one makes
+    the next may use."""
     with tarfile.open(f"{lab}/tree.tar") as tar:
         files = [f"lower/{m.name}" for m in tar if m.isfile()]
     some = files[:10000]
     one, other = halves(files)
     return [
-        ("walk, cold", lambda: walk("lower")),
+        ("walk, cold", lambda: walk("lower"), lambda: forget_all(lab)),
         ("walk, warm", lambda: walk("lower")),
-        ("read 10,000 files, cold", lambda: read_files(some)),
+        ("walk, warm, again", lambda: walk("lower")),
+        ("read 10,000 files, cold", lambda: read_files(some), lambda: forget_all(lab)),
         ("read 10,000 files, warm", lambda: read_files(some)),
+        ("read 10,000 files, warm, again", lambda: read_files(some)),
         ("append to a file of 256 MiB", append_to_big),
         ("chmod -R of half the tree below", lambda: run("chmod", "-R", "g+w", *one)),
         ("chown -R of the other half", lambda: run("chown", "-R", "1:1", *other)),
@@ -203,7 +218,9 @@ def pieces(lab):
         ("rm -rf of new files", lambda: run("rm", "-rf", "new")),
         ("rm -rf of the tree below", lambda: run("rm", "-rf", "lower")),
         ("git clone", lambda: run("git", "clone", "-q", "--no-local", f"{lab}/repo.git", "clone")),
-        ("git status", lambda: run("git", "-C", "clone", "status")),
+        # What was checked out in the second of the index is read again: how much differs.
+        ("git status", lambda: run("git", "-C", "clone", "status"), lambda: time.sleep(1.1)),
+        ("git status, again", lambda: run("git", "-C", "clone", "status")),
         ("npm ci", lambda: install_packages(f"{lab}/packages")),
         ("apt-get install", lambda: install_debs(f"{lab}/tree.tar")),
         ("make -j2", lambda: run("make", "-s", "-j2", "-C", "src")),
@@ -216,14 +233,20 @@ def pieces(lab):
         ("write 64 MiB by 4 KiB", lambda: write_in("4k", 4096, 64 << 20)),
         ("write 512 MiB", lambda: write_in("512m", 1 << 20, 512 << 20)),
         ("read 512 MiB", lambda: read_files(["512m"])),
+        ("write 512 MiB, to the disk", lambda: (write_in("512d", 1 << 20, 512 << 20), os.sync()),
+         lambda: (os.unlink("512m"), os.sync())),
+        ("read 512 MiB, cold", lambda: read_files(["512d"]), lambda: forget_all(lab)),
     ]
 
 
 # What a piece finds only where another was done before.
 NEEDS = {
     "read 10,000 new files": "untar", "rm -rf of new files": "untar", "git status": "git clone",
+    "git status, again": "git status",
     "stat of 10,000 misses": "create 10,000", "rename 10,000": "create 10,000",
     "unlink 10,000": "rename 10,000", "read 512 MiB": "write 512 MiB",
+    "write 512 MiB, to the disk": "write 512 MiB",
+    "read 512 MiB, cold": "write 512 MiB, to the disk",
 }
 
 

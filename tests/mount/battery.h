@@ -18,6 +18,7 @@ struct battery_case {
 /* One table per file; each ends with a NULL name. */
 const struct battery_case *battery_name_cases(void);
 const struct battery_case *battery_data_cases(void);
+const struct battery_case *battery_share_cases(void);
 const struct battery_case *battery_attr_cases(void);
 const struct battery_case *battery_xattr_cases(void);
 const struct battery_case *battery_lower_cases(void);

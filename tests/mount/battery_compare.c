@@ -17,6 +17,7 @@ static const struct {
      "SECURITY R27: nothing but a removal makes a whiteout"},
     {"zeroing", "fallocate(fd, FALLOC_FL_ZERO_RANGE", false, "tmpfs has no such mode"},
     {"holes", "lseek(fd, ", true, "then the kernel takes all of a file for data, see op_lseek"},
+    {"far offsets", "lseek(fd, ", true, "the same"},
     {"times that move", "  moves: f", true,
      "the kernel keeps the times then, and does not move them for a truncate to the same size"},
 };

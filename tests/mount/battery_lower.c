@@ -1,6 +1,7 @@
 /* battery_lower.c - the same operations on a tree that was there before: the layers of a view. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,18 +193,95 @@ static void case_lower_open_and_removed(void)
     say_names("e");
 }
 
+/* Names of the layers, of the step, and none at all where a layer's was removed. */
+static void case_lower_rename_flags(void)
+{
+    make_file("new", "new");
+    TRY(renameat2(AT_FDCWD, "new", AT_FDCWD, "f", RENAME_NOREPLACE));
+    TRY(renameat2(AT_FDCWD, "f", AT_FDCWD, "hard1", RENAME_NOREPLACE));
+    TRY(renameat2(AT_FDCWD, "new", AT_FDCWD, "f", RENAME_EXCHANGE));
+    say_content("f");
+    say_content("new");
+    TRY(unlink("hard1"));
+    TRY(renameat2(AT_FDCWD, "new", AT_FDCWD, "hard1", RENAME_EXCHANGE));
+    TRY(renameat2(AT_FDCWD, "new", AT_FDCWD, "hard1", RENAME_NOREPLACE));
+    say_content("hard1");
+    TRY(links_of("hard2"));
+    TRY(renameat2(AT_FDCWD, "d/sub", AT_FDCWD, "empty", RENAME_EXCHANGE));
+    say_names("empty");
+    say_names("d/sub");
+    TRY(renameat2(AT_FDCWD, "d", AT_FDCWD, "d/sub", RENAME_EXCHANGE));
+    TRY(renameat2(AT_FDCWD, "d", AT_FDCWD, "s", RENAME_EXCHANGE));
+    say_content("s/in");
+    TRY(readlink("d", (char[8]){0}, 8));
+    TRY(renameat2(AT_FDCWD, "s", AT_FDCWD, "to-d", RENAME_NOREPLACE));
+    say_names(".");
+}
+
+/* A directory made anew hides all that layers had of its name (OCI image-spec, "Opaque Whiteout"). */
+static void case_lower_opaque(void)
+{
+    TRY(rename("d", "old"));
+    TRY(mkdir("d", 0755));
+    TRY(rename("old/in", "d/in"));
+    TRY(rename("old/sub/deep", "d/sub"));
+    say_names("d");
+    say_content("d/sub/leaf");
+    TRY(renameat2(AT_FDCWD, "old", AT_FDCWD, "d", RENAME_EXCHANGE));
+    say_names("d");
+    say_names("old");
+    TRY(size_of("d/in"));
+    TRY(link("d/hard3", "d/in"));
+    TRY(rename("hard2", "d/sub/deep"));
+    TRY(links_of("hard1"));
+    TRY(rename("old/sub", "d/sub"));
+    TRY(rename("old/in", "d/in"));
+    TRY(rmdir("old"));
+    TRY(rename("old/sub", "empty"));
+    TRY(rmdir("old"));
+    TRY(symlink("empty", "old"));
+    say_content("old/leaf");
+    say_names("d/sub");
+}
+
+static void case_lower_space(void)
+{
+    char bytes[32] = {0};
+    loff_t from = 0;
+    loff_t to = 3;
+    int fd = TRY_FD(open("f", O_RDWR));
+    int out = TRY_FD(open("d/in", O_RDWR));
+
+    TRY(lseek(fd, 0, SEEK_DATA));
+    TRY(lseek(fd, 0, SEEK_HOLE));
+    TRY(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 100));
+    TRY(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2, 3));
+    say_content("f");
+    TRY(copy_file_range(fd, &from, out, &to, 13, 0));
+    say_content("d/in");
+    TRY(pwrite(fd, "changed", 7, 0));
+    say_content("d/in");
+    TRY(fallocate(fd, 0, 10, 10));
+    TRY(pread(fd, bytes, sizeof(bytes), 10));
+    battery_say("%c%c%c %d", bytes[0], bytes[1], bytes[2], bytes[3]);
+    TRY(ftruncate(fd, 4));
+    TRY(write(TRY_FD(open("f", O_WRONLY | O_APPEND)), "+", 1));
+    say_content("f");
+    TRY(truncate("hard1", 3));
+    say_content("hard2");
+    TRY_FD(open("d/hard3", O_RDONLY | O_TRUNC));
+    TRY(size_of("hard1"));
+}
+
 const struct battery_case *battery_lower_cases(void)
 {
     static const struct battery_case cases[] = {
-        {"t0", case_lower_reading},
-        {"t1", case_lower_writing},
-        {"t2", case_lower_links},
-        {"t3", case_lower_removing},
-        {"t4", case_lower_renaming},
-        {"t5", case_lower_attributes},
-        {"t6", case_lower_mapping},
-        {"t7", case_lower_open_and_removed},
-        {NULL, NULL},
+        {"t0", case_lower_reading},      {"t1", case_lower_writing},
+        {"t2", case_lower_links},        {"t3", case_lower_removing},
+        {"t4", case_lower_renaming},     {"t5", case_lower_attributes},
+        {"t6", case_lower_mapping},      {"t7", case_lower_open_and_removed},
+        {"t8", case_lower_rename_flags}, {"t9", case_lower_opaque},
+        {"t10", case_lower_space},       {NULL, NULL},
     };
 
     return cases;

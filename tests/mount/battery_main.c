@@ -100,6 +100,7 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "compare") == 0)
         return run_table(battery_name_cases(), argv[2], argv[3], false) +
                    run_table(battery_data_cases(), argv[2], argv[3], false) +
+                   run_table(battery_share_cases(), argv[2], argv[3], false) +
                    run_table(battery_attr_cases(), argv[2], argv[3], false) +
                    run_table(battery_xattr_cases(), argv[2], argv[3], false) >
                0;

@@ -99,6 +99,11 @@ TEST(posix, data_answers_as_on_tmpfs)
     run_tables((battery_table *[]){battery_data_cases, NULL}, NULL);
 }
 
+TEST(posix, what_is_shared_answers_as_on_tmpfs)
+{
+    run_tables((battery_table *[]){battery_share_cases, NULL}, NULL);
+}
+
 TEST(posix, attributes_answer_as_on_tmpfs)
 {
     run_tables((battery_table *[]){battery_attr_cases, NULL}, NULL);
@@ -114,9 +119,9 @@ TEST(posix, the_writeback_cache_changes_no_answer)
 {
     struct mount_options options = {.writeback = true};
 
-    run_tables(
-        (battery_table *[]){battery_data_cases, battery_attr_cases, battery_xattr_cases, NULL},
-        &options);
+    run_tables((battery_table *[]){battery_data_cases, battery_share_cases, battery_attr_cases,
+                                   battery_xattr_cases, NULL},
+               &options);
 }
 
 /* What a layer holds behaves as what was just written. */

@@ -550,3 +550,34 @@ TEST(seal, a_broken_disk_while_writing_is_damage_to_the_step)
     check_true(view_fault(s.view, &err) < 0);
     check_contains(err.text, "cannot write the data of 'the scene'");
 }
+
+static void make_sparse(struct scene *s, const char *path, uint64_t size)
+{
+    struct union_setattr change = {.set = UNION_SET_SIZE, .size_bytes = size};
+    struct union_attr attr;
+
+    check_ok(scene_make(s, path, "x"));
+    check_ok(view_resolve(s->view, path, false, &attr));
+    check_int(union_setattr(s->view, attr.ino, &change, &attr), 0);
+}
+
+/* SECURITY R40: what is stored is what may be pulled again, 1 TiB of tar, and a tar has no holes. */
+TEST(seal, files_longer_together_than_a_layer_may_be_are_refused)
+{
+    auto_scene struct scene s = scene_new(BASE);
+    struct view_sealed sealed;
+
+    make_sparse(&s, "etc/half", 1ull << 39);
+    make_sparse(&s, "etc/more", (1ull << 39) + 1);
+    check_fails(view_seal(s.view, NULL, &sealed, &test_err), EFBIG);
+    check_true(
+        strstr(test_err.text, "with the 549755813889 bytes of '/etc/more' its layer exceeds"));
+}
+
+TEST(seal, a_file_of_many_gibibytes_of_holes_is_a_layer)
+{
+    auto_scene struct scene s = scene_new(BASE);
+
+    make_sparse(&s, "etc/sparse", 1ull << 39);
+    check_int(scene_seal(&s), 2);
+}
