@@ -4,7 +4,8 @@
  * another, idle CPU. A serving thread in SCHED_IDLE, kept on its client's CPU, gets that: the client
  * preempts it at once, and when the client waits, the thread is there and still runnable. But where
  * somebody else wants that CPU, such a thread starves. So this watches how long requests are late
- * while the thread waits for a CPU (/proc/thread-self/schedstat), and tells when to change.
+ * while the thread waits for a CPU (/proc/thread-self/schedstat), and tells when to change. Having
+ * starved, the plain lane is held for 50 ms to 2 s, but no longer than somebody else wants a CPU.
  *
  * An ordinary user may enter SCHED_IDLE but never leave it (sched(7), RLIMIT_NICE). Hence two
  * lanes, each a thread of its own, only one of which serves at a time; this decides, mount.c hands
