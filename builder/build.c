@@ -435,7 +435,7 @@ static void note_syntax(const struct build *b, uint32_t vertex)
 {
     auto_free char *line = NULL;
 
-    if (b->df->syntax == NULL || b->options->is_another_platform)
+    if (b->df->syntax == NULL || b->options->is_another_platform || b->mode != BUILD_MODE_BUILD)
         return;
     line = str_format("the frontend %s is built in, nothing is fetched for it\n", b->df->syntax);
     progress_log(b->options->progress, vertex, 2, line, strlen(line));

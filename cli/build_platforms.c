@@ -59,6 +59,7 @@ static int build_all(struct program *p, struct platforms *s, struct error *err)
         int r;
 
         s->o->platform = &s->q->platforms.items[i];
+        s->o->is_another_platform = i > 0;
         platform_format(s->o->platform, &platform);
         r = output_plan_make(&s->f->output, &s->q->tags, str_text(&platform), true, &one->plan,
                              err);
