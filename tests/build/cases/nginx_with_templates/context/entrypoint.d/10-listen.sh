@@ -1,0 +1,2 @@
+#!/bin/sh
+[ -n "$NGINX_PORT" ]
