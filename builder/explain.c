@@ -261,6 +261,25 @@ static const char *describe_key(const struct explain *e, const char *digest)
     return NULL;
 }
 
+/* A step as a reason names it: the beginning, on one line; its whole text stands above. */
+static char *name_step(const char *text)
+{
+    auto_str struct str folded = {0};
+    struct str out = {0};
+
+    while (*text != '\0') {
+        size_t size = strcspn(text, " \t\n");
+
+        str_add_bytes(&folded, text, size);
+        text += size;
+        text += strspn(text, " \t\n");
+        if (*text != '\0')
+            str_add_char(&folded, ' ');
+    }
+    add_shortened(&out, str_text(&folded));
+    return str_take(&out);
+}
+
 static void compare_parents(const struct explain *e, const struct explain_step *step,
                             const struct fields *before, const struct fields *now, struct strv *out)
 {
@@ -272,13 +291,17 @@ static void compare_parents(const struct explain *e, const struct explain_step *
     if (strcmp(old_base, base) != 0) {
         strv_addf(out, "base image: %s -> %s", old_base, base);
     } else if (step->ran_above != NULL && strcmp(old, new) != 0) {
-        strv_addf(out, "'%s' above it ran", step->ran_above);
+        auto_free char *name = name_step(step->ran_above);
+
+        strv_addf(out, "%s above it ran", name);
     } else if (strcmp(old, new) != 0) {
         const char *was = describe_key(e, old);
         const char *is = describe_key(e, new);
 
-        strv_addf(out, "it follows '%s', before it followed '%s'", is == NULL ? "FROM" : is,
-                  was == NULL ? "another step" : was);
+        auto_free char *is_name = name_step(is == NULL ? "FROM" : is);
+        auto_free char *was_name = name_step(was == NULL ? "another step" : was);
+
+        strv_addf(out, "it follows %s, before it followed %s", is_name, was_name);
     }
 }
 

@@ -112,6 +112,22 @@ TEST(explain, says_when_a_step_above_is_to_blame)
     check_miss(store, &now, "COPY . .", "'COPY . .' above it ran");
 }
 
+/* Its whole text stands above, where it is the one explained. */
+TEST(explain, names_a_long_step_by_its_beginning)
+{
+    auto_store struct store *store = state_open();
+    struct step now = make;
+
+    put(store, &make);
+    now.parent = "q";
+    check_miss(
+        store, &now,
+        "RUN --mount=type=cache,target=/root/.npm,sharing=locked     npm ci --omit=dev fooba\xC3\xA4r",
+        "'RUN --mount=type=cache,target=/root/.npm,sharing=locked npm ci --omit=dev fooba...' "
+        "above it ran");
+    check_miss(store, &now, "RUN make \t  install", "'RUN make install' above it ran");
+}
+
 TEST(explain, finds_the_step_in_the_same_place_when_its_text_was_edited)
 {
     auto_store struct store *store = state_open();
