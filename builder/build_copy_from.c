@@ -48,8 +48,10 @@ static int check_flags(const struct copying *c, struct error *err)
         return error_set(err, EINVAL, "checksum can't be specified for multiple sources");
     if (copy->checksum.text != NULL && git_count + url_count == 0)
         return error_set(err, EINVAL, "checksum requires HTTP(S) or Git sources");
-    if (copy->keep_git_dir != TOGGLE_UNSET && git_count == 0)
-        return error_set(err, EINVAL, "keep-git-dir requires a git repository as the source");
+    if (copy->keep_git_dir != TOGGLE_UNSET && git_count == 0) {
+        error_set(err, EINVAL, "keep-git-dir requires a git repository as the source");
+        return dockerfile_locate_flag(c->stage->build->df, c->in, "keep-git-dir", err);
+    }
     return 0;
 }
 

@@ -44,6 +44,10 @@ static int check(const struct step_mounts *m, const struct step_mount *item, str
     if (item->target == NULL || strcmp(item->target, "/") != 0)
         return 0;
     error_set(err, EINVAL, "invalid mount target \"/\"");
+    if (item->spec->target == NULL)
+        (void)error_hint(err,
+                         "it names no target=, so it would be on the working directory; fields "
+                         "are separated by commas"); /* and where */
     return step_mount_fail(m, item->spec, "target", err);
 }
 

@@ -10,6 +10,7 @@
 #define LINES_MAX 14 /* of a range; what is between its start and its end is left out */
 #define WIDTH_MIN 40 /* bytes shown of a line when many are shown */
 #define WIDTH_MAX 240
+#define WIDTH_LEAST 8    /* when most bytes are shown as four */
 #define LINE_OVERHEAD 24 /* bytes around a line: number, mark, newline */
 
 struct view {
@@ -135,6 +136,21 @@ static void set_width(struct view *v, unsigned lines, size_t size_max)
     v->width = width > WIDTH_MAX ? WIDTH_MAX : width < WIDTH_MIN ? WIDTH_MIN : width;
 }
 
+/* From line `first`, where `v` stands, to `last`; `gap` lines in the middle are left out. */
+static void add_block(struct view v, unsigned first, unsigned last, unsigned gap)
+{
+    str_addf(v.out, "%s:%u\n" RULE, v.e->name, v.e->line_first);
+    do {
+        unsigned index = v.number - first;
+
+        if (!gap || index < LINES_MAX - 4 || index >= LINES_MAX - 4 + gap)
+            add_line(&v);
+        else if (index == LINES_MAX - 4)
+            str_addf(v.out, "     | >>> (%u lines)\n", gap);
+    } while (v.number < last && advance(&v));
+    str_add(v.out, RULE);
+}
+
 void excerpt_add(const struct excerpt *e, size_t size_max, struct str *out)
 {
     struct view v = {
@@ -143,9 +159,10 @@ void excerpt_add(const struct excerpt *e, size_t size_max, struct str *out)
         .number = e->from_line ? e->from_line : 1,
         .out = out,
     };
+    const size_t before = out->size;
     unsigned first;
     unsigned last;
-    unsigned gap; /* lines left out in the middle */
+    unsigned gap;
 
     choose_lines(e, &first, &last);
     while (v.number < first)
@@ -153,14 +170,10 @@ void excerpt_add(const struct excerpt *e, size_t size_max, struct str *out)
             return;
     gap = last - first + 1 > LINES_MAX ? last - first + 1 - LINES_MAX : 0;
     set_width(&v, gap ? LINES_MAX + 1 : last - first + 1, size_max);
-    str_addf(out, "%s:%u\n" RULE, e->name, e->line_first);
-    do {
-        unsigned index = v.number - first;
-
-        if (!gap || index < LINES_MAX - 4 || index >= LINES_MAX - 4 + gap)
-            add_line(&v);
-        else if (index == LINES_MAX - 4)
-            str_addf(out, "     | >>> (%u lines)\n", gap);
-    } while (v.number < last && advance(&v));
-    str_add(out, RULE);
+    add_block(v, first, last, gap);
+    while (out->size - before > size_max && v.width > WIDTH_LEAST) { /* escapes took more */
+        str_truncate(out, before);
+        v.width /= 2;
+        add_block(v, first, last, gap);
+    }
 }

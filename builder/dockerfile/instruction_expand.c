@@ -132,10 +132,14 @@ static int expand_copy(struct expansion *e)
         r = expand_one(e, &copy->checksum);
     if (r == 0)
         r = expand_all(e, &copy->excludes);
-    if (r == 0)
-        r = expand_all(e, &copy->sources);
+    if (r < 0)
+        return r;
+    r = expand_all(e, &copy->sources);
     if (r == 0)
         r = expand_one(e, &copy->destination);
+    if (r < 0 && strstr(e->err->text, "matching double-quote"))
+        (void)error_hint(e->err,
+                         "names with blanks are given as an array: [\"a b\", \"c\"]"); /* r */
     return r == 0 ? expand_contents(e) : r;
 }
 

@@ -88,6 +88,10 @@ def test_the_caret_is_under_what_a_step_cannot_have():
             ("RUN --mount=target=/x,from=nobody-has true", "from", "nobody-has", ""),
             ("RUN --mount=type=cache,target=/x,from=nobody-has true", "from", "nobody-has", ""),
             ("COPY --from=nobody-has /a /b", "nobody-has", "nobody-has", ""),
+            ("RUN --mount=type=cache target=/x true", "type=cache", 'invalid mount target "/"',
+             "it names no target="),
+            ('COPY "a b" /x/', '"a b', "matching double-quote", 'as an array: ["a b", "c"]'),
+            ("ADD --keep-git-dir=true src /x/", "true", "keep-git-dir requires a git repository", ""),
             ("COPY src/a srcc/b /x/", "srcc/b", '"/srcc/b": not found', "did you mean 'src/b'?"),
             ("COPY --chown=nobody-is src /x/", "nobody-is", "unable to find user nobody-is", "")):
         result = s.build(f"FROM {base}\n{line}\n", "--pull=never",

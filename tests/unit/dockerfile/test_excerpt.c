@@ -77,6 +77,29 @@ TEST(excerpt, what_could_move_a_cursor_is_escaped)
     check_contains(text, ">>> a\\x1b[2Jb\\xe2\\x80\\xae\n");
 }
 
+/* A byte that is no text is shown as four. */
+TEST(excerpt, bytes_that_are_escaped_do_not_make_it_too_large)
+{
+    auto_str struct str source = {0};
+    auto_str struct str out = {0};
+
+    for (int i = 0; i < 16 * 500; i++)
+        str_add_char(&source, i % 500 == 499 ? '\n' : '\xE2');
+    for (unsigned last = 3; last <= 14; last++) {
+        str_truncate(&out, 0);
+        excerpt_add(&(struct excerpt){.name = "Dockerfile",
+                                      .source = str_text(&source),
+                                      .source_size = source.size,
+                                      .line_first = 3,
+                                      .line_last = last,
+                                      .caret_line = 3,
+                                      .caret_column = 499},
+                    1000, &out);
+        check_true(out.size <= 1000);
+        check_true(text_ends(str_text(&out), "\n--------------------\n"));
+    }
+}
+
 TEST(excerpt, line_numbers_of_four_digits_keep_the_caret_in_place)
 {
     auto_str struct str source = {0};
