@@ -10,6 +10,7 @@
 #define HUB_HOST "docker.io"
 #define HUB_API_HOST "registry-1.docker.io"
 #define HUB_LIBRARY "library/"
+#define ALGORITHM_SIZE_MAX 32u /* of its name, to be quoted */
 
 /* The locale must not decide what a name may hold. */
 static bool is_lower(char c)
@@ -201,6 +202,19 @@ static void split_name(const char *name, struct reference *ref)
         ref->repository = mem_strdup(name);
 }
 
+static int refuse_digest(const char *digest, const char *whole, struct error *err)
+{
+    size_t length = strcspn(digest, ":");
+
+    if (digest[length] == ':' && length <= ALGORITHM_SIZE_MAX && !text_starts(digest, "sha256:"))
+        return error_set(err, EINVAL,
+                         "invalid reference '%s': digests of '%.*s' are not supported, those of "
+                         "sha256 are",
+                         whole, (int)length, digest);
+    return error_set(err, EINVAL, "invalid reference '%s': '%s' is not sha256 and 64 hex digits",
+                     whole, digest);
+}
+
 /* Cuts ":tag" and "@digest" off `text`, which becomes the bare name. */
 static int cut_suffixes(char *text, const char *whole, struct reference *ref, struct error *err)
 {
@@ -211,9 +225,7 @@ static int cut_suffixes(char *text, const char *whole, struct reference *ref, st
     if (at) {
         *at = '\0';
         if (digest_parse(at + 1, &ref->digest, err) < 0)
-            return error_set(err, EINVAL,
-                             "invalid reference '%s': '%s' is not sha256 and 64 hex digits", whole,
-                             at + 1);
+            return refuse_digest(at + 1, whole, err);
         ref->has_digest = true;
     }
     slash = strrchr(text, '/');

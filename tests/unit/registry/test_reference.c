@@ -203,6 +203,21 @@ TEST(reference, a_bare_id_is_no_name)
                    "docker.io/library/" HEX64 ":1");
 }
 
+/* OCI image-spec, descriptor.md, "Registered algorithms": a sound name of something not supported. */
+TEST(reference, another_digest_algorithm_is_refused_by_name)
+{
+    auto_reference struct reference ref = {0};
+    struct error err = {0};
+
+    check_fails(reference_parse("a@sha512:" HEX64 HEX64, &ref, &err), EINVAL);
+    check_error(&err, EINVAL,
+                "invalid reference 'a@sha512:" HEX64 HEX64
+                "': digests of 'sha512' are not supported, those of sha256 are");
+    check_fails(reference_parse("a@sha256:00", &ref, &err), EINVAL);
+    check_error(&err, EINVAL,
+                "invalid reference 'a@sha256:00': 'sha256:00' is not sha256 and 64 hex digits");
+}
+
 /* The familiar form must not be read as something else. */
 TEST(reference, a_hub_namespace_like_a_host_keeps_its_host)
 {
