@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/io.h"
@@ -331,6 +332,30 @@ TEST(http, a_rate_limit_says_when_it_ends)
         header->value = mem_strdup(cases[i].value);
         check_int(http_retry_after_ms(&answer), cases[i].ms);
     }
+}
+
+/* RFC 9110 10.2.3 and 5.6.7: Retry-After may be a date, which is in GMT. */
+static uint64_t retry_after_date_ms(int64_t seconds_from_now)
+{
+    auto_http_response struct http_response answer = {.status = 503};
+    struct http_header *header = array_add(&answer.headers);
+    time_t then = time(NULL) + (time_t)seconds_from_now;
+    struct tm date;
+    char text[64];
+
+    check_true(gmtime_r(&then, &date) != NULL);
+    check_true(strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &date) > 0);
+    header->name = mem_strdup("retry-after");
+    header->value = mem_strdup(text);
+    return http_retry_after_ms(&answer);
+}
+
+TEST(http, a_date_to_come_again_is_waited_for_and_a_past_one_is_not)
+{
+    uint64_t ms = retry_after_date_ms(1000);
+
+    check_true(ms > 0 && ms <= 1000000);
+    check_int(retry_after_date_ms(-1000), 0);
 }
 
 TEST(http, a_retry_after_nobody_waits_for_is_shown)
