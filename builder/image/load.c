@@ -384,6 +384,12 @@ static bool is_whole(struct load *l, const struct manifest *m)
     return true;
 }
 
+/* Signatures and the like need not say that they are for no platform. */
+static bool is_image(const struct descriptor *d, const struct manifest *m)
+{
+    return !is_attestation(d) && media_type_is_config(m->config.media_type);
+}
+
 static bool is_whole_index(struct load *l, const struct manifest *index)
 {
     bool has_image = false;
@@ -397,7 +403,7 @@ static bool is_whole_index(struct load *l, const struct manifest *index)
         if (read_manifest(l, d, &bytes, &m, &ignored) < 0 || m.kind != MANIFEST_IMAGE ||
             !is_whole(l, &m))
             return false;
-        has_image = has_image || !is_attestation(d);
+        has_image = has_image || is_image(d, &m);
     }
     return has_image;
 }
@@ -421,17 +427,17 @@ static int store_artifact(struct load *l, const struct manifest *m, const struct
 }
 
 /* Which of the images stands for the index: that of our platform, else the first. */
-static size_t main_image(const struct load *l, const struct manifest *index)
+static const struct loaded_image *main_image(const struct load *l, const struct manifest *index,
+                                             const struct loaded_images *all)
 {
     const struct descriptor *chosen;
     struct error ignored; /* none for this platform */
-    size_t place = 0;
 
-    if (manifest_choose(index, &l->platform, "it", &chosen, &ignored) < 0)
-        return 0;
-    for (const struct descriptor *d = index->manifests.items; d < chosen; d++)
-        place += !is_attestation(d);
-    return place;
+    if (manifest_choose(index, &l->platform, "it", &chosen, &ignored) == 0)
+        for (size_t i = 0; i < all->count; i++)
+            if (digest_equal(&all->items[i].manifest, &chosen->digest))
+                return &all->items[i];
+    return &all->items[0];
 }
 
 static int load_oci_index(struct load *l, const struct manifest *index, const struct str *bytes,
@@ -451,8 +457,8 @@ static int load_oci_index(struct load *l, const struct manifest *index, const st
 
         r = read_manifest(l, d, &one, &m, err);
         if (r == 0)
-            r = is_attestation(d) ? store_artifact(l, &m, &one, err)
-                                  : store_oci_image(l, &m, &one, NULL, err);
+            r = is_image(d, &m) ? store_oci_image(l, &m, &one, NULL, err)
+                                : store_artifact(l, &m, &one, err);
     }
     l->out = out;
     if (r == 0)
@@ -460,8 +466,8 @@ static int load_oci_index(struct load *l, const struct manifest *index, const st
     if (r < 0)
         return r;
     image = array_add(out);
-    *image = (struct loaded_image){.manifest = all.items[main_image(l, index)].manifest,
-                                   .config = all.items[main_image(l, index)].config,
+    *image = (struct loaded_image){.manifest = main_image(l, index, &all)->manifest,
+                                   .config = main_image(l, index, &all)->config,
                                    .has_index = true,
                                    .index = digest};
     return name == NULL ? 0 : name_image(l, image, name, err);

@@ -300,6 +300,22 @@ def test_an_archive_of_several_platforms_is_loaded_and_saved_as_one():
     one = State()
     one.ok("load", "--platform=linux/arm64", "-i", path)
     check_equal(len(one.ok("ls", "-a", "-q").out.split()), 1)
+    # a signature beside the images, which says nothing of a platform, is kept as it is
+    skopeo("copy", "--all", "-q", f"oci-archive:{path}", f"oci:{where('signed')}:example.org/signed:1")
+    blobs = os.path.join(where("signed"), "blobs/sha256")
+    put = lambda data: write(os.path.join(blobs, hashlib.sha256(data).hexdigest()), data) or {
+        "digest": "sha256:" + hashlib.sha256(data).hexdigest(), "size": len(data)}
+    oci = "application/vnd.oci."
+    note = put(json.dumps({"schemaVersion": 2, "mediaType": oci + "image.manifest.v1+json", "layers": [],
+                           "config": {"mediaType": oci + "empty.v1+json", **put(b"{}")}}).encode())
+    more = {**index, "manifests": [{"mediaType": oci + "image.manifest.v1+json", **note}, *index["manifests"]]}
+    entry = {"mediaType": oci + "image.index.v1+json", **put(json.dumps(more).encode()),
+             "annotations": {"org.opencontainers.image.ref.name": "example.org/signed:1"}}
+    write(os.path.join(where("signed"), "index.json"), json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    signed = State()
+    signed.ok("load", where("signed"))
+    signed.ok("save", "--format=oci", "-o", again, "example.org/signed:1")
+    check_equal(raw_index(again), more)
     # what is missing from the archive is not promised: one image is chosen, as ever
     shutil.rmtree(where("part"), ignore_errors=True)
     skopeo("copy", "--all", "-q", f"oci-archive:{path}", f"oci:{where('part')}:example.org/part:1")
