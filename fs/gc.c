@@ -27,6 +27,7 @@ struct collection {
     const struct gc_options *options;
     int64_t now_ns;
     struct usage_list before;
+    struct table kept;      /* blobs that no row refers to, by file name */
     struct gc_dead dead;    /* had rows */
     struct gc_dead orphans; /* had none */
     struct strv partials;   /* in tmp/partial; nobody else uses the store, nobody has their locks */
@@ -39,6 +40,7 @@ struct collection {
 static void collection_release(struct collection *c)
 {
     usage_list_release(&c->before);
+    table_release(&c->kept);
     free(c->dead.items);
     free(c->orphans.items);
     strv_release(&c->partials);
@@ -124,7 +126,7 @@ static int forget(struct collection *c, const struct usage_row **rows, size_t co
 {
     uint64_t context_bytes = 0; /* and those of mirrors: nothing shares them */
     uint64_t hoped_bytes = 0;
-    int r = gc_sweep(c->store, &c->dead, err);
+    int r = gc_sweep(c->store, &c->kept, &c->dead, err);
 
     for (size_t i = 0; i < count && r == 0; i++) {
         if (is_enough(c, c->dead.disk_bytes + context_bytes + c->file_bytes))
@@ -138,11 +140,11 @@ static int forget(struct collection *c, const struct usage_row **rows, size_t co
             hoped_bytes += rows[i]->size_bytes;
         if (r == 0 &&
             is_enough(c, c->dead.disk_bytes + context_bytes + c->file_bytes + hoped_bytes)) {
-            r = gc_sweep(c->store, &c->dead, err);
+            r = gc_sweep(c->store, &c->kept, &c->dead, err);
             hoped_bytes = 0;
         }
     }
-    return r < 0 ? r : gc_sweep(c->store, &c->dead, err);
+    return r < 0 ? r : gc_sweep(c->store, &c->kept, &c->dead, err);
 }
 
 static int forget_candidates(struct collection *c, struct error *err)
@@ -344,6 +346,8 @@ static int collect(struct collection *c, struct gc_report *report, struct error 
     auto_store_tx struct store_tx tx = {0};
     int r = store_begin(c->store, &tx, err);
 
+    if (r == 0)
+        r = companions_find(c->store, &c->kept, err);
     if (r == 0)
         r = store_usage(c->store, &c->before, err);
     if (r == 0)

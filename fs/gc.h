@@ -41,7 +41,8 @@ DEFINE_CLEANUP_VALUE(gc_report_release, struct gc_report)
 
 /* Removes, from what is not in use (usage_row.is_in_use) and matches the options: images without a
  * name, cache records, cache mounts, stat caches of contexts; then layers, packs, blobs and files
- * that nothing refers to any more. Named images are never touched. Files without a row that are
+ * that nothing refers to any more. Named images are never touched, nor is what an index with a name
+ * has beside them (attestations, signatures). Files without a row that are
  * younger than ten minutes stay, whatever the options. No transaction may be open and no other
  * thread may use the store meanwhile.
  *

@@ -18,8 +18,10 @@ struct gc_dead {
 
 /* Deletes the roots that a row of store_usage stands for; named images are never touched. */
 int gc_forget(struct store *store, const struct usage_row *row, struct error *err);
-/* Deletes every layer, pack and blob that no row refers to, adding their files to `dead`. */
-int gc_sweep(struct store *store, struct gc_dead *dead, struct error *err);
+/* Deletes every layer, pack and blob that no row refers to, adding their files to `dead`; not the
+ * blobs whose file names are in `kept`. */
+int gc_sweep(struct store *store, const struct table *kept, struct gc_dead *dead,
+             struct error *err);
 /* Mirrors (store_mirror.c): their directory, or -1; the disk space of one; those without a record,
  * and their removal, true when all are gone. */
 int mirrors_open(struct store *store);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/base/failpoint.h"
+#include "fs/base/hash.h"
 #include "fs/gc_internal.h"
 #include "fs/store_sql_internal.h"
 
@@ -71,16 +72,25 @@ static int sweep_ids(struct store *store, enum object_kind kind, const char *tex
     return r < 0 ? r : sql_check(&q, err);
 }
 
-static int sweep_blobs(struct store *store, struct gc_dead *dead, struct error *err)
+static int forget_blob(struct store *store, const struct object *object, struct error *err)
 {
+    struct digest digest;
+    int r = digest_parse_hex(object->name, &digest, err);
+
+    return r < 0 ? r : sql_exec_digest(store, "DELETE FROM blob WHERE digest = ?1", &digest, err);
+}
+
+static int sweep_blobs(struct store *store, const struct table *kept, struct gc_dead *dead,
+                       struct error *err)
+{
+    const size_t first = dead->count;
     auto_sql struct sql q = {0};
     int r = sql_open(
         &q, store,
-        "DELETE FROM blob WHERE NOT EXISTS (SELECT 1 FROM image WHERE manifest = digest)"
+        "SELECT digest FROM blob WHERE NOT EXISTS (SELECT 1 FROM image WHERE manifest = digest)"
         " AND NOT EXISTS (SELECT 1 FROM image WHERE config = digest)"
         " AND NOT EXISTS (SELECT 1 FROM layer_blob WHERE layer_blob.blob = digest)"
-        " AND digest NOT IN (SELECT index_digest FROM reference WHERE index_digest IS NOT NULL)"
-        " RETURNING digest",
+        " AND digest NOT IN (SELECT index_digest FROM reference WHERE index_digest IS NOT NULL)",
         err);
 
     if (r < 0)
@@ -91,12 +101,17 @@ static int sweep_blobs(struct store *store, struct gc_dead *dead, struct error *
 
         sql_digest(&q, 0, &digest);
         object_of_digest(&digest, &object);
-        add_dead(store, dead, &object, 0);
+        if (!table_has(kept, object.name))
+            add_dead(store, dead, &object, 0);
     }
-    return r < 0 ? r : sql_check(&q, err);
+    if (r == 0)
+        r = sql_check(&q, err);
+    for (size_t i = first; r == 0 && i < dead->count; i++)
+        r = forget_blob(store, &dead->items[i].object, err);
+    return r;
 }
 
-int gc_sweep(struct store *store, struct gc_dead *dead, struct error *err)
+int gc_sweep(struct store *store, const struct table *kept, struct gc_dead *dead, struct error *err)
 {
     int r = sweep_ids(store, OBJECT_INDEX,
                       "DELETE FROM layer WHERE id NOT IN (SELECT layer FROM image_layer)"
@@ -110,7 +125,7 @@ int gc_sweep(struct store *store, struct gc_dead *dead, struct error *err)
                       " RETURNING id, 0",
                       dead, err);
     if (r == 0)
-        r = sweep_blobs(store, dead, err);
+        r = sweep_blobs(store, kept, dead, err);
     if (r == 0)
         r = sql_exec(store,
                      "DELETE FROM checksum WHERE digest NOT IN (SELECT digest FROM blob) AND digest"

@@ -19,6 +19,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct table;
 
 #define STORE_DIR_COUNT (STORE_WORK + 1)
 #define STORE_BUSY_MS 10000
@@ -134,6 +135,11 @@ int store_open_with(const char *path, const struct store_options *options, unsig
 int store_lock_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(void *context),
                          void *context, struct error *err);
 void store_lock_shared(struct store *store);
+
+/* -- companions.c -- */
+/* File names of the blobs that an index with a name says it has beside images (attestations and
+ * signatures: their manifests, configurations, layers), whether or not they are here. */
+int companions_find(struct store *store, struct table *out, struct error *err);
 
 /* -- store_object.c -- */
 int object_dir(const struct store *store, enum object_kind kind);

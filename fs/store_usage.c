@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/hash.h"
 #include "fs/blob.h"
 #include "fs/gc_internal.h"
 #include "fs/logs.h"
@@ -145,8 +146,13 @@ static struct usage_row *find_layer(struct usage_list *list, size_t layer_count,
 static int list_blobs(struct store *store, struct usage_list *list, size_t layer_count,
                       struct error *err)
 {
+    auto_table struct table companions = {0};
     auto_sql struct sql q = {0};
-    int r = sql_open(
+    int r = companions_find(store, &companions, err);
+
+    if (r < 0)
+        return r;
+    r = sql_open(
         &q, store,
         "SELECT blob.digest, blob.created_ns,"
         " (SELECT min(layer) FROM layer_blob WHERE layer_blob.blob = blob.digest),"
@@ -170,13 +176,15 @@ static int list_blobs(struct store *store, struct usage_list *list, size_t layer
         sql_digest(&q, 0, &digest);
         object_of_digest(&digest, &object);
         if (!row) {
+            const bool stays = table_has(&companions, object.name);
+
             row = array_add(list);
             digest_format(&digest, text);
             row->kind = USAGE_BLOB;
             row->id = mem_strdup(text);
             row->key = digest;
-            row->description = description(&q, 3, "");
-            row->is_in_use = sql_i64(&q, 4) != 0;
+            row->description = stays ? mem_strdup("named by an index") : description(&q, 3, "");
+            row->is_in_use = stays || sql_i64(&q, 4) != 0;
             row->created_ns = sql_is_null(&q, 5) ? sql_i64(&q, 1) : sql_i64(&q, 5);
         }
         row->size_bytes += object_disk_bytes(store, &object);

@@ -446,6 +446,10 @@ def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
     check(alone != index["digest"] and alone in [e["digest"] for e in entries], alone)
     state.ok("pull", "--all-platforms", f"{registry().host}/many:all")
     state.ok("tag", f"{registry().host}/many:all", copy)
+    blobs = lambda: set(os.listdir(os.path.join(state.path, "blobs/sha256")))
+    there = blobs()
+    state.ok("prune", "--all", "--force")
+    check_equal(blobs(), there)
     check_equal(state.ok("push", "-q", copy).out.strip(), index["digest"])
     check_equal(raw_manifest(copy)[1], index["digest"])
     for arch in tars:

@@ -132,6 +132,78 @@ TEST(gc, the_index_a_name_was_resolved_from_stays_with_it)
     check_true(was_removed(&report, "index") || was_removed(&report, "unclaimed bytes"));
 }
 
+/* A document that names `config` and `layer`, and the entry of an index for it. */
+static struct digest put_manifest(struct store *store, const char *config_type,
+                                  const struct digest *config, const struct digest *layer)
+{
+    struct digest manifest;
+    char names[2][DIGEST_TEXT_SIZE];
+    auto_free char *text = NULL;
+
+    digest_format(config, names[0]);
+    digest_format(layer, names[1]);
+    text = str_format("{\"config\": {\"mediaType\": \"%s\", \"digest\": \"%s\"},"
+                      " \"layers\": [{\"digest\": \"%s\"}]}",
+                      config_type, names[0], names[1]);
+    check_ok(blob_put(store, text, strlen(text), &manifest, &test_err));
+    return manifest;
+}
+
+static struct digest put_text(struct store *store, const char *text)
+{
+    struct digest digest;
+
+    check_ok(blob_put(store, text, strlen(text), &digest, &test_err));
+    return digest;
+}
+
+#define CONFIG_TYPE "application/vnd.oci.image.config.v1+json"
+
+/* OCI image-spec, "Image Index": what has no platform, or an unknown one, is no image. */
+TEST(gc, what_a_named_index_has_beside_images_stays_with_it)
+{
+    static const char *const platforms[] = {"{\"os\": \"unknown\", \"architecture\": \"unknown\"}",
+                                            "null", "{\"os\": \"linux\"}", "{\"os\": \"linux\"}"};
+    static const char *const types[] = {CONFIG_TYPE, CONFIG_TYPE,
+                                        "application/vnd.oci.empty.v1+json", CONFIG_TYPE};
+    auto_store struct store *store = state_open();
+    auto_gc_report struct gc_report report = {0};
+    struct gc_options options = {.all = true};
+    struct reference_row row = {.name = (char *)(uintptr_t) "h/a:1", .has_index = true};
+    auto_str struct str index = {0};
+    struct digest blobs[4][3];
+
+    str_add(&index, "{\"manifests\": [1, {\"digest\": \"sha512:00\"}");
+    for (size_t i = 0; i < 4; i++) {
+        auto_free char *config = str_format("config %zu", i);
+        auto_free char *layer = str_format("layer %zu", i);
+        char name[DIGEST_TEXT_SIZE];
+
+        blobs[i][0] = put_text(store, config);
+        blobs[i][1] = put_text(store, layer);
+        blobs[i][2] = put_manifest(store, types[i], &blobs[i][0], &blobs[i][1]);
+        digest_format(&blobs[i][2], name);
+        str_addf(&index, ", {\"digest\": \"%s\", \"platform\": %s}", name, platforms[i]);
+    }
+    str_add(&index, "]}");
+    row.index = put_text(store, str_text(&index));
+    state_image(store, NULL, "", NULL, 0, &row.manifest);
+    check_ok(store_reference_set(store, &row, &test_err));
+    collect(store, &options, &report);
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 3; j++) /* the last is an image that was removed */
+            check_int(blob_exists(store, &blobs[i][j]), i < 3);
+    check_int(report.kept_bytes, disk_bytes());
+    collect(store, &options, &report);
+    check_int(report.removed.count, 0);
+    check_ok(store_reference_remove(store, "h/a:1", &test_err));
+    collect(store, &options, &report);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < 3; j++)
+            check_false(blob_exists(store, &blobs[i][j]));
+    check_int(disk_bytes(), 0);
+}
+
 TEST(gc, cache_records_of_a_named_images_layers_stay_unless_all_go)
 {
     auto_store struct store *store = state_open();
