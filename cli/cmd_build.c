@@ -1,5 +1,6 @@
 /* cmd_build.c - img build: its options, and one run of it. What they come to: build_request.c. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,9 +187,33 @@ static int load_input(const struct build_flags *f, const char *context, struct b
     return r;
 }
 
-static int run_call(const struct build_flags *f, struct build_options *o, struct error *err)
+/* Each platform as if it were built first: what one would leave for the next is not known. */
+static int predict(const struct build_flags *f, const struct build_request *q,
+                   struct build_options *o, struct error *err)
 {
-    auto_build_result struct build_result result = {0};
+    const size_t count = q->platforms.count > 1 ? q->platforms.count : 1;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        auto_build_result struct build_result result = {0};
+        auto_str struct str heading = {0};
+
+        if (count > 1) {
+            o->platform = &q->platforms.items[i];
+            platform_format(o->platform, &heading);
+        }
+        r = build_predict(o, &result, err);
+        if (r == 0 && count > 1)
+            printf("%s%s\n", i > 0 ? "\n" : "", str_text(&heading));
+        if (r == 0)
+            print_prediction(&result, f->explain);
+    }
+    return r;
+}
+
+static int run_call(const struct build_flags *f, const struct build_request *q,
+                    struct build_options *o, struct error *err)
+{
     struct call call = {.method = f->check ? CALL_CHECK : CALL_BUILD};
     int r = f->call == NULL ? 0 : call_parse(f->call, &call, err);
 
@@ -197,12 +222,7 @@ static int run_call(const struct build_flags *f, struct build_options *o, struct
     o->explain = f->explain;
     if (call.method != CALL_BUILD)
         return call_run(&call, o, err);
-    if (!f->dry_run)
-        return 1;
-    r = build_predict(o, &result, err);
-    if (r == 0)
-        print_prediction(&result, f->explain);
-    return r;
+    return f->dry_run ? predict(f, q, o, err) : 1;
 }
 
 static int build(struct program *p, const struct build_flags *f, struct build_request *q,
@@ -257,7 +277,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
     build_compat_ignore(&q.compat, &o);
     if (f->check || f->call != NULL || f->dry_run)
         progress_close(STEAL(&progress));
-    r = run_call(f, &o, err);
+    r = run_call(f, &q, &o, err);
     if (r <= 0)
         return r;
     return q.platforms.count > 1 ? build_platforms_run(p, f, &q, &o, &progress, err)
@@ -276,7 +296,7 @@ const struct subcommand cmd_build = {
     .details =
         "--check and --call end with status 1 when they find something. --dry-run reads the "
         "context, mounts nothing and starts no process; with --explain it says why a step would "
-        "run.\n\n--output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
+        "run. Of several platforms each is foretold by what is cached now.\n\n--output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
         "the files, type=oci (dest, tar=false) and type=docker (dest) an archive, type=image and "
         "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
         "name, compression, compression-level, force-compression, oci-mediatypes, "

@@ -140,6 +140,27 @@ def test_a_dry_run_foretells_every_step_and_runs_none():
     check_equal(built.count("CACHED"), 4)
 
 
+def test_a_dry_run_foretells_every_platform():
+    s = State()
+    where = make_context("FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /f\n", {"amd64": "a", "arm64": "b"})
+    line = "[{} 1/1] COPY {} /f\n{} of 1 steps are cached, {} would run, 0 cannot be told\n"
+    told = lambda arm, amd: (
+        "linux/arm64\n" + ("CACHED  " if arm else "run     ") + line.format("linux/arm64", "arm64", arm, 1 - arm) +
+        "\nlinux/amd64\n" + ("CACHED  " if amd else "run     ") + line.format("linux/amd64", "amd64", amd, 1 - amd))
+    both = "--platform=linux/arm64,linux/amd64"
+    check_equal(s.ok("build", "--dry-run", both, where).out, told(0, 0))
+    s.ok("build", "--platform=linux/amd64", where)
+    check_equal(s.ok("build", "--dry-run", both, where).out, told(0, 1))
+    s.ok("build", both, where)
+    check_equal(s.ok("build", "--dry-run", both, where).out, told(1, 1))
+    # of one platform there is nothing to tell apart
+    one = s.ok("build", "--dry-run", "--platform=linux/arm64", where).out
+    check_equal(one, "CACHED  [1/1] COPY arm64 /f\n1 of 1 steps are cached, 0 would run, 0 cannot be told\n")
+    # what is wrong with the second is told of it
+    os.remove(where + "/amd64")
+    check_in("amd64", s.fails("build", "--dry-run", both, where).err)
+
+
 def test_explain_names_what_differs_for_each_step_that_ran():
     s = State()
     text = "FROM {base}\nARG A=1\nCOPY f d /c/\nRUN echo $A > /x\nUSER {user}\nRUN id > /tmp/id\n"
