@@ -23,6 +23,7 @@
 #include "fs/base/log.h"
 #include "fs/fuse_internal.h"
 #include "fs/mount.h"
+#include "fs/serve_confine.h"
 #include "fs/serve_sched.h"
 #include "fs/view.h"
 
@@ -264,12 +265,26 @@ static void end_service(struct mount *m)
         signal_fd(m->lanes[i].turn_fd);
 }
 
+/* A filter is the second wall, behind the checks of what a request says: without it serving goes on,
+ * but not silently. */
+static void confine(void)
+{
+    static atomic_flag is_told = ATOMIC_FLAG_INIT;
+    int r = serve_confine();
+
+    if (r < 0 && !atomic_flag_test_and_set(&is_told))
+        log_warn("cannot filter the system calls of what serves files: %s, continuing without",
+                 strerror(-r));
+}
+
 /* Serves whenever it is this lane's turn, until serving is over. */
 static void *lane_run(void *context)
 {
     struct mount_lane *lane = context;
     struct mount *m = lane->mount;
 
+    if (lane->lane == SERVE_PLAIN) /* which starts the idle one, and hands its filter on */
+        confine();
     while (!atomic_load(&m->is_over)) {
         if (has_turn(lane)) {
             if (!serve(lane))
@@ -371,18 +386,24 @@ int mount_serve(struct view *v, int fuse_fd, const struct mount_options *options
     return 0;
 }
 
+/* Waits for the end of serving. */
+static void join(struct mount *m)
+{
+    /* The plain lane may still be starting the idle one, never the other way round. */
+    (void)pthread_join(m->lanes[SERVE_PLAIN].thread, NULL);
+    if (atomic_load(&m->lanes[SERVE_IDLE].is_started))
+        (void)pthread_join(m->lanes[SERVE_IDLE].thread, NULL);
+}
+
 int mount_serve_here(struct view *v, int fuse_fd, const struct mount_options *options,
                      struct error *err)
 {
     struct mount *m;
-    int r = mount_new(v, fuse_fd, options, &m, err);
+    int r = mount_serve(v, fuse_fd, options, &m, err);
 
     if (r < 0)
         return r;
-    atomic_store(&m->lanes[SERVE_PLAIN].is_started, true);
-    (void)lane_run(&m->lanes[SERVE_PLAIN]);
-    if (atomic_load(&m->lanes[SERVE_IDLE].is_started))
-        (void)pthread_join(m->lanes[SERVE_IDLE].thread, NULL);
+    join(m);
     mount_free(m);
     return 0;
 }
@@ -394,10 +415,7 @@ void mount_stop(struct mount *m)
     atomic_store(&m->is_stopping, true);
     signal_fd(m->stop_fd);
     lane_hurry(&m->lanes[SERVE_IDLE]);
-    /* The plain lane may still be starting the idle one, never the other way round. */
-    (void)pthread_join(m->lanes[SERVE_PLAIN].thread, NULL);
-    if (atomic_load(&m->lanes[SERVE_IDLE].is_started))
-        (void)pthread_join(m->lanes[SERVE_IDLE].thread, NULL);
+    join(m);
     mount_free(m);
 }
 

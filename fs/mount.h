@@ -28,13 +28,15 @@ struct mount_options {
  * mount, whose options mount_host gives to fusermount3. */
 void mount_option_text(int fuse_fd, const struct mount_options *options, char *text, size_t size);
 
-/* Starts a thread that serves `v` on `fuse_fd` (owned from now on, even on failure). The view
+/* Starts a thread, confined by serve_confine.h, that serves `v` on `fuse_fd` (owned from now on, even
+ * on failure). The view
  * belongs to the mount until mount_stop. Nobody else may keep the descriptor open: its last close
  * is what frees the clients when this process dies.
  * Errors: -EAGAIN no thread to be had; -EMFILE. */
 int mount_serve(struct view *v, int fuse_fd, const struct mount_options *options,
                 struct mount **out, struct error *err);
-/* Serves on the calling thread, whose signals stay its own, until unmounted; for `img mount`. */
+/* The same until unmounted, while the calling thread waits, whose signals stay its own; for
+ * `img mount`. */
 int mount_serve_here(struct view *v, int fuse_fd, const struct mount_options *options,
                      struct error *err);
 /* Ends serving and closes the descriptor; the view is the caller's again. After the unmount nothing

@@ -522,3 +522,26 @@ TEST(serve, the_serving_thread_takes_no_signal)
     check_text(out, "SigBlk:\tfffffffe7ffbfeff\n");
     rig_unmount(r);
 }
+
+/* SECURITY R28; proc_pid_status(5): 2 is a filter. Enough requests for the idle lane to be there. */
+TEST(serve, the_serving_threads_alone_are_confined)
+{
+    auto_rig struct rig *r = rig_new();
+    auto_free char *own = str_format("grep -E '^(NoNewPrivs|Seccomp):' /proc/%d/status", getpid());
+    auto_free char *serving =
+        str_format("for i in 1 2 3 4 5 6 7 8 9; do touch x$i && ls -l x$i; done >/dev/null; "
+                   "cd /proc/%d/task && for t in *; do grep -q img-fuse $t/comm && "
+                   "grep -E '^(NoNewPrivs|Seccomp):' $t/status; done | sort -u",
+                   getpid());
+    auto_str struct str before = {0};
+    auto_free char *threads = NULL;
+    auto_free char *after = NULL;
+
+    check_int(mountns_shell(r->ns, test_dir(), own, &before), 0);
+    rig_mount(r, NULL, 0, NULL);
+    threads = rig_shell(r, serving);
+    after = rig_shell(r, own);
+    check_text(after, str_text(&before));
+    check_text(threads, "NoNewPrivs:\t1\nSeccomp:\t2\n");
+    rig_unmount(r);
+}
