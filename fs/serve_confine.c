@@ -45,7 +45,7 @@
      CLONE_NEWNET)
 
 /* Most of what a server calls; first, for kernels before 5.11 walk the list at every call. */
-static const uint16_t frequent[] = {SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_ppoll};
+static const uint16_t frequent[] = {SYS_read, SYS_write, SYS_pread64, SYS_pwrite64};
 
 static const uint16_t refused[] = {
     /* programs and processes */

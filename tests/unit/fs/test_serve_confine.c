@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -193,13 +194,15 @@ TEST(serve_confine, a_call_of_another_architecture_ends_the_process)
 
 static void *confine_thread(void *context)
 {
-    *(int *)context = serve_confine() < 0 ? NO_FILTER : syscall(SYS_socket, -1) < 0 ? errno : 0;
+    *(int *)context = serve_confine() < 0                           ? NO_FILTER
+                      : syscall(SYS_socket, -1, SOCK_STREAM, 0) < 0 ? errno
+                                                                    : 0;
     return NULL;
 }
 
 static void *note_thread(void *context)
 {
-    *(int *)context = syscall(SYS_socket, -1) < 0 ? errno : 0;
+    *(int *)context = syscall(SYS_socket, -1, SOCK_STREAM, 0) < 0 ? errno : 0;
     return NULL;
 }
 
@@ -232,7 +235,7 @@ static int start_confined(const void *context)
     (void)pthread_join(thread, NULL);
     if (code != EPERM)
         return code;
-    if (syscall(SYS_socket, -1) == 0 || errno == EPERM)
+    if (syscall(SYS_socket, -1, SOCK_STREAM, 0) == 0 || errno == EPERM)
         return 2;
     return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 ? 0 : 3;
 }
