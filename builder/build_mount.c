@@ -68,9 +68,8 @@ static bool is_tree(const struct build_stage *s, const char *from)
 int step_mount_select(const struct step_mounts *m, const struct run_mount *spec,
                       struct build_tree *tree, struct selections *out, struct error *err)
 {
-    const struct selection_request request = {
+    struct selection_request request = {
         .pattern = spec->source == NULL ? "." : spec->source,
-        .ignore = tree->ignore,
         .literal = true,
     };
     struct build *b = m->stage->build;
@@ -82,6 +81,7 @@ int step_mount_select(const struct step_mounts *m, const struct run_mount *spec,
         return step_mount_fail(m, spec, "from", err);
     if (tree->tree == NULL)
         return 1;
+    request.ignore = tree->ignore;
     r = selections_add(out, tree->tree, &request, err);
     if (r == -ENOENT)
         (void)copy_hint_missing(b, tree, request.pattern, err); /* the code stays */
