@@ -18,6 +18,7 @@
 
 #define LEVEL_STORED 0
 #define LEVEL_FAST 1
+#define START_SIZE 8u /* what ISA-L gets by itself */
 /* How much ISA-L looks at before it chooses codes: more is faster, and coarser. */
 #define FAST_BUFFER_SIZE ISAL_DEF_LVL1_LARGE
 
@@ -102,8 +103,23 @@ static size_t make_alike(struct member_maker *m, struct libdeflate_compressor *u
     return out_size;
 }
 
+/* Has ISA-L take `size` more bytes, all of which it must; there is room for what comes of them. */
+static void isal_take(struct isal_zstream *z, size_t size)
+{
+    int r;
+
+    z->avail_in = (uint32_t)size;
+    r = isal_deflate(z);
+    assert(r == COMP_OK && z->avail_in == 0);
+}
+
 /* One member. ISA-L sees by itself, block by block, what does not compress, and is through with it
- * sooner than any look beforehand. */
+ * sooner than any look beforehand.
+ *
+ * The first bytes go in by themselves. Where nothing came before, ISA-L 2.30 takes the hash of the third
+ * byte not from the data but from the address of its stream, so that one piece in thousands came out in
+ * other, no less valid bytes. Bytes at the end of what is flushed go another way, which has no such slip:
+ * as long as they are at most 16. Then something has come before. */
 static size_t make_by_isal(struct member_maker *m, const uint8_t *in, size_t in_size, uint8_t *out,
                            size_t capacity)
 {
@@ -112,23 +128,27 @@ static size_t make_by_isal(struct member_maker *m, const uint8_t *in, size_t in_
         uint8_t *its; /* it only reads them */
     } from = {in};
     struct isal_zstream *z;
-    int r;
 
     if (!m->isal)
         m->isal = mem_new(struct isal_zstream);
     z = m->isal;
-    isal_deflate_stateless_init(z);
+    isal_deflate_init(z);
     z->level = LEVEL_FAST;
     z->level_buf = m->isal_buffer;
     z->level_buf_size = FAST_BUFFER_SIZE;
     z->gzip_flag = IGZIP_GZIP;
-    z->end_of_stream = 1;
     z->next_in = from.its;
-    z->avail_in = (uint32_t)in_size;
     z->next_out = out;
     z->avail_out = (uint32_t)capacity;
-    r = isal_deflate_stateless(z);
-    assert(r == COMP_OK); /* what grows is stored, and for that there is room */
+    if (in_size > START_SIZE) {
+        z->flush = SYNC_FLUSH;
+        isal_take(z, START_SIZE);
+        in_size -= START_SIZE;
+        z->flush = NO_FLUSH;
+    }
+    z->end_of_stream = 1;
+    isal_take(z, in_size);
+    assert(z->internal_state.state == ZSTATE_END);
     return z->total_out;
 }
 
