@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 
@@ -127,10 +128,13 @@ static struct slot *take_slot(struct deflate_writer *d)
 
 static void *worker(void *arg)
 {
+    const struct sched_param none = {0};
     struct deflate_writer *d = arg;
     struct compressor c = {0};
     struct slot *s;
 
+    /* Who waits for what is made here (a hash, a connection) is to run as soon as it can. */
+    (void)sched_setscheduler(0, SCHED_BATCH, &none);
     compressor_init(&c, d);
     while ((s = take_slot(d))) {
         compress_slot(d, &c, s);
