@@ -19,6 +19,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/view.h"
+#include "registry/descriptor.h"
 #include "registry/registries.h"
 
 #include "fs/base/banned.h"
@@ -31,7 +32,6 @@ void output_plan_release(struct output_plan *plan)
     output_annotations_release(&plan->annotations);
     strv_release(&plan->names);
     strv_release(&plan->insecure);
-    str_release(&plan->exported_digest);
     str_release(&plan->pushed_digest);
 }
 
@@ -180,13 +180,6 @@ void output_plan_apply(const struct output_plan *plan, struct build_options *o)
 
 /* ---- one output ---- */
 
-static void join(struct strv *out, const struct strv *a, const struct strv *b)
-{
-    strv_copy(out, a);
-    for (size_t i = 0; i < b->count; i++)
-        strv_add(out, b->items[i]);
-}
-
 /* The image with what this output alone has: its annotations and media types. */
 int output_job_image(const struct output_job *j, struct image *out, struct error *err)
 {
@@ -199,28 +192,31 @@ int output_job_image(const struct output_job *j, struct image *out, struct error
         .docker_types = o->has_types ? o->export.types == EXPORT_DOCKER : j->options->docker_types,
     };
 
-    join(&annotations, &j->plan->annotations.manifest, &o->annotations.manifest);
+    strv_add_all(&annotations, &j->plan->annotations.manifest);
+    strv_add_all(&annotations, &o->annotations.manifest);
     return image_make(j->options->store, config, image->layers, image->layer_count, &options, out,
                       err);
+}
+
+void output_document_note(struct output_document *d, const struct str *bytes,
+                          const char *media_type)
+{
+    if (d->media_type != NULL)
+        return;
+    digest_of(str_text(bytes), bytes->size, &d->digest);
+    d->size_bytes = bytes->size;
+    d->media_type = media_type;
 }
 
 /* The metadata file tells of the first image that left the build in a form of its own. */
 static void note_manifest(const struct output_job *j, const struct str *bytes,
                           const char *media_type)
 {
-    struct output_plan *plan = j->plan;
-    struct digest digest;
-    char text[DIGEST_TEXT_SIZE];
-
-    if (plan->exported_digest.size > 0 || plan->stores_image)
-        return;
-    digest_of(str_text(bytes), bytes->size, &digest);
-    digest_format(&digest, text);
-    str_add(&plan->exported_digest, text);
-    plan->exported_size = bytes->size;
-    plan->exported_type = strcmp(media_type, MEDIA_DOCKER_MANIFEST) == 0
-                              ? MEDIA_DOCKER_MANIFEST
-                              : MEDIA_OCI_MANIFEST; /* theirs may end with an image */
+    if (!j->plan->stores_image)
+        output_document_note(&j->plan->exported, bytes,
+                             strcmp(media_type, MEDIA_DOCKER_MANIFEST) == 0
+                                 ? MEDIA_DOCKER_MANIFEST
+                                 : MEDIA_OCI_MANIFEST); /* theirs may end with an image */
 }
 
 char *output_platform_name(const struct config *config)
@@ -329,7 +325,8 @@ static int export_archive(const struct output_job *j, struct error *err)
 
     if (!o->has_types)
         options.export.types = EXPORT_OCI;
-    join(&notes, &j->plan->annotations.descriptor, &o->annotations.descriptor);
+    strv_add_all(&notes, &j->plan->annotations.descriptor);
+    strv_add_all(&notes, &o->annotations.descriptor);
     if (r == 0 && o->type == OUTPUT_OCI)
         r = save_oci_manifest(j->options->store, &image, &options.export, &manifest, &media_type,
                               err);
@@ -431,61 +428,67 @@ static void add_image_keys(const struct output_plan *plan, const struct build_re
                            struct json *document)
 {
     const struct image *image = &result->image;
-    bool is_exported = plan->exported_digest.size > 0;
+    const struct output_document own = {.media_type = image->document.media_type,
+                                        .digest = result->manifest,
+                                        .size_bytes = image->bytes.size};
+    const struct output_document *d = plan->exported.media_type != NULL ? &plan->exported : &own;
     struct json *descriptor = json_new_object();
-    struct json *where = json_new_object();
     auto_platform struct platform platform = {0};
-    char config[DIGEST_TEXT_SIZE];
-    char manifest[DIGEST_TEXT_SIZE];
-    const char *digest = is_exported ? str_text(&plan->exported_digest) : manifest;
+    char text[DIGEST_TEXT_SIZE];
 
-    digest_format(&result->config, config);
-    digest_format(&result->manifest, manifest);
-    json_put_text(document, "containerimage.config.digest", config);
+    digest_format(&result->config, text);
+    json_put_text(document, "containerimage.config.digest", text);
     config_platform(image->config, &platform);
-    json_put_text(where, "architecture", platform.architecture);
-    json_put_text(where, "os", platform.os);
-    json_put_text(where, "variant", platform.variant);
-    json_put_text(descriptor, "mediaType",
-                  is_exported ? plan->exported_type : image->document.media_type);
-    json_put_text(descriptor, "digest", digest);
-    json_put_int(descriptor, "size",
-                 (int64_t)(is_exported ? plan->exported_size : image->bytes.size));
-    json_put(descriptor, "platform", where);
+    descriptor_put(descriptor, d->media_type, &d->digest, d->size_bytes);
+    descriptor_put_platform(descriptor, &platform);
     if (plan->pushed_digest.size == 0)
         json_put(document, "containerimage.descriptor", descriptor);
     else
         json_unref(descriptor); /* the registry's is another, of which only this is known: */
+    digest_format(&d->digest, text);
     json_put_text(document, "containerimage.digest",
-                  plan->pushed_digest.size > 0 ? str_text(&plan->pushed_digest) : digest);
+                  plan->pushed_digest.size > 0 ? str_text(&plan->pushed_digest) : text);
 }
 
-static int write_metadata(const struct output_plan *plan, const char *path,
-                          const struct build_result *result, struct error *err)
+/* A directory or a tar of files has no name. */
+static bool is_tree(const struct output *o)
 {
-    auto_json struct json *document = json_new_object();
+    return o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR;
+}
+
+int output_metadata_write(const struct output_plan *plan, struct json *document, const char *path,
+                          struct error *err)
+{
     auto_strv struct strv all = {0};
     auto_free char *names = NULL;
     auto_str struct str text = {0};
-    bool has_image = false;
 
     for (size_t i = 0; i < plan->list.count; i++) {
         const struct output *o = &plan->list.items[i];
-        bool is_tree = o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR;
 
-        has_image = has_image || !is_tree;
-        for (size_t k = 0; !is_tree && k < o->names.count; k++)
+        for (size_t k = 0; !is_tree(o) && k < o->names.count; k++)
             if (!strv_contains(&all, o->names.items[k]))
                 strv_add(&all, o->names.items[k]);
     }
-    if (has_image)
-        add_image_keys(plan, result, document);
     names = strv_join(&all, ",");
     if (all.count > 0)
         json_put_text(document, "image.name", names);
     json_write_pretty(document, &text);
     str_add_char(&text, '\n');
     return output_file_put(path, str_text(&text), text.size, err);
+}
+
+static int write_metadata(const struct output_plan *plan, const char *path,
+                          const struct build_result *result, struct error *err)
+{
+    auto_json struct json *document = json_new_object();
+    bool has_image = false;
+
+    for (size_t i = 0; i < plan->list.count; i++)
+        has_image = has_image || !is_tree(&plan->list.items[i]);
+    if (has_image)
+        add_image_keys(plan, result, document);
+    return output_metadata_write(plan, document, path, err);
 }
 
 int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,

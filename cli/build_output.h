@@ -19,6 +19,16 @@ struct output_flags {
     bool load;
 };
 
+/* A manifest or index that an output left: what --iidfile and --metadata-file tell of. */
+struct output_document {
+    const char *media_type; /* NULL: none yet */
+    struct digest digest;
+    uint64_t size_bytes;
+};
+/* The first one noted stays. */
+void output_document_note(struct output_document *d, const struct str *bytes,
+                          const char *media_type);
+
 struct output_plan {
     struct output_list list;
     struct output_annotations annotations; /* of --annotation */
@@ -27,11 +37,8 @@ struct output_plan {
     bool uses_stdout;  /* something is written there, so nothing else may be */
     bool rewrites_timestamps;
     struct strv insecure; /* hosts that an output allows plain HTTP for, and those of the options */
-    /* After output_plan_export: the manifest of the first archive or further image; "" is none. */
-    struct str exported_digest;
-    uint64_t exported_size;
-    const char *exported_type;
-    struct str pushed_digest; /* after a push: what the registry has */
+    struct output_document exported; /* after output_plan_export: of the first archive or image */
+    struct str pushed_digest;        /* after a push: what the registry has */
 };
 void output_plan_release(struct output_plan *plan);
 

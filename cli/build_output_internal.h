@@ -5,6 +5,7 @@
 
 #include "cli/build_output.h"
 
+struct json;
 struct view;
 
 /* One output of one built image. */
@@ -34,3 +35,6 @@ int output_job_directory(const struct output_job *j, const char *platform, struc
 /* Sends every name that is to be pushed. */
 int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,
                      struct error *err);
+/* Writes --metadata-file: the document, to which it adds the names given to images. */
+int output_metadata_write(const struct output_plan *plan, struct json *document, const char *path,
+                          struct error *err);

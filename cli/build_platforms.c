@@ -18,6 +18,7 @@
 #include "fs/base/limits.h"
 #include "fs/base/progress.h"
 #include "fs/view.h"
+#include "registry/descriptor.h"
 
 #include "fs/base/banned.h"
 
@@ -33,10 +34,7 @@ struct platforms {
     struct built *items; /* one for each platform */
     size_t count;
     /* The first index that an output made: what --iidfile and --metadata-file tell of. */
-    bool has_index;
-    struct digest index;
-    const char *index_type;
-    uint64_t index_size_bytes;
+    struct output_document index;
 };
 
 static void platforms_release(struct platforms *s)
@@ -85,23 +83,6 @@ static struct output_job job_of(const struct platforms *s, size_t platform, size
                                .vertex = vertex};
 }
 
-static void join(struct strv *out, const struct strv *a, const struct strv *b)
-{
-    strv_copy(out, a);
-    for (size_t i = 0; i < b->count; i++)
-        strv_add(out, b->items[i]);
-}
-
-static void note_index(struct platforms *s, const struct str *document, const char *media_type)
-{
-    if (s->has_index)
-        return;
-    s->has_index = true;
-    digest_of(str_text(document), document->size, &s->index);
-    s->index_type = media_type;
-    s->index_size_bytes = document->size;
-}
-
 /* ---- an index of the store ---- */
 
 static int add_image(const struct platforms *s, const struct output_job *job,
@@ -112,7 +93,8 @@ static int add_image(const struct platforms *s, const struct output_job *job,
     auto_image struct image image = {0};
     int r = output_job_image(job, &image, err);
 
-    join(&notes, &job->plan->annotations.descriptor, &o->annotations.descriptor);
+    strv_add_all(&notes, &job->plan->annotations.descriptor);
+    strv_add_all(&notes, &o->annotations.descriptor);
     return r < 0 ? r : image_index_add(s->o->store, &image, &o->export, &notes, index, err);
 }
 
@@ -132,7 +114,8 @@ static int export_image(struct platforms *s, size_t output, uint32_t vertex, str
     auto_str struct str line = {0};
     int r = 0;
 
-    join(&notes, &first.plan->annotations.index, &o->annotations.index);
+    strv_add_all(&notes, &first.plan->annotations.index);
+    strv_add_all(&notes, &o->annotations.index);
     for (size_t i = 0; r == 0 && i < s->count; i++) {
         const struct output_job job = job_of(s, i, output, vertex);
 
@@ -142,7 +125,8 @@ static int export_image(struct platforms *s, size_t output, uint32_t vertex, str
         r = image_index_commit(s->o->store, &options, &index, &digest, err);
     if (r < 0)
         return r;
-    note_index(s, &index.bytes, options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    output_document_note(&s->index, &index.bytes,
+                         options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
     digest_format(&digest, text);
     str_addf(&line, "exporting manifest list %s", text);
     progress_status(s->o->progress, vertex, str_text(&line), 0, 0, true);
@@ -179,7 +163,8 @@ static int make_layout(const struct platforms *s, size_t output, struct layout *
     const struct image_index_options options = {.annotations = &notes};
     int r = 0;
 
-    join(&notes, &first.plan->annotations.index, &first.output->annotations.index);
+    strv_add_all(&notes, &first.plan->annotations.index);
+    strv_add_all(&notes, &first.output->annotations.index);
     out->images = mem_alloc(s->count * sizeof(*out->images));
     while (r == 0 && out->count < s->count) {
         const struct output_job job = job_of(s, out->count, output, 0);
@@ -188,7 +173,8 @@ static int make_layout(const struct platforms *s, size_t output, struct layout *
 
         *image = (struct image){0};
         r = output_job_image(&job, image, err);
-        join(&own, &job.plan->annotations.descriptor, &job.output->annotations.descriptor);
+        strv_add_all(&own, &job.plan->annotations.descriptor);
+        strv_add_all(&own, &job.output->annotations.descriptor);
         if (r == 0)
             image_index_note(&out->index, image, &own);
     }
@@ -216,12 +202,13 @@ static int export_layout(struct platforms *s, size_t output, uint32_t vertex, st
 
     if (!o->has_types)
         options.export.types = EXPORT_OCI;
-    join(&notes, &first.plan->annotations.index_entry, &o->annotations.index_entry);
+    strv_add_all(&notes, &first.plan->annotations.index_entry);
+    strv_add_all(&notes, &o->annotations.index_entry);
     if (r == 0)
         r = save_oci_index(s->o->store, &index, &options.export, &document, &media_type, err);
     if (r < 0)
         return r;
-    note_index(s, &document, media_type);
+    output_document_note(&s->index, &document, media_type);
     if (o->is_directory)
         return save_oci_directory(s->o->store, &saved, 1, &options, o->dest, err);
     r = output_file_open(&file, o->dest, err);
@@ -332,55 +319,38 @@ static int export_all(struct platforms *s, struct error *err)
 /* ---- what is said of it ---- */
 
 /* --iidfile has an id whatever was written: then that of the index which was not needed. */
-static void note_unwritten(struct platforms *s)
+static struct digest index_id(const struct platforms *s)
 {
     auto_image_index struct image_index index = {0};
     const struct strv none = {0};
     const struct image_index_options options = {.annotations = &none,
                                                 .docker_types = s->o->docker_types};
+    struct output_document unwritten = s->index;
 
-    if (s->has_index)
-        return;
     for (size_t i = 0; i < s->count; i++)
         image_index_note(&index, &s->items[i].result.image, NULL);
     image_index_write(&index, &options);
-    note_index(s, &index.bytes, options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
-    s->has_index = false;
+    output_document_note(&unwritten, &index.bytes,
+                         options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    return unwritten.digest;
 }
 
 /* As docker buildx has it: the index stands where else the image does. */
 static int write_metadata(const struct platforms *s, const char *path, struct error *err)
 {
     auto_json struct json *document = json_new_object();
-    auto_strv struct strv all = {0};
-    auto_free char *names = NULL;
-    auto_str struct str text = {0};
+    const struct output_document *index = &s->index;
     char digest[DIGEST_TEXT_SIZE];
 
-    digest_format(&s->index, digest);
-    for (size_t i = 0; i < s->q->plan.list.count; i++) {
-        const struct output *o = &s->q->plan.list.items[i];
-
-        for (size_t k = 0; o->type != OUTPUT_LOCAL && o->type != OUTPUT_TAR && k < o->names.count;
-             k++)
-            if (!strv_contains(&all, o->names.items[k]))
-                strv_add(&all, o->names.items[k]);
-    }
-    if (s->has_index) {
+    if (index->media_type != NULL) {
         struct json *descriptor = json_new_object();
 
-        json_put_text(descriptor, "mediaType", s->index_type);
-        json_put_text(descriptor, "digest", digest);
-        json_put_int(descriptor, "size", (int64_t)s->index_size_bytes);
+        descriptor_put(descriptor, index->media_type, &index->digest, index->size_bytes);
         json_put(document, "containerimage.descriptor", descriptor);
+        digest_format(&index->digest, digest);
         json_put_text(document, "containerimage.digest", digest);
     }
-    names = strv_join(&all, ",");
-    if (all.count > 0)
-        json_put_text(document, "image.name", names);
-    json_write_pretty(document, &text);
-    str_add_char(&text, '\n');
-    return output_file_put(path, str_text(&text), text.size, err);
+    return output_metadata_write(&s->q->plan, document, path, err);
 }
 
 /* What was said for one platform is not said again for the next. */
@@ -403,17 +373,17 @@ static void print_all_warnings(const struct program *p, const struct platforms *
 static int finish(struct program *p, struct platforms *s, struct error *err)
 {
     const struct output_flags *f = &s->f->output;
+    const struct digest id = index_id(s);
     char text[DIGEST_TEXT_SIZE];
     int r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
 
-    note_unwritten(s);
-    digest_format(&s->index, text);
+    digest_format(&id, text);
     if (r == 0 && f->iidfile != NULL)
         r = output_file_put(f->iidfile, text, strlen(text), err);
     if (r == 0 && f->metadata_file != NULL)
         r = write_metadata(s, f->metadata_file, err);
     if (r == 0)
-        r = build_compat_finish(&s->f->compat, &s->index, err);
+        r = build_compat_finish(&s->f->compat, &id, err);
     if (r < 0)
         return r;
     print_all_warnings(p, s);

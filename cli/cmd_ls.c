@@ -550,8 +550,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
         r = program_store(p, &store, err);
     for (size_t i = 0; r == 0 && i < f->filters.count; i++)
         r = add_filter(store, f->filters.items[i], &filters, err);
-    for (size_t i = 0; i < operands->count; i++)
-        strv_add(&filters.references, operands->items[i]);
+    strv_add_all(&filters.references, operands);
     if (r == 0)
         r = load(store, &l, err);
     if (r == 0 && (filters.needs_config || wants_config(f, format)))

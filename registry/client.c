@@ -180,8 +180,8 @@ static void add_scopes(const struct registry *r, const struct call *call, struct
 {
     strv_addf(out, "repository:%s:%s", call->endpoint->repository,
               r->use == REGISTRY_PUSH ? "pull,push" : "pull");
-    for (size_t i = 0; call->more_scopes && i < call->more_scopes->count; i++)
-        strv_add(out, call->more_scopes->items[i]);
+    if (call->more_scopes != NULL)
+        strv_add_all(out, call->more_scopes);
 }
 
 static void build_url(const struct call *call, const struct url *origin, struct str *out)

@@ -7,6 +7,7 @@
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
 #include "registry/client_internal.h"
+#include "registry/descriptor.h"
 
 #include "fs/base/banned.h"
 
@@ -113,24 +114,17 @@ static struct json *describe(const struct manifest *m, const char *media_type, c
                              size_t size)
 {
     struct json *entry = json_new_object();
-    struct json *annotations;
+    struct json *annotations = json_new_object();
     struct digest digest;
-    char text[DIGEST_TEXT_SIZE];
 
     digest_of(bytes, size, &digest);
-    digest_format(&digest, text);
-    json_put_text(entry, "mediaType", media_type);
-    json_put_text(entry, "digest", text);
-    json_put_int(entry, "size", (int64_t)size);
+    descriptor_put(entry, media_type, &digest, size);
     if (m->artifact_type || m->kind == MANIFEST_IMAGE)
         json_put_text(entry, "artifactType",
                       m->artifact_type ? m->artifact_type : m->config.media_type);
-    if (m->annotations.count > 0) {
-        annotations = json_new_object();
-        for (size_t i = 0; i < m->annotations.count; i++)
-            json_put_text(annotations, m->annotations.items[i].key, m->annotations.items[i].value);
-        json_put(entry, "annotations", annotations);
-    }
+    for (size_t i = 0; i < m->annotations.count; i++)
+        json_put_text(annotations, m->annotations.items[i].key, m->annotations.items[i].value);
+    document_put_annotations(entry, annotations);
     return entry;
 }
 
@@ -142,16 +136,6 @@ static bool lists_it(const struct json *manifests, const struct json *entry)
             return true;
     }
     return false;
-}
-
-static struct json *empty_index(void)
-{
-    struct json *index = json_new_object();
-
-    json_put_int(index, "schemaVersion", 2);
-    json_put_text(index, "mediaType", MEDIA_OCI_INDEX);
-    json_put(index, "manifests", json_new_array());
-    return index;
 }
 
 int referrers_add(struct registry *r, const struct manifest *m, const char *media_type,
@@ -167,7 +151,7 @@ int referrers_add(struct registry *r, const struct manifest *m, const char *medi
 
     result = registry_manifest_get(r, tag, &document, err);
     if (result == -ENOENT)
-        index = empty_index();
+        index = index_document_new(MEDIA_OCI_INDEX, json_new_array());
     else if (result == 0)
         result = json_parse(document.bytes.data, document.bytes.size, LIMIT_MANIFEST_SIZE, tag,
                             &index, err);

@@ -8,6 +8,7 @@
 #include "fs/blob.h"
 #include "fs/layer.h"
 #include "fs/store.h"
+#include "registry/descriptor.h"
 #include "registry/reference.h"
 
 #include "fs/base/banned.h"
@@ -154,30 +155,8 @@ void layer_descriptor(enum layer_compression compression, bool docker_types,
         {MEDIA_OCI_LAYER, MEDIA_OCI_LAYER_GZIP, MEDIA_OCI_LAYER_ZSTD},
         {MEDIA_DOCKER_LAYER, MEDIA_DOCKER_LAYER_GZIP, MEDIA_DOCKER_LAYER_ZSTD},
     };
-    char text[DIGEST_TEXT_SIZE];
 
-    digest_format(digest, text);
-    json_put_text(into, "mediaType", types[docker_types][compression]);
-    json_put_text(into, "digest", text);
-    json_put_int(into, "size", (int64_t)size_bytes);
-}
-
-static void put_annotations(struct json *document, const struct strv *annotations)
-{
-    struct json *object;
-
-    if (annotations == NULL || annotations->count == 0)
-        return;
-    object = json_new_object();
-    for (size_t i = 0; i < annotations->count; i++) {
-        const char *pair = annotations->items[i];
-        const char *equals = strchr(pair, '=');
-        auto_free char *name =
-            mem_strndup(pair, equals == NULL ? strlen(pair) : (size_t)(equals - pair));
-
-        json_put_text(object, name, equals == NULL ? "" : equals + 1);
-    }
-    json_put(document, "annotations", object);
+    descriptor_put(into, types[docker_types][compression], digest, size_bytes);
 }
 
 void manifest_write(const struct digest *config, uint64_t config_size, struct json *layers,
@@ -185,17 +164,16 @@ void manifest_write(const struct digest *config, uint64_t config_size, struct js
 {
     auto_json struct json *document = json_new_object();
     struct json *object = json_new_object();
-    char text[DIGEST_TEXT_SIZE];
+    struct json *notes = json_new_object();
 
-    digest_format(config, text);
-    json_put_text(object, "mediaType", docker_types ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG);
-    json_put_text(object, "digest", text);
-    json_put_int(object, "size", (int64_t)config_size);
+    descriptor_put(object, docker_types ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG, config,
+                   config_size);
     json_put_int(document, "schemaVersion", 2);
     json_put_text(document, "mediaType", docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
     json_put(document, "config", object);
     json_put(document, "layers", layers);
-    put_annotations(document, annotations);
+    annotations_put(notes, annotations);
+    document_put_annotations(document, notes);
     json_write(document, out);
 }
 

@@ -8,6 +8,7 @@
 #include "fs/base/limits.h"
 #include "fs/blob.h"
 #include "fs/store.h"
+#include "registry/descriptor.h"
 #include "registry/reference.h"
 
 #include "fs/base/banned.h"
@@ -19,39 +20,16 @@ void image_index_release(struct image_index *x)
     str_release(&x->bytes);
 }
 
-/* "key=value" lines as an object under "annotations"; none when there are none. */
-static void put_annotations(const struct strv *given, struct json *into)
-{
-    struct json *notes = json_new_object();
-
-    for (size_t i = 0; given != NULL && i < given->count; i++) {
-        const char *pair = given->items[i];
-        auto_free char *key = mem_strndup(pair, strcspn(pair, "="));
-
-        json_put_text(notes, key, pair + strlen(key) + (pair[strlen(key)] == '='));
-    }
-    if (json_count(notes) > 0)
-        json_put(into, "annotations", notes);
-    else
-        json_unref(notes);
-}
-
 static void add_entry(struct image_index *x, const struct image *image,
                       const struct platform *platform, const struct strv *annotations)
 {
     struct json *entry = json_new_object();
-    struct json *where = json_new_object();
-    char digest[DIGEST_TEXT_SIZE];
+    struct json *notes = json_new_object();
 
-    digest_format(&image->manifest, digest);
-    json_put_text(entry, "mediaType", image->document.media_type);
-    json_put_text(entry, "digest", digest);
-    json_put_int(entry, "size", (int64_t)image->bytes.size);
-    json_put_text(where, "architecture", platform->architecture);
-    json_put_text(where, "os", platform->os);
-    json_put_text(where, "variant", platform->variant);
-    json_put(entry, "platform", where);
-    put_annotations(annotations, entry);
+    descriptor_put(entry, image->document.media_type, &image->manifest, image->bytes.size);
+    descriptor_put_platform(entry, platform);
+    annotations_put(notes, annotations);
+    document_put_annotations(entry, notes);
     if (x->entries == NULL)
         x->entries = json_new_array();
     json_push(x->entries, entry);
@@ -94,12 +72,12 @@ int image_index_add(struct store *store, const struct image *image,
 
 void image_index_write(struct image_index *x, const struct image_index_options *o)
 {
-    auto_json struct json *document = json_new_object();
+    auto_json struct json *document = index_document_new(
+        o->docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX, json_ref(x->entries));
+    struct json *notes = json_new_object();
 
-    json_put_int(document, "schemaVersion", 2);
-    json_put_text(document, "mediaType", o->docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
-    json_put(document, "manifests", json_ref(x->entries));
-    put_annotations(o->annotations, document);
+    annotations_put(notes, o->annotations);
+    document_put_annotations(document, notes);
     json_write(document, &x->bytes);
 }
 

@@ -11,6 +11,7 @@
 #include "fs/blob.h"
 #include "fs/layer.h"
 #include "fs/store.h"
+#include "registry/descriptor.h"
 
 #include "fs/base/banned.h"
 
@@ -175,12 +176,8 @@ static void add_entry(struct json *list, const char *media_type, const struct di
 {
     struct json *entry = json_new_object();
     struct json *notes = json_new_object();
-    char text[DIGEST_TEXT_SIZE];
 
-    digest_format(digest, text);
-    json_put_text(entry, "mediaType", media_type);
-    json_put_text(entry, "digest", text);
-    json_put_int(entry, "size", (int64_t)size);
+    descriptor_put(entry, media_type, digest, size);
     if (name != NULL) {
         const char *colon = strrchr(path_base(name), ':');
 
@@ -188,16 +185,8 @@ static void add_entry(struct json *list, const char *media_type, const struct di
         json_put_text(notes, "org.opencontainers.image.ref.name",
                       colon == NULL ? "latest" : colon + 1);
     }
-    for (size_t i = 0; annotations != NULL && i < annotations->count; i++) {
-        const char *pair = annotations->items[i];
-        auto_free char *key = mem_strndup(pair, strcspn(pair, "="));
-
-        json_put_text(notes, key, pair + strlen(key) + (pair[strlen(key)] == '='));
-    }
-    if (json_count(notes) > 0)
-        json_put(entry, "annotations", notes);
-    else
-        json_unref(notes);
+    annotations_put(notes, annotations);
+    document_put_annotations(entry, notes);
     json_push(list, entry);
 }
 
@@ -248,7 +237,6 @@ static int renew_entry(struct store *store, const struct image *image,
                        struct error *err)
 {
     auto_str struct str manifest = {0};
-    char text[DIGEST_TEXT_SIZE];
     const char *media_type;
     struct digest digest;
     int r = save_oci_manifest(store, image, options, &manifest, &media_type, err);
@@ -258,10 +246,7 @@ static int renew_entry(struct store *store, const struct image *image,
     digest_of(str_text(&manifest), manifest.size, &digest);
     if (digest_equal(&digest, &image->manifest))
         return 0;
-    digest_format(&digest, text);
-    json_put_text(entry, "mediaType", media_type);
-    json_put_text(entry, "digest", text);
-    json_put_int(entry, "size", (int64_t)manifest.size);
+    descriptor_put(entry, media_type, &digest, manifest.size);
     *is_changed = true;
     return 0;
 }
@@ -378,16 +363,6 @@ static int oci_image(struct save *s, const struct save_image *what, struct json 
     return r;
 }
 
-static struct json *new_index(struct json *list)
-{
-    struct json *index = json_new_object();
-
-    json_put_int(index, "schemaVersion", 2);
-    json_put_text(index, "mediaType", MEDIA_OCI_INDEX);
-    json_put(index, "manifests", list);
-    return index;
-}
-
 static int save_layout(struct save *s, const struct save_image *images, size_t count,
                        struct json *index, struct error *err)
 {
@@ -412,7 +387,7 @@ int save_oci(struct store *store, const struct save_image *images, size_t count,
              const struct save_options *options, struct writer *to, struct error *err)
 {
     auto_save_sink struct save_sink *sink = save_sink_new_tar(to);
-    auto_json struct json *index = new_index(json_new_array());
+    auto_json struct json *index = index_document_new(MEDIA_OCI_INDEX, json_new_array());
     struct save s = {.store = store, .to = sink, .options = options};
 
     return save_layout(&s, images, count, index, err);
@@ -463,7 +438,7 @@ static int old_index(struct save_sink *sink, const struct save_image *images, si
         if (!is_replaced(entry, images, count))
             json_push(list, json_ref(entry));
     }
-    *out = new_index(list);
+    *out = index_document_new(MEDIA_OCI_INDEX, list);
     return r;
 }
 

@@ -348,8 +348,7 @@ int git_start(const struct git_call *call, const struct strv *words, struct git_
     if (r < 0)
         return r;
     strv_add(&argv, "git");
-    for (size_t i = 0; i < words->count; i++)
-        strv_add(&argv, words->items[i]);
+    strv_add_all(&argv, words);
     p = mem_new(struct git_process);
     *p = (struct git_process){
         .output.read = read_output, .fetch = call->fetch, .pid = -1, .out_fd = -1, .said_fd = -1};

@@ -138,10 +138,15 @@ void strv_copy(struct strv *to, const struct strv *from)
 {
     struct strv copy = {0}; /* aside first: `to` may be `from` */
 
-    for (size_t i = 0; i < from->count; i++)
-        strv_add(&copy, from->items[i]);
+    strv_add_all(&copy, from);
     strv_release(to);
     *to = copy;
+}
+
+void strv_add_all(struct strv *to, const struct strv *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        strv_add(to, from->items[i]);
 }
 
 bool strv_contains(const struct strv *v, const char *text)

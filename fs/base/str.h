@@ -49,6 +49,7 @@ void strv_add(struct strv *v, const char *text);
 void strv_addf(struct strv *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void strv_take(struct strv *v, char *text); /* v owns text now */
 void strv_copy(struct strv *to, const struct strv *from);
+void strv_add_all(struct strv *to, const struct strv *from); /* another one */
 bool strv_contains(const struct strv *v, const char *text);
 bool strv_equal(const struct strv *a, const struct strv *b);
 char *strv_join(const struct strv *v, const char *separator); /* caller frees */
