@@ -145,7 +145,7 @@ static int choose_directory(const struct strv *operands, char **out, struct erro
 #define STATUS_NOT_FOUND 127
 
 /* A directory to mount on that no one has to remove after a crash: whoever opens the store next
- * clears what a dead process had in work/. */
+ * clears what a dead process had in work/. In a store that can only be read there is none. */
 static int make_mountpoint(struct store *store, char **out, struct error *err)
 {
     auto_free char *link = NULL;
@@ -188,14 +188,17 @@ static int run_with_command(struct program *p, bool rw, const struct strv *opera
     if (r == 0)
         r = stack_find(store, operands->items[0], &stack, err);
     if (r == 0)
-        r = operands->count > 1 ? choose_directory(operands, &directory, err)
-                                : make_mountpoint(store, &directory, err);
+        r = operands->count > 1 || store_is_read_only(store)
+                ? choose_directory(operands, &directory, err)
+                : make_mountpoint(store, &directory, err);
     if (r < 0)
         return r;
     default_command(&p->command);
     options.directory = directory;
     options.argv = strv_argv(&p->command);
     r = mount_run(store, &stack, &options, &result, err);
+    if (operands->count < 2)
+        (void)rmdir(directory); /* what is in work/ goes with it otherwise */
     if (r == 0)
         p->status = result.status;
     else if (result.is_unstartable)

@@ -82,8 +82,10 @@ static int open_partial(struct blob_writer *w, struct error *err)
     int partial_fd = w->store->partial_fd;
     char name[DIGEST_HEX_SIZE];
     struct stat st;
-    int r;
+    int r = store_check_writable(w->store, err);
 
+    if (r < 0)
+        return r;
     digest_format_hex(&w->digest, name);
     for (;;) {
         r = locked_file_open(partial_fd, name, LOCK_EX | LOCK_NB, &w->fd);

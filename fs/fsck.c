@@ -348,6 +348,8 @@ int fsck_run(const char *path, const struct fsck_options *options, struct fsck_r
     if (r < 0 || result->problem_count > result->repaired_count)
         return r;
     r = store_open_with(path, &store_options, flags, options->wait_ms, &store, err);
+    if (r == 0 && options->repair)
+        r = store_check_writable(store, err);
     if (r < 0)
         return r;
     f.store = store;

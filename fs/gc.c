@@ -386,8 +386,10 @@ static int collect_once(struct store *store, const struct gc_options *options,
 int gc_run(struct store *store, const struct gc_options *options, struct gc_report *report,
            struct error *err)
 {
-    int r = store_lock_exclusive(store, options->wait_ms, options->waiting, options->context, err);
+    int r = store_check_writable(store, err);
 
+    if (r == 0)
+        r = store_lock_exclusive(store, options->wait_ms, options->waiting, options->context, err);
     if (r < 0)
         return r;
     r = collect_once(store, options, report, err);

@@ -70,6 +70,17 @@ int store_dir(const struct store *store, enum store_dir which)
     return store->dirs[which];
 }
 
+bool store_is_read_only(const struct store *store)
+{
+    return store->is_read_only;
+}
+
+int store_check_writable(const struct store *store, struct error *err)
+{
+    return store->is_read_only ? error_set(err, EROFS, "the store '%s' is read-only", store->path)
+                               : 0;
+}
+
 /* -- whose and where -- */
 
 static const struct {
@@ -101,7 +112,7 @@ static int check_local(const struct store *store, struct error *err)
 static int open_subdir(struct store *store, int parent_fd, const char *name, const char *shown,
                        int *out, struct error *err)
 {
-    int fd = io_open_private_dir(parent_fd, name, true, err);
+    int fd = io_open_private_dir(parent_fd, name, !store->is_read_only, err);
 
     if (fd < 0)
         return error_wrap(err, "cannot use '%s/%s'", store->path, shown);
@@ -179,6 +190,7 @@ static int open_root(struct store *store, const char *path, bool must_exist, str
         store->path = mem_strdup(path);
         return error_errno(err, "cannot find '%s'", path);
     }
+    store->is_read_only = faccessat(fd, ".", W_OK, AT_EACCESS) < 0;
     return is_new ? sync_new_root(path, fd, err) : 0;
 }
 
@@ -186,8 +198,9 @@ static int open_root(struct store *store, const char *path, bool must_exist, str
 
 static int open_lock(struct store *store, const char *name, int *out, struct error *err)
 {
-    auto_close int fd =
-        openat(store->dirs[STORE_ROOT], name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* flock(2) asks for no right to write. */
+    int flags = store->is_read_only ? O_RDONLY : O_RDWR | O_CREAT;
+    auto_close int fd = openat(store->dirs[STORE_ROOT], name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0)
         return error_errno(err, "cannot open '%s/%s'", store->path, name);
@@ -340,7 +353,7 @@ static int open_all(struct store *store, const char *path, const struct store_op
     r = sql_connect(store, is_unclean, check_only, err);
     if (r < 0)
         return r;
-    if (!check_only)
+    if (!check_only && !store->is_read_only)
         store_recover(store);
     return 0;
 }

@@ -45,13 +45,17 @@ struct store_options {
 int store_default_path(char **path, struct error *err);
 
 /* Opens the store at `path`, making what is missing with mode 0700, and holds its gc lock shared
- * until store_close: nothing reachable or new vanishes meanwhile. Removes what dead processes left.
+ * until store_close: nothing reachable or new vanishes meanwhile. Removes what dead processes left,
+ * if it may write.
  * NULL options are all false. Costs a millisecond or two.
  *
  * Errors: -EPERM a directory is not ours or open to others (R62); -ENOTSUP made by a newer version
  * (nothing is written, S4); -EREMOTEIO a network file system (S6); -EUCLEAN damaged or not ours. */
 int store_open(const char *path, const struct store_options *options, struct store **out,
                struct error *err);
+/* The directory cannot be written to, by its mount or its mode: what only reads works, no use is
+ * noted, and all else is -EROFS. */
+bool store_is_read_only(const struct store *store);
 void store_close(struct store *store); /* NULL is allowed; an open transaction is rolled back */
 DEFINE_CLEANUP(store_close, struct store *)
 #define auto_store CLEANUP(store_close)
@@ -254,7 +258,7 @@ int store_cache_inputs(struct store *store, const struct digest *key, char **inp
                        struct error *err); /* -ENOENT also when there are none; caller frees */
 /* Replaces a row of the same key. used_ns and use_count are the store's. -ENOENT no such layer. */
 int store_cache_put(struct store *store, const struct cache_row *row, struct error *err);
-/* Notes a use of these keys now. Rows used less than a minute ago are left alone, so that a cached
+/* Notes a use of these keys now, where the store can be written to. Rows used less than a minute ago are left alone, so that a cached
  * rebuild writes nothing; at most one transaction. Unknown keys are passed over. */
 int store_cache_touch(struct store *store, const struct digest *keys, size_t count,
                       struct error *err);

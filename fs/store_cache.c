@@ -202,6 +202,8 @@ int store_cache_touch(struct store *store, const struct digest *keys, size_t cou
 {
     int64_t now_ns = io_now_ns();
 
+    if (store->is_read_only)
+        return 0;
     for (size_t i = 0; i < count; i++) {
         bool stale = false;
         int r = is_stale(store, &keys[i], now_ns, &stale, err);

@@ -110,7 +110,7 @@ static int open_database(struct store *store, bool check_only, struct error *err
     struct stat by_path;
     struct stat st;
     int rc;
-    int r = check_only ? 0 : make_file(store, name, err);
+    int r = check_only || store->is_read_only ? 0 : make_file(store, name, err);
 
     if (r < 0)
         return r;
@@ -124,12 +124,13 @@ static int open_database(struct store *store, bool check_only, struct error *err
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
         return error_set(err, EPERM, "'%s' is not a file of user %u", name, geteuid());
     rc = sqlite3_open_v2(name, &store->db,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
-                             SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
+                         (store->is_read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
+                             SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
+                             SQLITE_OPEN_EXRESCODE,
                          NULL);
     if (rc != SQLITE_OK)
         return sql_fail(store, rc, err);
-    if (sqlite3_db_readonly(store->db, "main") != 0)
+    if (!store->is_read_only && sqlite3_db_readonly(store->db, "main") != 0)
         return error_set(err, EROFS, "'%s' cannot be written", name);
     /* SQLite takes a path: see that nobody moved the directory away between the two opens. */
     if (stat(name, &by_path) < 0)
@@ -327,6 +328,9 @@ static int create(struct store *store, struct error *err)
 {
     int r;
 
+    r = store_check_writable(store, err);
+    if (r < 0)
+        return r;
     if (flock(store->lock_fd, LOCK_EX) < 0)
         return error_errno(err, "cannot lock '%s/lock'", store->path);
     r = check_version(store, err);

@@ -150,9 +150,12 @@ static int claim_work_dir(struct store *store, const char *name, int *out)
 
 static int make_work_dir(struct store *store, struct error *err)
 {
+    int r = store_check_writable(store, err);
+
+    if (r < 0)
+        return r;
     for (int i = 0; i < WORK_TRIES; i++) {
         char name[STORE_NAME_SIZE];
-        int r;
 
         store_object_name(random_number(), name);
         if (mkdirat(store->dirs[STORE_WORK], name, 0700) < 0) {
@@ -203,7 +206,10 @@ static int named_temp_file(struct store *store, int *fd, struct error *err)
 int store_temp_file(struct store *store, int *fd, struct error *err)
 {
     int made;
+    int r = store_check_writable(store, err);
 
+    if (r < 0)
+        return r;
     if (store->named_temp)
         return named_temp_file(store, fd, err);
     made = openat(store->dirs[STORE_TMP], ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

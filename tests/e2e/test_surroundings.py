@@ -9,15 +9,15 @@ import subprocess
 import threading
 import time
 
-from harness import (IMG, Image, State, busybox, check, check_equal, check_in, directory, main,
+from harness import (IMG, Image, Result, State, busybox, check, check_equal, check_in, directory, main,
                      make_context)
-from test_bad_input import check_whole, nothing_left
+from test_bad_input import check_whole, nothing_left, run_inside
 
 
-def run_shell(state, script):
+def run_shell(state, script, text=True):
     """What a shell makes of it; `$IMG` is the program."""
     return subprocess.run(["bash", "-c", script], env={**state.env, "IMG": IMG},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=text)
 
 
 # -- streams --
@@ -54,6 +54,45 @@ def test_closed_standard_streams_are_no_files():
         check_equal(Image(state, "b").text("x"), "x\n")
     check_in("Bad file descriptor", run_shell(state, "$IMG ls >&-").stderr)
     check_equal(run_shell(state, f"$IMG build - <&-").returncode, 1)
+
+
+# -- a state that cannot be written to --
+
+def check_reads_alone(state, context, other, run):
+    """`run(words)` is img on that state: what only reads works, all else is one sentence."""
+    for words in ("ls", "inspect a", "history a", "du", "logs", "diff a", "save -o /dev/null a", f"build {context}",
+                  f"build -t a {context}", f"build -o - {context}", "shell a -- cat /made",
+                  "mount a -- sh -c 'cat $IMG_MOUNT/made'", "doctor --offline"):
+        result = run(words)
+        check_equal((words, result.code, result.err if result.code else ""), (words, 0, ""))
+    check_in("can only be read", result.out)
+    for words in (f"build -t b {context}", f"build {other}", f"build --no-cache {context}", "pull " + busybox(),
+                  "rm a", "tag a b", "prune --all -f", "import $IMG b"):
+        result = run(words)
+        check_equal((words, result.code), (words, 1))
+        said = [line for line in result.err.splitlines() if line.startswith("img: ")]
+        check(len(said) == 1 and said[0].endswith(f"the store '{state.path}' is read-only"), result.err)
+
+
+def test_a_state_that_can_only_be_read_serves_what_only_reads():
+    """On a mount without the right to write, as an image of a machine is, and by its mode."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nCOPY Dockerfile /f\nRUN echo x > /made\n", {})
+    other = make_context(f"FROM {busybox()}\nRUN true\n", {})
+    state.ok("build", "-t", "a", context)
+    with open(os.path.join(state.path, "img.db"), "rb") as f:
+        database = f.read()
+    on_mount = 'mount --bind "$IMG_STATE" "$IMG_STATE"\nmount -o remount,ro,bind "$IMG_STATE"\n"$IMG" '
+    check_reads_alone(state, context, other, lambda words: run_inside(state, on_mount + words))
+    check_in("is read-only", run_inside(state, on_mount + "fsck --repair").err)
+    if os.geteuid() != 0:
+        os.chmod(state.path, 0o500)
+        check_reads_alone(state, context, other, lambda words: Result(run_shell(state, "$IMG " + words, text=False)))
+        os.chmod(state.path, 0o700)
+    with open(os.path.join(state.path, "img.db"), "rb") as f:
+        check(f.read() == database, "the database was written to")
+    check_equal([n for n in os.listdir(state.env["XDG_RUNTIME_DIR"]) if n.startswith("img-mount")], [])
+    check_whole(state)
 
 
 # -- limits and signals --
