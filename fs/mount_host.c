@@ -22,6 +22,7 @@
 #include "fs/base/banned.h"
 
 #define HELPER "fusermount3"
+#define MTAB "/etc/mtab"
 #define HELPER_SOCKET 3 /* its descriptor in the helper */
 /* Waits for a line, or for the end of the one who would write it. fusermount3 has an option for
  * that, but as of 3.14 it works for root alone. */
@@ -225,8 +226,13 @@ int mount_host_undo(const char *directory, struct error *err)
         (void)error_set(err, ENOENT, "cannot unmount '%s': nothing is mounted there", directory);
         return error_hint(err, "`img mount` lists what is mounted");
     }
-    if (strstr(said, strerror(EBUSY)) == NULL)
-        return error_set(err, EBUSY, "cannot unmount '%s': %s", directory, said);
+    if (strstr(said, strerror(EBUSY)) == NULL) {
+        (void)error_set(err, EBUSY, "cannot unmount '%s': %s", directory, said);
+        /* Not every container image has the file in which it looks whose the mount is. */
+        return strstr(said, MTAB) == NULL
+                   ? -err->code
+                   : error_hint(err, "as root: ln -s /proc/self/mounts " MTAB);
+    }
     (void)error_set(err, EBUSY,
                     "cannot unmount '%s': a program has a file in it open, or works in it",
                     directory);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/base/io.h"
 #include "fs/base/str.h"
 #include "tests/mount/rig.h"
 
@@ -215,6 +216,25 @@ TEST(host, without_fusermount3_the_way_out_is_named)
     check_error(&test_err, ENOENT, "'fusermount3' is not installed");
     check_hint(&test_err, "install the package fuse3; or look inside with 'img shell IMAGE' or "
                           "'img mount IMAGE -- COMMAND', which need nothing");
+}
+
+/* As in containers whose image has no such file. A script says what the program would. */
+TEST(host, a_missing_list_of_mounts_has_a_way_out)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "echo 'fusermount3: failed to open /etc/mtab: No such file' >&2\n"
+                                 "exit 1\n";
+    auto_free char *helper = str_format("%s/fusermount3", test_dir());
+    auto_free char *path = mem_strdup(getenv("PATH"));
+    int status;
+
+    check_ok(io_write_file_atomic(AT_FDCWD, helper, script, sizeof(script) - 1, 0755, &test_err));
+    check_int(setenv("PATH", test_dir(), 1), 0);
+    status = mount_host_undo("/mnt", &test_err);
+    check_int(setenv("PATH", path, 1), 0);
+    check_fails(status, EBUSY);
+    check_error(&test_err, EBUSY, "cannot unmount '/mnt': failed to open /etc/mtab: No such file");
+    check_hint(&test_err, "as root: ln -s /proc/self/mounts /etc/mtab");
 }
 
 /* proc(5), mountinfo: tags are optional, blanks are octal; FUSE names its owner in the last options. */
