@@ -61,48 +61,65 @@ static int collect_tags(const struct strv *given, struct strv *out, struct error
     return 0;
 }
 
-static int choose(const char *what, const char *value, const char *const *names, size_t count,
-                  int *out, struct error *err)
+/* A word an option takes and what it means; the last one has no name. */
+struct choice {
+    const char *name;
+    int value;
+};
+
+/* The words of other builders too. "always" asks for the digest alone when nothing is newer. */
+static const struct choice pulls[] = {
+    {"missing", BUILD_PULL_MISSING},
+    {"always", BUILD_PULL_ALWAYS},
+    {"never", BUILD_PULL_NEVER},
+    {"true", BUILD_PULL_ALWAYS},
+    {"false", BUILD_PULL_MISSING},
+    {"ifmissing", BUILD_PULL_MISSING},
+    {"newer", BUILD_PULL_ALWAYS},
+    {"ifnewer", BUILD_PULL_ALWAYS},
+    {0},
+};
+static const struct choice networks[] = {
+    {"default", BUILD_NETWORK_DEFAULT},     {"none", BUILD_NETWORK_NONE},
+    {"host", BUILD_NETWORK_HOST},           {"bridge", BUILD_NETWORK_DEFAULT},
+    {"private", BUILD_NETWORK_DEFAULT},     {"pasta", BUILD_NETWORK_DEFAULT},
+    {"slirp4netns", BUILD_NETWORK_DEFAULT}, {0},
+};
+static const struct choice formats[] = {{"oci", false}, {"docker", true}, {0}};
+
+/* Without a value `*out` stays. */
+static int choose(const char *option, const char *value, const struct choice *choices, int *out,
+                  struct error *err)
 {
+    const struct choice *c = choices;
     auto_str struct str known = {0};
 
-    for (size_t i = 0; i < count; i++)
-        if (value == NULL || strcmp(value, names[i]) == 0) {
-            *out = (int)i;
-            return 0;
-        }
-    str_add(&known, names[0]);
-    for (size_t i = 1; i < count; i++)
-        str_addf(&known, "%s%s", i + 1 < count ? ", " : " or ", names[i]);
-    return error_set(err, EINVAL, "--%s takes %s, not '%s'", what, str_text(&known), value);
+    if (value == NULL)
+        return 0;
+    for (; c->name != NULL && strcmp(value, c->name) != 0; c++)
+        str_addf(&known, "%s%s", c == choices ? "" : c[1].name != NULL ? ", " : " or ", c->name);
+    if (c->name == NULL)
+        return error_set(err, EINVAL, "--%s takes %s, not '%s'", option, str_text(&known), value);
+    *out = c->value;
+    return 0;
 }
 
 static int set_enums(const struct build_flags *f, struct build_options *o, struct error *err)
 {
-    static const char *const pulls[] = {"missing", "always",    "never", "true",
-                                        "false",   "ifmissing", "newer", "ifnewer"};
-    static const char *const networks[] = {"default", "none",  "host",       "bridge",
-                                           "private", "pasta", "slirp4netns"};
-    static const char *const formats[] = {"oci", "docker"};
-    int pull = 0;
-    int network = 0;
-    int format = 0;
-    int r = choose("pull", f->pull, pulls, 8, &pull, err);
+    int pull = BUILD_PULL_MISSING;
+    int network = BUILD_NETWORK_DEFAULT;
+    int is_docker = false;
+    int r = choose("pull", f->pull, pulls, &pull, err);
 
     if (r == 0)
-        r = choose("network", f->network, networks, 7, &network, err);
+        r = choose("network", f->network, networks, &network, err);
     if (r == 0)
-        r = choose("format", f->format, formats, 2, &format, err);
+        r = choose("format", f->format, formats, &is_docker, err);
     if (r < 0)
         return r;
-    /* "always" asks for the digest alone when nothing is newer. */
-    o->pull = pull == 1 || pull == 3 || pull >= 6 ? BUILD_PULL_ALWAYS
-              : pull == 2                         ? BUILD_PULL_NEVER
-                                                  : BUILD_PULL_MISSING;
-    o->network = network == 1   ? BUILD_NETWORK_NONE
-                 : network == 2 ? BUILD_NETWORK_HOST
-                                : BUILD_NETWORK_DEFAULT;
-    o->docker_types = format == 1;
+    o->pull = (enum build_pull)pull;
+    o->network = (enum build_network)network;
+    o->docker_types = is_docker;
     for (size_t i = 0; i < f->allow.count; i++) {
         if (strcmp(f->allow.items[i], "network.host") == 0)
             o->allow_network_host = true;
@@ -271,6 +288,8 @@ int build_request_make(const struct build_flags *f, struct build_request *q,
         r = secrets_collect(&f->secrets, &q->secrets, err);
     if (r == 0)
         r = ssh_collect(&f->ssh, &q->ssh, err);
+    if (r == 0)
+        r = volumes_collect(&f->volumes, &q->volumes, err);
     if (r == 0)
         r = collect_platforms(f, q, o, err);
     if (r == 0)
