@@ -3,6 +3,7 @@
  * Locks are taken in the order context->lock, lock; none is held while a step runs or an image is
  * fetched.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -125,8 +126,16 @@ int build_seal_cached(struct build_stage *s, struct view *v, const struct cache_
 
 struct spawner *build_spawner(struct build *b, struct error *err)
 {
-    const struct spawner_options options = {.single_id = b->options->single_id};
+    const struct build_options *o = b->options;
+    struct spawner_volume volumes[SPAWNER_VOLUMES_MAX];
+    const struct spawner_options options = {.single_id = o->single_id,
+                                            .root_is_caller = o->volume_count > 0,
+                                            .volumes = volumes,
+                                            .volume_count = o->volume_count};
 
+    assert(o->volume_count <= SPAWNER_VOLUMES_MAX);
+    for (size_t i = 0; i < o->volume_count; i++)
+        volumes[i] = o->volumes[i].source;
     pthread_mutex_lock(&b->lock);
     if (b->spawner == NULL && spawner_open(&options, &b->spawner, err) < 0)
         b->spawner = NULL;

@@ -14,6 +14,7 @@
 #include "builder/dockerfile/dockerfile.h"
 #include "builder/failed.h"
 #include "builder/image/image.h"
+#include "builder/sandbox/spawner.h"
 #include "builder/source/lent.h"
 #include "fs/base/digest.h"
 #include "fs/base/error.h"
@@ -33,6 +34,14 @@ enum build_network { BUILD_NETWORK_DEFAULT, BUILD_NETWORK_NONE, BUILD_NETWORK_HO
 struct build_context {
     const char *name;  /* of an image or stage; "name::platform" for one platform */
     const char *value; /* directory, URL, repository, docker-image://REF, oci-layout://DIR */
+};
+
+/* A directory or file of the host, seen by every RUN. */
+struct build_volume {
+    struct spawner_volume source;
+    const char *target; /* absolute, clean, not "/" */
+    bool is_file;       /* no directory */
+    bool is_read_only;
 };
 
 struct build_options {
@@ -66,10 +75,12 @@ struct build_options {
     size_t secret_count;
     const struct build_ssh *ssh;
     size_t ssh_count;
-    const struct strv *extra_hosts;  /* "name:ip" lines for /etc/hosts */
-    const struct platform *platform; /* NULL: the host's */
-    bool is_one_of_several;          /* so the names of steps tell for which platform they are */
-    bool is_another_platform;        /* not the first of several: what is true for all was said */
+    const struct build_volume *volumes; /* shown to every RUN; no two on one target */
+    size_t volume_count;                /* at most SPAWNER_VOLUMES_MAX */
+    const struct strv *extra_hosts;     /* "name:ip" lines for /etc/hosts */
+    const struct platform *platform;    /* NULL: the host's */
+    bool is_one_of_several;             /* so the names of steps tell for which platform they are */
+    bool is_another_platform; /* not the first of several: what is true for all was said */
     bool no_cache;
     enum build_pull pull;
     enum build_network network;

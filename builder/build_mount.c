@@ -455,12 +455,29 @@ static void add_ssh(struct step_mounts *m, struct step_mount *item)
     };
 }
 
+/* Below the mounts of the Dockerfile. */
+static void add_volumes(struct step_mounts *m)
+{
+    const struct build_options *o = m->stage->build->options;
+
+    for (size_t i = 0; i < o->volume_count; i++)
+        m->specs[m->spec_count++] = (struct sandbox_mount){
+            .kind = SANDBOX_MOUNT_VOLUME,
+            .target = o->volumes[i].target,
+            .read_only = o->volumes[i].is_read_only,
+            .tree = i,
+            .source_is_file = o->volumes[i].is_file,
+        };
+}
+
 int step_mounts_open(struct step_mounts *m, struct error *err)
 {
     int r = 0;
 
     m->tree_count = 1;
-    m->specs = mem_alloc((m->count + 1) * sizeof(*m->specs));
+    m->specs =
+        mem_alloc((m->count + m->stage->build->options->volume_count + 1) * sizeof(*m->specs));
+    add_volumes(m);
     r = step_caches_open(m, err);
     for (size_t i = 0; r == 0 && i < m->count; i++) {
         struct step_mount *item = &m->items[i];

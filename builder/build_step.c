@@ -261,6 +261,9 @@ static int make_key(struct step *s, bool by_content, struct key *key, struct dig
 
         key_text(key, "extra-host", name);
     }
+    /* Where a volume is decides what a command finds there; what is in it is the caller's affair. */
+    for (size_t i = 0; i < o->volume_count; i++)
+        key_text(key, "volume", o->volumes[i].target);
     r = step_mounts_key(&s->mounts, by_content, key, err);
     if (r == 0)
         key_final(key, out);

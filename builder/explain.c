@@ -49,6 +49,7 @@ static const struct {
     {"security", "security mode", FIELD_CHANGED, false},
     {"single-id", "--single-id", FIELD_CHANGED, false},
     {"extra-host", "names given with --add-host", FIELD_VALUES, false},
+    {"volume", "places of volumes", FIELD_VALUES, false},
     {"epoch", "SOURCE_DATE_EPOCH", FIELD_VALUES, false},
     {"rewrite", "rewriting of timestamps", FIELD_CHANGED, false},
     {"instruction", "instruction", FIELD_VALUES, true},

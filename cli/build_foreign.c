@@ -118,10 +118,6 @@ static const struct option foreign[] = {
     IGNORED_VALUE("userns-uid-map", "MAP", OWN_NAMESPACES),
     IGNORED_VALUE("userns-uid-map-user", "NAME", OWN_NAMESPACES),
     IGNORED_VALUE("uts", "MODE", OWN_NAMESPACES),
-    {.name = "volume",
-     .letter = 'v',
-     .refused = "give the directory as --build-context NAME=DIR and write RUN "
-                "--mount=type=bind,from=NAME,target=PATH"},
 
     /* kaniko's executor */
     IGNORED("cache", ALWAYS_CACHED),

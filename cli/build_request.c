@@ -16,6 +16,7 @@ void build_request_release(struct build_request *q)
     build_input_release(&q->input);
     output_plan_release(&q->plan);
     ssh_given_release(&q->ssh);
+    volumes_release(&q->volumes);
     secrets_release(&q->secrets);
     strv_release(&q->tags);
     strv_release(&q->args);
@@ -315,6 +316,8 @@ void build_request_apply(const struct build_flags *f, const struct build_request
     o->secret_count = q->secrets.count;
     o->ssh = q->ssh.items;
     o->ssh_count = q->ssh.count;
+    o->volumes = q->volumes.items;
+    o->volume_count = q->volumes.count;
     o->no_cache = o->no_cache || f->no_cache;
     o->single_id = f->single_id;
     o->no_new_privileges = f->no_new_privileges;

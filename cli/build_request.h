@@ -30,6 +30,7 @@ struct build_flags {
     struct build_compat compat;
     struct strv secrets;
     struct strv ssh;
+    struct strv volumes;
     struct strv contexts;
     const char *file;
     const char *target;
@@ -71,6 +72,7 @@ struct build_request {
     struct strv tags;
     struct secrets secrets;
     struct ssh_given ssh;
+    struct volumes volumes;
     struct output_plan plan;
     struct build_input input;
 };

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "builder/sandbox/sandbox.h"
 #include "cli/ssh_agent.h"
 #include "cli/step_flags.h"
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 
 #include "fs/base/banned.h"
 
@@ -195,4 +198,152 @@ void ssh_given_release(struct ssh_given *s)
     free(s->items);
     strv_release(&s->ids);
     *s = (struct ssh_given){0};
+}
+
+/* ---- --volume ---- */
+
+enum volume_option {
+    VOLUME_READ_WRITE,
+    VOLUME_READ_ONLY,
+    VOLUME_USUAL, /* it is so anyway */
+    VOLUME_LABEL, /* asks for another SELinux label */
+    VOLUME_NOTHING,
+    VOLUME_OVERLAY,
+    VOLUME_CHOWN,
+};
+
+/* podman-build(1), "--volume"; docker-run(1) for the consistency of the Mac's file sharing. */
+static const struct {
+    const char *name;
+    enum volume_option meaning;
+} volume_options[] = {
+    {"rw", VOLUME_READ_WRITE},   {"ro", VOLUME_READ_ONLY},     {"z", VOLUME_LABEL},
+    {"Z", VOLUME_LABEL},         {"O", VOLUME_OVERLAY},        {"U", VOLUME_CHOWN},
+    {"private", VOLUME_USUAL},   {"rprivate", VOLUME_USUAL},   {"rbind", VOLUME_USUAL},
+    {"nodev", VOLUME_USUAL},     {"nosuid", VOLUME_USUAL},     {"exec", VOLUME_USUAL},
+    {"shared", VOLUME_NOTHING},  {"rshared", VOLUME_NOTHING},  {"slave", VOLUME_NOTHING},
+    {"rslave", VOLUME_NOTHING},  {"consistent", VOLUME_USUAL}, {"cached", VOLUME_USUAL},
+    {"delegated", VOLUME_USUAL},
+};
+
+static int apply_volume_option(const char *text, const char *word, struct build_volume *v,
+                               struct error *err)
+{
+    size_t i = 0;
+
+    while (i < sizeof(volume_options) / sizeof(volume_options[0]) &&
+           strcmp(word, volume_options[i].name) != 0)
+        i++;
+    if (i == sizeof(volume_options) / sizeof(volume_options[0]))
+        return error_set(err, EINVAL, "--volume '%s': unknown option '%s'", text, word);
+    switch (volume_options[i].meaning) {
+    case VOLUME_READ_WRITE:
+    case VOLUME_READ_ONLY:
+        v->is_read_only = volume_options[i].meaning == VOLUME_READ_ONLY;
+        break;
+    case VOLUME_USUAL:
+        break;
+    case VOLUME_LABEL:
+        if (access("/sys/fs/selinux/enforce", F_OK) == 0)
+            log_warn("--volume '%s': files are not labelled anew, continuing without it", text);
+        break;
+    case VOLUME_NOTHING:
+        log_warn("--volume '%s': '%s' means nothing here, continuing without it", text, word);
+        break;
+    case VOLUME_OVERLAY:
+        (void)error_set(err, ENOTSUP, "--volume '%s': there are no overlays", text); /* and: */
+        return error_hint(err,
+                          "give the directory as --build-context NAME=DIR and write RUN "
+                          "--mount=type=bind,from=NAME,rw,target=%s: what is written there is "
+                          "thrown away",
+                          v->target);
+    case VOLUME_CHOWN:
+        (void)error_set(err, ENOTSUP, "--volume '%s': no owner is changed on the host", text);
+        return error_hint(err, "root of the step is your user in a volume");
+    }
+    return 0;
+}
+
+/* What is there now; the spawner refuses to show anything else. */
+static int find_volume(const char *text, const char *path, struct build_volume *v,
+                       struct error *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return error_errno(err, "--volume '%s': cannot use '%s'", text, path);
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+        return error_set(err, ENOTSUP, "--volume '%s': '%s' is a device, which no step can open",
+                         text, path);
+    v->source.device = st.st_dev;
+    v->source.inode = st.st_ino;
+    v->is_file = !S_ISDIR(st.st_mode);
+    return 0;
+}
+
+static int parse_volume(const char *text, struct volumes *out, struct error *err)
+{
+    auto_free char *copy = mem_strdup(text);
+    char *rest = copy;
+    char *source = strsep(&rest, ":");
+    const char *target = strsep(&rest, ":");
+    struct build_volume *v = &out->items[out->count];
+    int r;
+
+    if (target == NULL || source[0] == '\0' || (rest != NULL && strchr(rest, ':') != NULL))
+        return error_set(err, EINVAL, "--volume '%s' is not HOST:CONTAINER[:OPTIONS]", text);
+    if (target[0] != '/')
+        return error_set(err, EINVAL, "--volume '%s': '%s' is not an absolute path", text, target);
+    source = realpath(source, NULL);
+    if (source == NULL)
+        return error_errno(err, "--volume '%s': cannot use '%.*s'", text, (int)strcspn(text, ":"),
+                           text);
+    strv_take(&out->paths, source);
+    strv_take(&out->paths, path_clean(target));
+    *v = (struct build_volume){.source.source = out->paths.items[out->paths.count - 2],
+                               .target = out->paths.items[out->paths.count - 1]};
+    for (size_t i = 0; i < out->count; i++)
+        if (strcmp(out->items[i].target, v->target) == 0)
+            return error_set(err, EINVAL, "--volume '%s': '%s' is the place of another volume",
+                             text, v->target);
+    r = find_volume(text, v->source.source, v, err);
+    if (r == 0 && sandbox_target_check(v->target, !v->is_file, err) < 0)
+        r = error_wrap(err, "--volume '%s'", text);
+    for (char *word; r == 0 && (word = strsep(&rest, ",")) != NULL;)
+        r = apply_volume_option(text, word, v, err);
+    out->count++;
+    return r;
+}
+
+/* Shorter paths first: what contains another is shorter. */
+static int compare_volumes(const void *a, const void *b)
+{
+    const struct build_volume *left = a;
+    const struct build_volume *right = b;
+    size_t left_size = strlen(left->target);
+    size_t right_size = strlen(right->target);
+
+    return left_size != right_size ? (left_size > right_size) - (left_size < right_size)
+                                   : strcmp(left->target, right->target);
+}
+
+int volumes_collect(const struct strv *given, struct volumes *out, struct error *err)
+{
+    int r = 0;
+
+    if (given->count > SPAWNER_VOLUMES_MAX)
+        return error_set(err, E2BIG, "a build can have %u volumes, not %zu", SPAWNER_VOLUMES_MAX,
+                         given->count);
+    out->items = mem_alloc((given->count + 1) * sizeof(*out->items));
+    for (size_t i = 0; r == 0 && i < given->count; i++)
+        r = parse_volume(given->items[i], out, err);
+    qsort(out->items, out->count, sizeof(*out->items), compare_volumes);
+    return r;
+}
+
+void volumes_release(struct volumes *v)
+{
+    free(v->items);
+    strv_release(&v->paths);
+    *v = (struct volumes){0};
 }

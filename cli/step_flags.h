@@ -1,4 +1,4 @@
-/* step_flags.h - options about what steps are given to see: --secret, --ssh, --add-host. */
+/* step_flags.h - options about what steps are given to see: --secret, --ssh, --add-host, --volume. */
 #pragma once
 
 #include "builder/build.h"
@@ -34,3 +34,13 @@ struct ssh_given {
 /* "default", "ID=SOCKET" or "ID=KEY[,KEY...]", which starts an agent. Borrows from `given`. */
 int ssh_collect(const struct strv *given, struct ssh_given *out, struct error *err);
 void ssh_given_release(struct ssh_given *s);
+
+/* What --volume gave, those nearer the root first, so that one inside another covers it. */
+struct volumes {
+    struct build_volume *items;
+    size_t count;
+    struct strv paths;
+};
+/* "HOST:CONTAINER[:OPTION,...]" as buildah has it; the file must be there now. */
+int volumes_collect(const struct strv *given, struct volumes *out, struct error *err);
+void volumes_release(struct volumes *v);

@@ -345,13 +345,21 @@ static bool put_caller_first(struct id_ranges *ranges, uint32_t id)
     return true;
 }
 
+int id_map_add_caller(struct id_map *map, struct error *err)
+{
+    if (map->way == ID_MAP_SINGLE ||
+        (put_caller_first(&map->uids, geteuid()) && put_caller_first(&map->gids, getegid())))
+        return 0;
+    return error_set(err, E2BIG, "the account has more than %u ranges of subordinate ids",
+                     ID_RANGES_MAX - 1);
+}
+
 void id_map_plan_caller(struct id_map *out)
 {
     struct error ignored = {0};
 
     memset(out, 0, sizeof(*out));
-    if (plan_helper(out, &ignored) == 0 && put_caller_first(&out->uids, geteuid()) &&
-        put_caller_first(&out->gids, getegid()))
+    if (plan_helper(out, &ignored) == 0 && id_map_add_caller(out, &ignored) == 0)
         return;
     memset(out, 0, sizeof(*out));
     (void)plan_single(out); /* cannot fail */

@@ -55,6 +55,9 @@ bool id_ranges_contain(const struct id_ranges *available, const struct id_ranges
 /* Decides the way and the ranges for this process.
  * Errors: -ENOENT no range or no newuidmap, -EPERM no_new_privs; each with its hint. */
 int id_map_plan(bool single_id, struct id_map *out, struct error *err);
+/* Root inside becomes the caller, and the ids of `map` follow from 1 on; a single id is that already.
+ * -E2BIG when the kernel takes no more ranges. */
+int id_map_add_caller(struct id_map *map, struct error *err);
 /* For a program of the caller's own (mount_run.h): root inside is the caller, his subordinate ids
  * follow from 1 on. Without a range, or the programs to use it, his own id alone. */
 void id_map_plan_caller(struct id_map *out);

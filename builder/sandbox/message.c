@@ -299,7 +299,7 @@ static char **get_words(struct reader *r, struct spec_copy *copy)
 
 static void get_mount(struct reader *r, struct sandbox_mount *m)
 {
-    m->kind = (enum sandbox_mount_kind)get_number(r, SANDBOX_MOUNT_SOCKET);
+    m->kind = (enum sandbox_mount_kind)get_number(r, SANDBOX_MOUNT_VOLUME);
     m->target = get_text(r);
     m->read_only = get_number(r, 1) != 0;
     m->tree = (size_t)get_number(r, SHARES_OR_TREES_MAX - 1);
@@ -372,6 +372,39 @@ int spec_decode(const void *bytes, size_t size, struct spec_copy *out)
         return -EPROTO;
     }
     return 0;
+}
+
+void volumes_encode(const struct spawner_volume *volumes, size_t count, struct str *out)
+{
+    put_number(out, count);
+    for (size_t i = 0; i < count; i++) {
+        put_text(out, volumes[i].source);
+        put_number(out, volumes[i].device);
+        put_number(out, volumes[i].inode);
+    }
+}
+
+int volumes_decode(const void *bytes, size_t size, struct volumes_copy *out)
+{
+    struct reader r = {.at = bytes, .left = size};
+    size_t count = (size_t)get_number(&r, SPAWNER_VOLUMES_MAX);
+
+    *out = (struct volumes_copy){.items = mem_alloc((count + 1) * sizeof(*out->items)),
+                                 .count = count};
+    for (size_t i = 0; i < count && !r.bad; i++) {
+        struct spawner_volume *v = &out->items[i];
+
+        v->source = get_text(&r);
+        v->device = (dev_t)get_number(&r, UINT64_MAX);
+        v->inode = (ino_t)get_number(&r, UINT64_MAX);
+        if (v->source == NULL || v->source[0] != '/')
+            r.bad = true;
+    }
+    if (!r.bad && r.left == 0)
+        return 0;
+    free(out->items);
+    *out = (struct volumes_copy){0};
+    return -EPROTO;
 }
 
 void spec_copy_release(struct spec_copy *copy)

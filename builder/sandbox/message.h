@@ -4,7 +4,7 @@
  * large for one packet and travels as a memfd. Both ends are the same executable, so packets are
  * plain structs; the decoder checks bounds all the same.
  *
- *     control socket  img -> spawner   OPTIONS (once), START + step socket + spec memfd,
+ *     control socket  img -> spawner   OPTIONS + volumes memfd (once), START + step socket + spec memfd,
  *                                      SHARE and UNSHARE + a socket for the answer
  *                     spawner -> img   READY or FAILED (once)
  *     step socket     spawner -> img   STARTED + descriptors, or FAILED
@@ -102,6 +102,15 @@ int spec_decode(const void *bytes, size_t size, struct spec_copy *out);
 void spec_copy_release(struct spec_copy *copy);
 DEFINE_CLEANUP_VALUE(spec_copy_release, struct spec_copy)
 #define auto_spec_copy CLEANUP(spec_copy_release)
+
+/* The volumes of spawner_options; `items` is owned, its texts point into the bytes. */
+struct volumes_copy {
+    struct spawner_volume *items;
+    size_t count;
+};
+void volumes_encode(const struct spawner_volume *volumes, size_t count, struct str *out);
+/* -EPROTO for anything volumes_encode cannot have written. */
+int volumes_decode(const void *bytes, size_t size, struct volumes_copy *out);
 
 /* A data memfd holding `bytes`, sealed, read from its start; or -errno. */
 int message_memfd(const char *name, const void *bytes, size_t size);

@@ -44,6 +44,7 @@ enum sandbox_mount_kind {
     SANDBOX_MOUNT_FILE,   /* one file holding `bytes`, never on disk: a secret */
     SANDBOX_MOUNT_SHARED, /* `source` inside the spawner's shared tree number `tree` */
     SANDBOX_MOUNT_SOCKET, /* a listening unix socket; the caller accepts: an ssh agent */
+    SANDBOX_MOUNT_VOLUME, /* number `tree` of the spawner's volumes, with all that is mounted below */
 };
 
 enum sandbox_input {
@@ -55,13 +56,13 @@ enum sandbox_input {
 
 struct sandbox_mount {
     enum sandbox_mount_kind kind;
-    const char *target;  /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
+    const char *target; /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
                           * and, for a directory, SANDBOX_PIPES */
-    bool read_only;      /* TREE, SHARED, TMPFS, FILE */
-    size_t tree;         /* TREE: index, not 0; SHARED: see spawner_share_tree. What is mounted
-                          * inside a SHARED one must have its mount point already */
+    bool read_only;     /* TREE, SHARED, TMPFS, FILE, VOLUME */
+    size_t tree; /* TREE: index, not 0; SHARED: see spawner_share_tree; VOLUME: index. What is
+                          * mounted inside the latter two must have its mount point already */
     const char *source;  /* TREE, SHARED: path in it, links stay inside; NULL or "/": all of it */
-    bool source_is_file; /* TREE, SHARED: the source is not a directory */
+    bool source_is_file; /* TREE, SHARED, VOLUME: the source is not a directory */
     uint64_t size;       /* TMPFS: bytes */
     mode_t mode;         /* TMPFS, FILE, SOCKET: permission bits */
     uid_t uid;           /* FILE, SOCKET: owner, as the step sees it */
@@ -127,6 +128,9 @@ int sandbox_mountpoints(const struct sandbox_spec *spec, struct sandbox_mountpoi
 void sandbox_mountpoint_list_release(struct sandbox_mountpoint_list *list);
 DEFINE_CLEANUP_VALUE(sandbox_mountpoint_list_release, struct sandbox_mountpoint_list)
 #define auto_mountpoint_list CLEANUP(sandbox_mountpoint_list_release)
+
+/* Whether a mount may have this target. -EINVAL with a sentence. */
+int sandbox_target_check(const char *target, bool is_dir, struct error *err);
 
 struct sandbox;
 

@@ -248,6 +248,8 @@ static int open_source(const struct sandbox_plan *plan, size_t index)
 
         return fd < 0 ? fd : mounts_clone(fd, "", false);
     }
+    case SANDBOX_MOUNT_VOLUME:
+        return mounts_clone(AT_FDCWD, plan->volume_paths[m->tree], true);
     case SANDBOX_MOUNT_TMPFS:
         return fcntl(plan->tmpfs_fds[index], F_DUPFD_CLOEXEC, 0);
     case SANDBOX_MOUNT_FILE:
@@ -277,7 +279,7 @@ static void put_mount(const struct sandbox_plan *plan, int root_fd, size_t index
         attributes |= MOUNT_ATTR_RDONLY;
     if (m->kind == SANDBOX_MOUNT_TREE || m->kind == SANDBOX_MOUNT_SHARED)
         attributes &= ~(unsigned)MOUNT_ATTR_NOSUID; /* a cache or a stage may hold su */
-    r = mounts_set(source, attributes, false);
+    r = mounts_set(source, attributes, m->kind == SANDBOX_MOUNT_VOLUME);
     if (r == 0)
         r = mounts_attach(source, target);
     if (r < 0)

@@ -11,6 +11,7 @@
 #define TEMPLATE_ROOT "/root"         /* the step's root is attached here */
 #define TEMPLATE_TREES "/trees"       /* and the other trees on /trees/0 ... */
 #define TEMPLATE_SHARES "/shares"     /* those of several steps are attached to /shares/0 ... */
+#define TEMPLATE_VOLUMES "/volumes"   /* the caller's volumes, on /volumes/0 ... */
 #define TEMPLATE_PRIVATE "/private"   /* and its private tmpfs */
 #define TEMPLATE_SYS "/sys"           /* sysfs, masked and read-only */
 #define TEMPLATE_EMPTY "/empty"       /* an empty read-only tmpfs: masks directories */
@@ -52,6 +53,7 @@ struct sandbox_plan {
     int terminal_fd;                           /* instead of all three, or -1 */
     const char *tree_paths[SANDBOX_TREES_MAX]; /* "/trees/0" ... */
     const char *share_paths[SPAWNER_SHARES_MAX];
+    const char *volume_paths[SPAWNER_VOLUMES_MAX]; /* "/volumes/0" ... */
 };
 
 extern const char *const sandbox_etc_names[ETC_COUNT]; /* in the private tmpfs */

@@ -22,7 +22,8 @@ static bool is_within(const char *path, const char *top)
 
 bool sandbox_mount_is_dir(const struct sandbox_mount *mount)
 {
-    if (mount->kind == SANDBOX_MOUNT_TREE || mount->kind == SANDBOX_MOUNT_SHARED)
+    if (mount->kind == SANDBOX_MOUNT_TREE || mount->kind == SANDBOX_MOUNT_SHARED ||
+        mount->kind == SANDBOX_MOUNT_VOLUME)
         return !mount->source_is_file;
     return mount->kind == SANDBOX_MOUNT_TMPFS;
 }
@@ -46,7 +47,7 @@ size_t sandbox_mount_container(const struct sandbox_spec *spec, size_t index)
     return best;
 }
 
-static int check_target(const char *target, bool is_dir, struct error *err)
+int sandbox_target_check(const char *target, bool is_dir, struct error *err)
 {
     static const char *const refused[] = {"/proc", "/sys", "/dev"};
     auto_free char *clean = NULL;
@@ -76,7 +77,7 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
 {
     const struct sandbox_mount *m = &spec->mounts[index];
     size_t tree_count = spec->tree_count ? spec->tree_count : 1;
-    int r = check_target(m->target, sandbox_mount_is_dir(m), err);
+    int r = sandbox_target_check(m->target, sandbox_mount_is_dir(m), err);
 
     if (r < 0)
         return r;
@@ -90,6 +91,11 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
         if (m->tree >= SPAWNER_SHARES_MAX)
             return error_set(err, EINVAL, "mount '%s' names shared tree %zu of %u", m->target,
                              m->tree, SPAWNER_SHARES_MAX);
+        return 0;
+    case SANDBOX_MOUNT_VOLUME:
+        if (m->tree >= SPAWNER_VOLUMES_MAX)
+            return error_set(err, EINVAL, "mount '%s' names volume %zu of %u", m->target, m->tree,
+                             SPAWNER_VOLUMES_MAX);
         return 0;
     case SANDBOX_MOUNT_TMPFS:
     case SANDBOX_MOUNT_FILE:

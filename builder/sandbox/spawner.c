@@ -149,10 +149,24 @@ static int start_process(struct spawner *sp, int socket_fd, bool *is_sealed, str
 
 /* ---- lifecycle ---- */
 
+/* The volumes as a sealed memfd; no pointer goes to another process. */
+static int describe_volumes(struct spawner_options *options, struct error *err)
+{
+    auto_str struct str bytes = {0};
+    int fd;
+
+    volumes_encode(options->volumes, options->volume_count, &bytes);
+    options->volumes = NULL;
+    options->volume_count = 0;
+    fd = message_memfd("volumes", bytes.data, bytes.size);
+    return fd < 0 ? error_set(err, -fd, "cannot describe the volumes: %s", strerror(-fd)) : fd;
+}
+
 int spawner_open(const struct spawner_options *options, struct spawner **out, struct error *err)
 {
     struct packet packet = {.kind = PACKET_OPTIONS};
     auto_close int child_end = -1;
+    auto_close int volumes = -1;
     auto_spawner struct spawner *sp = mem_new(struct spawner);
     bool is_sealed = false;
     int sockets[2];
@@ -169,9 +183,12 @@ int spawner_open(const struct spawner_options *options, struct spawner **out, st
         return r;
     if (options)
         packet.options = *options;
+    volumes = describe_volumes(&packet.options, err);
+    if (volumes < 0)
+        return volumes;
     packet.watch_parent = syscall(SYS_gettid) == getpid();
     packet.sealed = is_sealed;
-    r = packet_send(sp->socket, &packet, NULL, 0);
+    r = packet_send(sp->socket, &packet, &volumes, 1);
     if (r < 0)
         return error_set(err, -r, "cannot speak to the spawner: %s", strerror(-r));
     *out = STEAL(&sp);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,10 +28,22 @@ enum spawner_network_helper {
     SPAWNER_HELPER_PASTA,
 };
 
+/* What of the caller's own files steps may be shown (SANDBOX_MOUNT_VOLUME). */
+struct spawner_volume {
+    const char *source; /* absolute; its links are followed once, before the first step */
+    dev_t device; /* what it was when the caller asked: anything else in its place is refused, */
+    ino_t inode;  /* for a step that can write to one volume could exchange another */
+};
+#define SPAWNER_VOLUMES_MAX 32u
+
 struct spawner_options {
     /* Map only the caller's own id, to root, with setgroups denied: for accounts without a
      * subordinate range. The served trees must then squash their owners (SECURITY P4, R3). */
     bool single_id;
+    /* Root of the steps is the caller, not a subordinate id: what it writes to a volume is his. */
+    bool root_is_caller;
+    const struct spawner_volume *volumes; /* borrowed for the call; at most SPAWNER_VOLUMES_MAX */
+    size_t volume_count;
     /* Start the network helper now rather than with the first step that wants it. */
     bool prepare_network;
     enum spawner_network_helper network_helper;

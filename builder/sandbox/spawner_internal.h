@@ -6,6 +6,7 @@
  *     spawner_network.c  network namespaces and the helper program
  *     spawner_step.c     the mounts and descriptors of one step, made before its clone
  *     spawner_share.c    file systems that several steps see at once
+ *     spawner_volume.c   files of the caller's that steps are shown
  *
  * The process has one thread, so there is no locking and getpwuid(3) and friends are allowed.
  */
@@ -62,6 +63,10 @@ struct spawner_state {
     struct device_kit kit; /* for the next step; -1 when used up */
     char tree_paths[SANDBOX_TREES_MAX][16];
     char share_paths[SPAWNER_SHARES_MAX][16];
+    char volume_paths[SPAWNER_VOLUMES_MAX][16];
+    struct str volume_bytes; /* as they came */
+    struct volumes_copy volumes;
+    int volume_fds[SPAWNER_VOLUMES_MAX]; /* detached, until they are laid out */
     struct {
         struct network_slot **items; /* owned, each at a fixed address */
         size_t count;
@@ -98,6 +103,11 @@ int fuse_make(int *device_fd);
 /* Do what the order says and answer on `answer_socket`, which stays the caller's. */
 void spawner_share(struct spawner_state *state, int answer_socket, uint32_t number);
 void spawner_unshare(struct spawner_state *state, int answer_socket, uint32_t number);
+
+/* Reads what state->volume_bytes says and takes a detached copy of each, in the host's mount
+ * namespace. Then, in the template's, attaches them: 0 or -errno. */
+int spawner_find_volumes(struct spawner_state *state, struct error *err);
+int spawner_attach_volumes(struct spawner_state *state);
 
 int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct device_kit *out,
                     struct error *err);

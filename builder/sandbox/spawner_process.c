@@ -145,14 +145,28 @@ static void watch_parent(const struct packet *options)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a valid signal: cannot fail */
 }
 
-static int read_orders(bool again, struct packet *packet)
+/* All of `fd` from where it is. */
+static int read_rest(int fd, struct str *out)
 {
-    if (!again)
-        return packet_receive(SPAWNER_SOCKET, packet, NULL, NULL) > 0 ? 0 : -EPIPE;
-    if (io_read_full(SPAWNER_ORDERS, packet, sizeof(*packet)) < 0)
+    char buffer[4096];
+    ssize_t n;
+
+    while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+        str_add_bytes(out, buffer, (size_t)n);
+    return n < 0 ? -errno : 0;
+}
+
+/* The packet and, behind it, the volumes: in two pieces from img, in one file from ourselves. */
+static int read_orders(bool again, struct packet *packet, struct str *volumes)
+{
+    auto_close int fd = again ? SPAWNER_ORDERS : -1;
+    size_t count = 1;
+
+    if (again && io_read_full(fd, packet, sizeof(*packet)) < 0)
         return -EPIPE;
-    close(SPAWNER_ORDERS);
-    return 0;
+    if (!again && packet_receive(SPAWNER_SOCKET, packet, &fd, &count) <= 0)
+        return -EPIPE;
+    return fd < 0 ? -EPIPE : read_rest(fd, volumes);
 }
 
 static _Noreturn void run(bool again)
@@ -165,7 +179,7 @@ static _Noreturn void run(bool again)
     int r;
 
     error_clear(&err);
-    if (read_orders(again, &orders) < 0 || orders.kind != PACKET_OPTIONS)
+    if (read_orders(again, &orders, &state.volume_bytes) < 0 || orders.kind != PACKET_OPTIONS)
         _exit(1);
     state.options = orders.options;
     watch_parent(&orders);

@@ -4,7 +4,8 @@
  *      `- user namespace, ids mapped (idmap.c)
  *          |- mount namespace A: the host's tree, kept for the network helper's programs
  *          `- mount namespace B: a tmpfs with only what steps take copies of. Steps clone B, so
- *             their cost does not depend on the host's mounts, and no host path is ever in them.
+ *             their cost does not depend on the host's mounts, and no host path but the volumes
+ *             that the caller named is ever in them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -294,6 +295,8 @@ static int collect(struct spawner_state *state, struct template *t, struct error
         r = collect_proc(t, err);
     if (r == 0)
         r = collect_sys(state, t, err);
+    if (r == 0)
+        r = spawner_find_volumes(state, err);
     if (r < 0)
         return r;
     t->stage = mounts_create("tmpfs", stage_options, 2, MOUNT_ATTR_NOSUID);
@@ -362,6 +365,10 @@ static int lay_out(struct spawner_state *state, struct template *t)
                        i); /* always fits */
         r = attach_dir(-1, state->share_paths[i]);
     }
+    if (r == 0)
+        r = attach_dir(-1, TEMPLATE_VOLUMES);
+    if (r == 0)
+        r = spawner_attach_volumes(state);
     for (size_t i = 0; i < SANDBOX_TREES_MAX && r == 0; i++) {
         (void)snprintf(state->tree_paths[i], sizeof(state->tree_paths[i]), TEMPLATE_TREES "/%zu",
                        i); /* always fits */
@@ -420,6 +427,7 @@ static int execute_copy(struct spawner_state *state, const struct packet *orders
     char again[] = SPAWNER_AGAIN;
     char *argv[] = {name, again, NULL};
     struct packet packet = *orders;
+    auto_str struct str bytes = {0};
     auto_close int image = copy_image();
     auto_close int said = -1;
 
@@ -427,7 +435,9 @@ static int execute_copy(struct spawner_state *state, const struct packet *orders
         return error_set(err, -image, "cannot copy the img executable: %s", strerror(-image));
     packet.id_count = state->id_count;
     packet.sealed = true;
-    said = message_memfd("orders", &packet, sizeof(packet));
+    str_add_bytes(&bytes, &packet, sizeof(packet));
+    str_add_bytes(&bytes, state->volume_bytes.data, state->volume_bytes.size);
+    said = message_memfd("orders", bytes.data, bytes.size);
     if (said < 0 || dup2(said, SPAWNER_ORDERS) < 0 || fcntl(SPAWNER_SOCKET, F_SETFD, 0) < 0)
         return error_errno(err, "cannot pass on the orders");
     syscall(SYS_execveat, image, "", argv, environ, AT_EMPTY_PATH);
@@ -441,6 +451,8 @@ static int enter_namespaces(struct spawner_state *state, struct error *err)
     struct id_map map;
     int r = id_map_plan(state->options.single_id, &map, err);
 
+    if (r == 0 && state->options.root_is_caller)
+        r = id_map_add_caller(&map, err);
     if (r < 0)
         return r;
     open_tun_for_helper();

@@ -281,7 +281,7 @@ static int make_tmpfs(struct step *step, size_t index)
     return make_inner_dirs(fd, &step->spec.spec, index);
 }
 
-static int make_mount(struct step *step, size_t index)
+static int make_mount(const struct spawner_state *state, struct step *step, size_t index)
 {
     const struct sandbox_mount *m = &step->spec.spec.mounts[index];
     char *name = step->plan.private_names[index];
@@ -297,11 +297,13 @@ static int make_mount(struct step *step, size_t index)
     case SANDBOX_MOUNT_TREE:
     case SANDBOX_MOUNT_SHARED:
         return 0;
+    case SANDBOX_MOUNT_VOLUME:
+        return m->tree < state->volumes.count ? 0 : -EINVAL;
     }
     return -EINVAL;
 }
 
-static int make_private(struct step *step, struct error *err)
+static int make_private(const struct spawner_state *state, struct step *step, struct error *err)
 {
     static const struct mounts_option options[] = {{"mode", "0700"}, {"size", "128m"}};
     const struct sandbox_spec *spec = &step->spec.spec;
@@ -323,7 +325,7 @@ static int make_private(struct step *step, struct error *err)
     if (r < 0)
         return error_set(err, -r, "cannot write the step's '/etc/hosts': %s", strerror(-r));
     for (size_t i = 0; i < spec->mount_count; i++) {
-        r = make_mount(step, i);
+        r = make_mount(state, step, i);
         if (r < 0)
             return error_set(err, -r, "cannot make what is mounted on '%s': %s",
                              spec->mounts[i].target, strerror(-r));
@@ -512,7 +514,7 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
         return r;
     r = make_trees(step, err);
     if (r == 0)
-        r = make_private(step, err);
+        r = make_private(state, step, err);
     if (r == 0)
         r = take_devices(state, step, err);
     return r < 0 ? r : make_stdio(step, err);
@@ -543,6 +545,8 @@ static int launch(struct spawner_state *state, struct step *step, int step_socke
         step->plan.tree_paths[i] = state->tree_paths[i];
     for (size_t i = 0; i < SPAWNER_SHARES_MAX; i++)
         step->plan.share_paths[i] = state->share_paths[i];
+    for (size_t i = 0; i < SPAWNER_VOLUMES_MAX; i++)
+        step->plan.volume_paths[i] = state->volume_paths[i];
     pid = clone_init(pidfd);
     if (pid == 0) {
         /* Copies of img's ends: a FUSE connection lives as long as anybody holds its device, and a

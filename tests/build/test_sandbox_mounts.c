@@ -214,3 +214,113 @@ TEST(sandbox_mounts, the_root_can_be_read_only)
         "touch /x"));
     check_contains(str_text(&s.out), "Read-only file system");
 }
+
+/* ---- volumes ---- */
+
+static struct spawner_volume volume_of(const char *path)
+{
+    struct stat st;
+
+    check_ok(stat(path, &st));
+    return (struct spawner_volume){.source = path, .device = st.st_dev, .inode = st.st_ino};
+}
+
+/* podman-build(1), "--volume": root of the step is the caller there, and what it writes is his. */
+TEST(sandbox_mounts, a_volume_is_the_callers_directory)
+{
+    auto_free char *path = str_format("%s/vol", test_dir());
+    auto_free char *made = str_format("%s/made", path);
+    const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_VOLUME, .target = "/mnt"};
+    struct spawner_volume volume;
+    struct stat st;
+
+    check_ok(mkdir(path, 0700));
+    volume = volume_of(path);
+    {
+        auto_scene struct scene s = scene_new(&(struct spawner_options){
+            .root_is_caller = true, .volumes = &volume, .volume_count = 1});
+
+        expect(&s, &mount, 1, "stat -c '%u %a' /mnt; echo x > /mnt/made; stat -c %u /mnt/made",
+               "0 700\n0\n");
+        check_ok(stat(made, &st));
+        check_int(st.st_uid, geteuid());
+        check_false(scene_has(&s, "mnt/made"));
+    }
+}
+
+TEST(sandbox_mounts, a_read_only_volume_is_not_written_to)
+{
+    auto_free char *path = str_format("%s/vol", test_dir());
+    auto_free char *file = str_format("%s/file", path);
+    const struct sandbox_mount mounts[] = {
+        {.kind = SANDBOX_MOUNT_VOLUME, .target = "/mnt", .read_only = true},
+        {.kind = SANDBOX_MOUNT_VOLUME, .target = "/etc/one", .tree = 1, .source_is_file = true},
+    };
+    struct spawner_volume volumes[2];
+
+    check_ok(mkdir(path, 0755));
+    check_ok(io_write_file_atomic(AT_FDCWD, file, "old\n", 4, 0644, &(struct error){0}));
+    volumes[0] = volume_of(path);
+    volumes[1] = volume_of(file);
+    {
+        auto_scene struct scene s = scene_new(&(struct spawner_options){
+            .root_is_caller = true, .volumes = volumes, .volume_count = 2});
+
+        scene_file(&s, "etc/one", 0644, "");
+        check_ok(run(&s, mounts, 1, "touch /mnt/file"));
+        check_contains(str_text(&s.out), "Read-only file system");
+        expect(&s, mounts, 2, "cat /mnt/file /etc/one; echo new > /etc/one; cat /mnt/file",
+               "old\nold\nnew\n");
+    }
+}
+
+/* R67: a link of the image leads to a place in the step's own root, and never into its /proc. */
+TEST(sandbox_mounts, links_of_an_image_do_not_move_a_volume)
+{
+    const struct sandbox_mount mount = {.kind = SANDBOX_MOUNT_VOLUME, .target = "/tmp/t"};
+    auto_free char *path = str_format("%s/vol", test_dir());
+    struct spawner_volume volume;
+
+    check_ok(mkdir(path, 0755));
+    volume = volume_of(path);
+    {
+        auto_scene struct scene s = scene_new(&(struct spawner_options){
+            .root_is_caller = true, .volumes = &volume, .volume_count = 1});
+
+        scene_link(&s, "../../../../mnt", "tmp/t");
+        expect(&s, &mount, 1, "echo x > /mnt/in; ls /tmp/t/", "in\n");
+        check_false(scene_has(&s, "mnt/in"));
+        scene_remove(&s, "tmp/t");
+        scene_link(&s, "/proc/sys", "tmp/t");
+        check_fails(run(&s, &mount, 1, "true"), EPERM);
+    }
+}
+
+static void refuse_volume(const struct spawner_volume *volume, int code, const char *text)
+{
+    const struct spawner_options options = {
+        .root_is_caller = true, .volumes = volume, .volume_count = 1};
+    auto_spawner struct spawner *sp = NULL;
+    struct error err = {0};
+
+    check_ok(spawner_open(&options, &sp, &err));
+    check_fails(spawner_wait_ready(sp, &err), code);
+    check_contains(err.text, text);
+}
+
+/* R67: what a step did to one volume does not decide where another one is. */
+TEST(sandbox_mounts, a_volume_that_is_another_file_by_now_is_refused)
+{
+    auto_scene struct scene s = scene_new(NULL); /* skips where nothing can run */
+    auto_free char *path = str_format("%s/vol", test_dir());
+    struct spawner_volume volume;
+
+    check_ok(mkdir(path, 0755));
+    volume = volume_of(path);
+    check_ok(rmdir(path));
+    refuse_volume(&volume, ENOENT, "No such file or directory");
+    check_ok(symlink("/", path));
+    refuse_volume(&volume, ESTALE, "was replaced by something else meanwhile");
+    volume = volume_of("/proc");
+    refuse_volume(&volume, EPERM, "cannot be a volume");
+}

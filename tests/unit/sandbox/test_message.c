@@ -126,6 +126,54 @@ TEST(message, an_unknown_mode_is_refused)
     check_fails(spec_decode(bytes.data, bytes.size, &copy), EPROTO);
 }
 
+static const struct spawner_volume volumes[] = {
+    {.source = "/home/a", .device = 7, .inode = UINT64_C(1) << 40},
+    {.source = "/b", .device = 8, .inode = 1},
+};
+
+TEST(message, volumes_arrive_as_they_were_sent)
+{
+    auto_str struct str bytes = {0};
+    struct volumes_copy copy;
+
+    volumes_encode(volumes, 2, &bytes);
+    check_ok(volumes_decode(bytes.data, bytes.size, &copy));
+    check_int(copy.count, 2);
+    check_text(copy.items[0].source, "/home/a");
+    check_int(copy.items[0].device, 7);
+    check_true(copy.items[0].inode == UINT64_C(1) << 40);
+    check_text(copy.items[1].source, "/b");
+    free(copy.items);
+    str_truncate(&bytes, 0);
+    volumes_encode(NULL, 0, &bytes);
+    check_ok(volumes_decode(bytes.data, bytes.size, &copy));
+    check_int(copy.count, 0);
+    free(copy.items);
+}
+
+TEST(message, damaged_volumes_are_refused)
+{
+    static const struct spawner_volume relative = {.source = "home"};
+    struct spawner_volume many[SPAWNER_VOLUMES_MAX + 1];
+    auto_str struct str bytes = {0};
+    struct volumes_copy copy;
+
+    volumes_encode(volumes, 2, &bytes);
+    for (size_t size = 0; size < bytes.size; size++) {
+        auto_free char *cut = mem_dup(bytes.data, size ? size : 1);
+
+        check_fails(volumes_decode(cut, size, &copy), EPROTO);
+    }
+    str_truncate(&bytes, 0);
+    volumes_encode(&relative, 1, &bytes);
+    check_fails(volumes_decode(bytes.data, bytes.size, &copy), EPROTO);
+    for (size_t i = 0; i < SPAWNER_VOLUMES_MAX + 1; i++)
+        many[i] = volumes[0];
+    str_truncate(&bytes, 0);
+    volumes_encode(many, SPAWNER_VOLUMES_MAX + 1, &bytes);
+    check_fails(volumes_decode(bytes.data, bytes.size, &copy), EPROTO);
+}
+
 static size_t open_fds(void)
 {
     size_t count = 0;
