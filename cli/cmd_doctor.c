@@ -70,12 +70,11 @@ static void probe_state(struct program *p, struct host_report *out)
         host_report_fail(out, "state directory", &err);
         return;
     }
-    if (store_is_read_only(store)) {
-        row = host_report_add(
-            out, "state directory", false,
-            str_format("%s can only be read: nothing can be built or pulled", store_path(store)));
+    if (store_check_writable(store, &err) < 0) {
+        row = host_report_add(out, "state directory", false,
+                              str_format("%s: nothing can be built or pulled", err.text));
         row->optional = true;
-        row->remedy = mem_strdup("make it writable, or choose another place with --state");
+        row->remedy = mem_strdup("see to that, or choose another place with --state");
         return;
     }
     free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;

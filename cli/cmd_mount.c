@@ -123,6 +123,8 @@ static int wait_ready(int fd, pid_t child, struct error *err)
 static int choose_directory(const struct strv *operands, char **out, struct error *err)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
+    bool has_runtime = runtime != NULL && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0;
+    const char *top = has_runtime ? runtime : "/tmp";
     auto_free char *template = NULL;
 
     if (operands->count > 1) {
@@ -131,10 +133,9 @@ static int choose_directory(const struct strv *operands, char **out, struct erro
             return error_errno(err, "cannot mount on '%s'", operands->items[1]);
         return 0;
     }
-    template =
-        path_join(runtime != NULL && runtime[0] == '/' ? runtime : "/tmp", "img-mount-XXXXXX");
+    template = path_join(top, "img-mount-XXXXXX");
     if (mkdtemp(template) == NULL)
-        return error_errno(err, "cannot make a directory to mount on in '%s'", template);
+        return error_errno(err, "cannot make a directory to mount on in '%s'", top);
     *out = STEAL(&template);
     return 0;
 }

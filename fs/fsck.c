@@ -212,7 +212,7 @@ static int check_leftovers(struct fsck *f, struct error *err)
 
 static bool is_young(const struct stat *st)
 {
-    int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    int64_t changed_ns = io_time_ns(st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 
     return changed_ns > io_now_ns() - GRACE_NS;
 }

@@ -24,13 +24,13 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/acl.h"
+#include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
 #include "fs/fuse_internal.h"
 
 #include "fs/base/banned.h"
 
-#define NS_PER_S INT64_C(1000000000)
 #define BACKGROUND_MAX 64 /* requests of readahead and writeback the kernel may have queued */
 
 static struct fuse_face *face_of(fuse_req_t req)
@@ -57,26 +57,6 @@ static void reply_status(fuse_req_t req, int r)
     (void)fuse_reply_err(req, r < 0 ? fuse_shim_errno(-r) : 0);
 }
 
-static struct timespec time_from_ns(int64_t ns)
-{
-    int64_t rest = ns % NS_PER_S;
-
-    if (rest < 0)
-        rest += NS_PER_S;
-    return (struct timespec){.tv_sec = (ns - rest) / NS_PER_S, .tv_nsec = rest};
-}
-
-/* Times beyond what 64 bits of nanoseconds hold (the year 2262) become the last one. */
-static int64_t time_to_ns(uint64_t seconds, uint32_t nanoseconds)
-{
-    int64_t ns;
-
-    if (__builtin_mul_overflow((int64_t)seconds, NS_PER_S, &ns) ||
-        __builtin_add_overflow(ns, (int64_t)nanoseconds, &ns))
-        return (int64_t)seconds < 0 ? INT64_MIN : INT64_MAX;
-    return ns;
-}
-
 static struct stat stat_from(const struct union_attr *a)
 {
     return (struct stat){
@@ -89,9 +69,9 @@ static struct stat stat_from(const struct union_attr *a)
         .st_size = (off_t)a->size_bytes,
         .st_blksize = 4096,
         .st_blocks = (blkcnt_t)a->blocks,
-        .st_atim = time_from_ns(a->atime_ns),
-        .st_mtim = time_from_ns(a->mtime_ns),
-        .st_ctim = time_from_ns(a->ctime_ns),
+        .st_atim = io_time_split(a->atime_ns),
+        .st_mtim = io_time_split(a->mtime_ns),
+        .st_ctim = io_time_split(a->ctime_ns),
     };
 }
 
@@ -205,9 +185,9 @@ static void setattr_from(const struct fuse_setattr_in *in, struct union_setattr 
         .uid = in->uid,
         .gid = in->gid,
         .size_bytes = in->size,
-        .atime_ns = time_to_ns(in->atime, in->atimensec),
-        .mtime_ns = time_to_ns(in->mtime, in->mtimensec),
-        .ctime_ns = time_to_ns(in->ctime, in->ctimensec),
+        .atime_ns = io_time_ns((int64_t)in->atime, in->atimensec),
+        .mtime_ns = io_time_ns((int64_t)in->mtime, in->mtimensec),
+        .ctime_ns = io_time_ns((int64_t)in->ctime, in->ctimensec),
     };
     for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
         if (in->valid & bits[i].valid)

@@ -11,12 +11,11 @@
 #include <unistd.h>
 
 #include "fs/acl.h"
+#include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/fuse_internal.h"
 
 #include "fs/base/banned.h"
-
-#define NS_PER_S INT64_C(1000000000)
 
 /* What follows the header of a request: a structure, then names that end with a NUL. */
 struct request_shape {
@@ -202,12 +201,10 @@ static void reply(struct fuse_face *f, int error, const void *body, size_t size)
 
 static void split_time(int64_t ns, uint64_t *seconds, uint32_t *nanoseconds)
 {
-    int64_t rest = ns % NS_PER_S;
+    struct timespec time = io_time_split(ns);
 
-    if (rest < 0)
-        rest += NS_PER_S;
-    *seconds = (uint64_t)((ns - rest) / NS_PER_S);
-    *nanoseconds = (uint32_t)rest;
+    *seconds = (uint64_t)time.tv_sec;
+    *nanoseconds = (uint32_t)time.tv_nsec;
 }
 
 static void fill_attr(const struct union_attr *from, struct fuse_attr *to)

@@ -164,7 +164,7 @@ static int forget_candidates(struct collection *c, struct error *err)
 
 static bool is_young(const struct collection *c, const struct stat *st, int64_t age_ns)
 {
-    int64_t mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    int64_t mtime_ns = io_time_ns(st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 
     return mtime_ns > c->now_ns - age_ns; /* the future is young */
 }

@@ -55,14 +55,16 @@ static void measure(int top_fd, const char *name, struct log_entry *out)
         return;
     }
     while ((entry = readdir(dir)) != NULL) {
+        int64_t changed_ns;
         struct stat st;
 
         if (strcmp(entry->d_name, "..") == 0 ||
             fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         out->size_bytes += (uint64_t)st.st_blocks * 512;
-        if (st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec > out->changed_ns)
-            out->changed_ns = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+        changed_ns = io_time_ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        if (changed_ns > out->changed_ns)
+            out->changed_ns = changed_ns;
     }
     (void)closedir(dir); /* it was only read */
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -23,7 +24,8 @@
 #include "fs/base/banned.h"
 
 #define LOCK_POLL_MS 10
-#define TURN_CLOSED_MS 200 /* out of every */
+#define DATABASE_GROWTH (1u << 20) /* of one command, in common cases */
+#define TURN_CLOSED_MS 200         /* out of every */
 #define TURN_PERIOD_MS 600
 
 int store_default_path(char **path, struct error *err)
@@ -72,13 +74,32 @@ int store_dir(const struct store *store, enum store_dir which)
 
 bool store_is_read_only(const struct store *store)
 {
-    return store->is_read_only;
+    return store->refusal != 0;
 }
 
 int store_check_writable(const struct store *store, struct error *err)
 {
-    return store->is_read_only ? error_set(err, EROFS, "the store '%s' is read-only", store->path)
-                               : 0;
+    if (store->refusal == EFBIG) {
+        error_set(err, EFBIG, "the limit on the size of files is too small for the store '%s'",
+                  store->path);
+        return error_hint(err, "raise it: ulimit -f");
+    }
+    return store->refusal == 0
+               ? 0
+               : error_set(err, store->refusal, "the store '%s' is read-only", store->path);
+}
+
+/* A database that finds no room to grow in the middle of a change cannot take it back either. */
+static bool has_room_for_rows(int root_fd)
+{
+    struct rlimit limit;
+    struct stat st;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    if (fstatat(root_fd, "img.db", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        st.st_size = 0;
+    return limit.rlim_cur >= (rlim_t)st.st_size + DATABASE_GROWTH;
 }
 
 /* -- whose and where -- */
@@ -112,7 +133,7 @@ static int check_local(const struct store *store, struct error *err)
 static int open_subdir(struct store *store, int parent_fd, const char *name, const char *shown,
                        int *out, struct error *err)
 {
-    int fd = io_open_private_dir(parent_fd, name, !store->is_read_only, err);
+    int fd = io_open_private_dir(parent_fd, name, !store_is_read_only(store), err);
 
     if (fd < 0)
         return error_wrap(err, "cannot use '%s/%s'", store->path, shown);
@@ -190,7 +211,9 @@ static int open_root(struct store *store, const char *path, bool must_exist, str
         store->path = mem_strdup(path);
         return error_errno(err, "cannot find '%s'", path);
     }
-    store->is_read_only = faccessat(fd, ".", W_OK, AT_EACCESS) < 0;
+    store->refusal = faccessat(fd, ".", W_OK, AT_EACCESS) < 0 ? EROFS
+                     : has_room_for_rows(fd)                  ? 0
+                                                              : EFBIG;
     return is_new ? sync_new_root(path, fd, err) : 0;
 }
 
@@ -199,7 +222,7 @@ static int open_root(struct store *store, const char *path, bool must_exist, str
 static int open_lock(struct store *store, const char *name, int *out, struct error *err)
 {
     /* flock(2) asks for no right to write. */
-    int flags = store->is_read_only ? O_RDONLY : O_RDWR | O_CREAT;
+    int flags = store_is_read_only(store) ? O_RDONLY : O_RDWR | O_CREAT;
     auto_close int fd = openat(store->dirs[STORE_ROOT], name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0)
@@ -353,7 +376,7 @@ static int open_all(struct store *store, const char *path, const struct store_op
     r = sql_connect(store, is_unclean, check_only, err);
     if (r < 0)
         return r;
-    if (!check_only && !store->is_read_only)
+    if (!check_only && !store_is_read_only(store))
         store_recover(store);
     return 0;
 }

@@ -53,9 +53,11 @@ int store_default_path(char **path, struct error *err);
  * (nothing is written, S4); -EREMOTEIO a network file system (S6); -EUCLEAN damaged or not ours. */
 int store_open(const char *path, const struct store_options *options, struct store **out,
                struct error *err);
-/* The directory cannot be written to, by its mount or its mode: what only reads works, no use is
- * noted, and all else is -EROFS. */
+/* The directory cannot be written to: by its mount or its mode, or because the limit on the size of
+ * files is too near. What only reads works, no use is noted, and all else is -EROFS or -EFBIG. */
 bool store_is_read_only(const struct store *store);
+int store_check_writable(const struct store *store,
+                         struct error *err); /* which of the two, if any */
 void store_close(struct store *store); /* NULL is allowed; an open transaction is rolled back */
 DEFINE_CLEANUP(store_close, struct store *)
 #define auto_store CLEANUP(store_close)

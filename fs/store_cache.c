@@ -202,7 +202,7 @@ int store_cache_touch(struct store *store, const struct digest *keys, size_t cou
 {
     int64_t now_ns = io_now_ns();
 
-    if (store->is_read_only)
+    if (store_is_read_only(store))
         return 0;
     for (size_t i = 0; i < count; i++) {
         bool stale = false;

@@ -104,14 +104,29 @@ static int make_file(struct store *store, const char *name, struct error *err)
     return 0;
 }
 
+/* SQLite names the database by its path, and its journal. */
+static int check_path_length(const struct store *store, struct error *err)
+{
+    size_t max = (size_t)sqlite3_vfs_find(NULL)->mxPathname - strlen("/img.db-journal") - 1;
+    size_t size = strlen(store->path);
+
+    if (size <= max)
+        return 0;
+    error_set(err, ENAMETOOLONG, "the path of the state directory has %zu bytes, SQLite takes %zu",
+              size, max);
+    return error_hint(err, "choose a shorter one with --state or IMG_STATE");
+}
+
 static int open_database(struct store *store, bool check_only, struct error *err)
 {
     auto_free char *name = str_format("%s/img.db", store->path);
     struct stat by_path;
     struct stat st;
     int rc;
-    int r = check_only || store->is_read_only ? 0 : make_file(store, name, err);
+    int r = check_path_length(store, err);
 
+    if (r == 0 && !check_only && !store_is_read_only(store))
+        r = make_file(store, name, err);
     if (r < 0)
         return r;
     r = fstatat(store->dirs[STORE_ROOT], "img.db", &st, AT_SYMLINK_NOFOLLOW);
@@ -123,14 +138,15 @@ static int open_database(struct store *store, bool check_only, struct error *err
         return error_errno(err, "cannot look at '%s'", name);
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
         return error_set(err, EPERM, "'%s' is not a file of user %u", name, geteuid());
-    rc = sqlite3_open_v2(name, &store->db,
-                         (store->is_read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
-                             SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
-                             SQLITE_OPEN_EXRESCODE,
-                         NULL);
+    rc =
+        sqlite3_open_v2(name, &store->db,
+                        (store_is_read_only(store) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
+                            SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
+                            SQLITE_OPEN_EXRESCODE,
+                        NULL);
     if (rc != SQLITE_OK)
         return sql_fail(store, rc, err);
-    if (!store->is_read_only && sqlite3_db_readonly(store->db, "main") != 0)
+    if (!store_is_read_only(store) && sqlite3_db_readonly(store->db, "main") != 0)
         return error_set(err, EROFS, "'%s' cannot be written", name);
     /* SQLite takes a path: see that nobody moved the directory away between the two opens. */
     if (stat(name, &by_path) < 0)

@@ -71,7 +71,7 @@ struct store {
     int gc_fd;      /* gc.lock, held shared */
     int lock_fd;    /* lock, held only while the database is made */
     bool named_temp;
-    bool is_read_only;       /* nothing can be made in the directory; set once, when it is opened */
+    int refusal; /* why nothing is written, set once: EROFS; EFBIG no room below the limit on files */
     char *damage;            /* why there is no database, when opened for a check; else NULL */
     bool is_blank;           /* with damage: nothing was ever put into it */
     const atomic_bool *stop; /* borrowed; NULL: none */
@@ -131,7 +131,6 @@ enum store_open_flags {
 };
 int store_open_with(const char *path, const struct store_options *options, unsigned flags,
                     int64_t wait_ms, struct store **out, struct error *err);
-int store_check_writable(const struct store *store, struct error *err); /* -EROFS */
 /* Turns the shared gc lock into an exclusive one, and back. -EBUSY after wait_ms (-1: never).
  * `waiting` (NULL is allowed) is called once before the first wait. */
 int store_lock_exclusive(struct store *store, int64_t wait_ms, void (*waiting)(void *context),

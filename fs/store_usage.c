@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/hash.h"
+#include "fs/base/io.h"
 #include "fs/blob.h"
 #include "fs/gc_internal.h"
 #include "fs/logs.h"
@@ -342,7 +343,7 @@ static void add_partial(struct store *store, const char *name, struct usage_list
     row->key = digest;
     row->size_bytes = (uint64_t)st.st_blocks * 512;
     row->is_in_use = is_being_written(store, &digest);
-    row->created_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    row->created_ns = io_time_ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     row->used_ns = row->created_ns;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/io.h"
 #include "fs/base/limits.h"
 #include "fs/tar_internal.h"
 
@@ -232,7 +233,6 @@ static int number_in(const char *field, size_t size, int64_t max, int64_t *out, 
 static int set_time(struct tar_reader *r, const struct tar_block *b, struct error *err)
 {
     int64_t seconds;
-    int64_t max = INT64_MAX / 1000000000;
 
     if (r->pax.has_mtime) {
         r->entry.meta.mtime_ns = r->pax.mtime_ns;
@@ -240,10 +240,7 @@ static int set_time(struct tar_reader *r, const struct tar_block *b, struct erro
     }
     if (!tar_number(b->mtime, sizeof(b->mtime), &seconds))
         return bad(err, "its time is not a number in range");
-    if (seconds > max || seconds < -max)
-        r->entry.meta.mtime_ns = seconds > 0 ? INT64_MAX : INT64_MIN; /* as tar_pax.c does */
-    else
-        r->entry.meta.mtime_ns = seconds * 1000000000;
+    r->entry.meta.mtime_ns = io_time_ns(seconds, 0);
     return 0;
 }
 

@@ -105,8 +105,8 @@ static int read_file(const char *path, struct registries_conf *conf, struct erro
     auto_str struct str text = {0};
     int r = io_read_file(AT_FDCWD, path, CONF_SIZE_MAX, &text, err);
 
-    if (r == -ENOENT)
-        return r;
+    if (r == -ENOENT || r == -ENOTDIR)
+        return -ENOENT;
     if (r == 0)
         r = buildkit_conf_parse(str_text(&text), path, conf, err);
     if (r < 0)

@@ -209,6 +209,8 @@ static int read_file(const char *path, struct registries_conf *conf, struct erro
         log_warn("%s, continuing without it", err->text);
         return 0;
     }
+    if (r == -ENOTDIR) /* a home that is no directory, as of many system accounts */
+        return -ENOENT;
     if (r < 0)
         return r;
     return registries_conf_parse(str_text(&text), path, conf, err);

@@ -21,8 +21,6 @@
 
 #include "fs/base/banned.h"
 
-#define NS_PER_S 1000000000ll
-
 struct host_tree {
     struct tree tree;
     int fd;
@@ -37,7 +35,7 @@ static struct host_tree *host_of(struct tree *t)
 
 static int64_t timespec_ns(const struct timespec *ts)
 {
-    return (int64_t)ts->tv_sec * NS_PER_S + ts->tv_nsec;
+    return io_time_ns(ts->tv_sec, ts->tv_nsec);
 }
 
 static int read_link(int dir_fd, const char *name, char **out)

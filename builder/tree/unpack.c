@@ -17,7 +17,6 @@
 #include "fs/base/banned.h"
 
 #define BUFFER_SIZE (1u << 20)
-#define NS_PER_S 1000000000ll
 
 struct unpack {
     struct view *view;
@@ -65,9 +64,7 @@ static int set_times(const struct unpack *u, int dir_fd, const char *name,
                      const struct union_attr *attr)
 {
     int64_t mtime_ns = u->options.set_time ? u->options.mtime_ns : attr->mtime_ns;
-    int64_t ns = mtime_ns % NS_PER_S;
-    const struct timespec mtime = {.tv_sec = mtime_ns / NS_PER_S - (ns < 0),
-                                   .tv_nsec = ns < 0 ? ns + NS_PER_S : ns};
+    const struct timespec mtime = io_time_split(mtime_ns);
     const struct timespec times[2] = {mtime, mtime};
 
     return utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;

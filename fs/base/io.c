@@ -15,6 +15,7 @@
 #define COPY_SIZE ((size_t)256 << 10)
 #define READ_SIZE_FIRST ((size_t)16 << 10)
 #define WRITEBACK_SIZE (8ull << 20)
+#define NS_PER_S INT64_C(1000000000)
 
 int io_read_full(int fd, void *buf, size_t size)
 {
@@ -231,12 +232,31 @@ int io_copy_range(int from_fd, uint64_t from_offset, int to_fd, uint64_t to_offs
     return 0;
 }
 
+int64_t io_time_ns(int64_t seconds, int64_t nanoseconds)
+{
+    int64_t ns;
+
+    if (__builtin_mul_overflow(seconds, NS_PER_S, &ns) ||
+        __builtin_add_overflow(ns, nanoseconds, &ns))
+        return seconds < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
+struct timespec io_time_split(int64_t ns)
+{
+    int64_t rest = ns % NS_PER_S;
+    bool is_below = rest < 0;
+
+    return (struct timespec){.tv_sec = ns / NS_PER_S - is_below,
+                             .tv_nsec = is_below ? rest + NS_PER_S : rest};
+}
+
 static int64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
 
     (void)clock_gettime(clock, &now); /* fails for an unknown clock only */
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return io_time_ns(now.tv_sec, now.tv_nsec);
 }
 
 int64_t io_now_ns(void)

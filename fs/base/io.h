@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "fs/base/error.h"
 #include "fs/base/str.h"
@@ -51,5 +52,9 @@ int io_make_dirs(const char *path, mode_t mode, struct error *err); /* mkdir -p 
  * lack permission bits are given them first. A mount point inside is left alone (-EBUSY), and so is
  * what cannot be removed; the rest goes, and the first failure is returned. */
 int io_remove_tree(int dir_fd, const char *name);
-int64_t io_now_ns(void);    /* CLOCK_REALTIME */
-uint64_t io_ticks_ns(void); /* CLOCK_MONOTONIC */
+/* Nanoseconds since 1970, which 64 bits hold from 1677 to 2262: a time beyond becomes the first or
+ * the last of them. */
+int64_t io_time_ns(int64_t seconds, int64_t nanoseconds);
+struct timespec io_time_split(int64_t ns); /* tv_nsec is never negative */
+int64_t io_now_ns(void);                   /* CLOCK_REALTIME */
+uint64_t io_ticks_ns(void);                /* CLOCK_MONOTONIC */

@@ -3,7 +3,8 @@ the same state.
 """
 import os
 import random
-import resource
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -65,7 +66,7 @@ def check_reads_alone(state, context, other, run):
                   "mount a -- sh -c 'cat $IMG_MOUNT/made'", "doctor --offline"):
         result = run(words)
         check_equal((words, result.code, result.err if result.code else ""), (words, 0, ""))
-    check_in("can only be read", result.out)
+    check_in("is read-only: nothing can be built or pulled", result.out)
     for words in (f"build -t b {context}", f"build {other}", f"build --no-cache {context}", "pull " + busybox(),
                   "rm a", "tag a b", "prune --all -f", "import $IMG b"):
         result = run(words)
@@ -95,6 +96,45 @@ def test_a_state_that_can_only_be_read_serves_what_only_reads():
     check_whole(state)
 
 
+def test_a_path_that_sqlite_cannot_take_is_said_to_be_too_long():
+    """SQLite's unix file system takes 512 bytes of a path, PATH_MAX is 4096."""
+    for count, status in ((400, 0), (600, 1)):
+        state = State(IMG_STATE=os.path.join(directory("long"), *["d" * 100] * (count // 100)))
+        result = state.run("ls")
+        check_equal((count, result.code), (count, status))
+    check(re.fullmatch(r"img: the path of the state directory has \d+ bytes, SQLite takes \d+\nhint: .*\n", result.err),
+          result.err)
+
+
+# -- homes and times --
+
+def test_a_home_that_is_none_is_a_home_with_nothing_in_it():
+    """As of system accounts: /dev/null, /nonexistent."""
+    for home in ("/dev/null", "/nonexistent", None):
+        state = State(XDG_RUNTIME_DIR="/nonexistent")
+        state.env.pop("HOME")
+        state.env.update({"HOME": home} if home else {})
+        state.ok("build", "-t", "a", make_context(f"FROM {busybox()}\nRUN echo x > /x\n", {}))
+        state.ok("mount", "a", "--", "sh", "-c", 'test -e "$IMG_MOUNT/x"')
+        if shutil.which("fusermount3"):
+            where = state.ok("mount", "a").out.strip()
+            check(where.startswith("/tmp/img-mount-") and os.path.exists(where + "/x"), where)
+            state.ok("umount", where)
+            check(not os.path.exists(where), "the directory is left")
+
+
+def test_times_that_64_bits_of_nanoseconds_cannot_hold_are_the_last_they_can():
+    """2^63 nanoseconds after 1970 is the year 2262. What is within is kept to the nanosecond."""
+    state = State()
+    context = make_context("FROM scratch\nCOPY . /\n", {"old": "", "far": ""})
+    os.utime(f"{context}/old", ns=(0, -2100000000_123456789))  # 1903
+    os.utime(f"{context}/far", ns=(0, 12 * 10 ** 18))  # 2350
+    state.ok("build", "-t", "a", context)
+    image = Image(state, "a")
+    check_equal(float(image.entry("old").pax_headers["mtime"]), float("-2100000000.123456789"))
+    check_equal(int(float(image.entry("far").mtime)), (2 ** 63 - 1) // 10 ** 9)
+
+
 # -- limits and signals --
 
 def test_a_limit_on_the_size_of_files_is_a_sentence():
@@ -106,7 +146,14 @@ def test_a_limit_on_the_size_of_files_is_a_sentence():
         check_equal(result.returncode, 1)
         check_in("cannot write 'big'", result.stderr)
     check_whole(state)
-    state.ok("build", context)
+    state.ok("build", "-t", "a", context)
+    with nothing_left(state):  # too small for the database: found out before anything is written
+        result = run_shell(state, f"ulimit -f 100; $IMG build --no-cache {context}")
+        check_equal(result.returncode, 1)
+        check_in("the limit on the size of files is too small for the store", result.stderr)
+        check_in("\nhint: raise it: ulimit -f\n", result.stderr)
+    check_whole(state)
+    check_equal(run_shell(state, f"ulimit -f 0; $IMG build -q {context} && $IMG history a").stderr, "")
 
 
 def test_a_step_has_the_standard_signals():

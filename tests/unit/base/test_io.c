@@ -240,3 +240,31 @@ TEST(io, ticks_do_not_go_back_and_now_is_this_century)
     check_true(io_ticks_ns() >= first);
     check_true(io_now_ns() > 946684800ll * 1000000000);
 }
+
+/* struct timespec (POSIX): tv_nsec is from 0 on, so what is before 1970 counts up from the second below. */
+TEST(io, times_are_split_and_joined_and_end_at_the_last_that_fit)
+{
+    static const struct {
+        int64_t ns;
+        int64_t seconds;
+        long nanoseconds;
+    } cases[] = {{0, 0, 0},
+                 {1, 0, 1},
+                 {-1, -1, 999999999},
+                 {-1000000000, -1, 0},
+                 {INT64_MAX, 9223372036, 854775807},
+                 {INT64_MIN, -9223372037, 145224192}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct timespec time = io_time_split(cases[i].ns);
+
+        check_int(time.tv_sec, cases[i].seconds);
+        check_int(time.tv_nsec, cases[i].nanoseconds);
+        if (cases[i].ns != INT64_MIN) /* its second, as a whole, is beyond */
+            check_int(io_time_ns(time.tv_sec, time.tv_nsec), cases[i].ns);
+    }
+    check_int(io_time_ns(9223372037, 0), INT64_MAX);
+    check_int(io_time_ns(9223372036, 999999999), INT64_MAX);
+    check_int(io_time_ns(INT64_MIN, 0), INT64_MIN);
+    check_int(io_time_ns(INT64_MAX, 0), INT64_MAX);
+}
