@@ -399,7 +399,7 @@ static int compare_caches(const void *a, const void *b)
 {
     const struct step_mount *left = *(struct step_mount *const *)a;
     const struct step_mount *right = *(struct step_mount *const *)b;
-    int order = memcmp(left->cache_id.bytes, right->cache_id.bytes, sizeof(left->cache_id.bytes));
+    int order = digest_compare(&left->cache_id, &right->cache_id);
 
     return order != 0 ? order : left < right ? -1 : left > right;
 }

@@ -61,7 +61,6 @@ static const struct format_spec spec = {
 };
 
 #define CREATED_BY_WIDTH 60u
-#define ID_LENGTH 19u /* "sha256:" and 12 digits */
 
 /* Cut to what a table has room for, not into the middle of a character. */
 static void shorten(struct str *text, size_t columns_max)
@@ -84,7 +83,7 @@ static struct json *make_row(const struct entry *e, bool is_human, bool is_short
     const char *created_by = json_get_text(e->json, "created_by");
     const char *comment = json_get_text(e->json, "comment");
     const char *created = json_get_text(e->json, "created");
-    auto_free char *layer = mem_strndup(e->layer, is_short ? ID_LENGTH : strlen(e->layer));
+    auto_free char *layer = mem_strndup(e->layer, is_short ? DIGEST_SHORT_SIZE : strlen(e->layer));
     auto_str struct str text = {0};
     auto_str struct str age = {0};
     auto_str struct str size = {0};
@@ -137,7 +136,7 @@ static int show(struct store *store, const struct image *image, const struct his
         }
         e.layer = id;
         if (f->quiet)
-            printf("%.*s\n", (int)(f->no_trunc ? sizeof(id) : ID_LENGTH), id);
+            printf("%.*s\n", (int)(f->no_trunc ? sizeof(id) : DIGEST_SHORT_SIZE), id);
         else
             r = format_row(format, make_row(&e, !text_equal(f->human, "false"), is_short), err);
         if (r < 0)

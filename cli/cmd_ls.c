@@ -385,8 +385,8 @@ static void put_config(struct json *row, const struct item *item)
 
 /* How much of ids and digests is shown. */
 struct lengths {
-    size_t id;     /* of the text without "sha256:"; 0: all, with it */
-    size_t digest; /* of the text with "sha256:" */
+    size_t id;     /* of the text without its algorithm; 0: all, with it */
+    size_t digest; /* of the text with it */
 };
 
 static struct json *make_row(const struct item *item, const struct lengths *lengths)
@@ -395,15 +395,17 @@ static struct json *make_row(const struct item *item, const struct lengths *leng
     auto_str struct str size = {0};
     char id[DIGEST_TEXT_SIZE];
     char digest[DIGEST_TEXT_SIZE];
+    char *digits;
 
     digest_format(&item->image->config, id);
+    digits = strchr(id, ':') + 1;
     digest_format(&item->image->manifest, digest);
     digest[lengths->digest] = '\0';
     if (lengths->id > 0)
-        id[strlen("sha256:") + lengths->id] = '\0';
+        digits[lengths->id] = '\0';
     str_add_size_binary(&size, item->image->size_bytes);
     put_name(row, item->name);
-    json_put_text(row, "ID", lengths->id > 0 ? id + strlen("sha256:") : id);
+    json_put_text(row, "ID", lengths->id > 0 ? digits : id);
     json_put_text(row, "Digest", digest);
     json_put_text(row, "Size", str_text(&size));
     json_put_text(row, "VirtualSize", str_text(&size));
@@ -440,7 +442,7 @@ static int by_id(const void *a, const void *b)
     const struct item *x = a;
     const struct item *y = b;
 
-    return memcmp(&x->image->config, &y->image->config, sizeof(struct digest));
+    return digest_compare(&x->image->config, &y->image->config);
 }
 
 static const char *tag_of(const struct item *item)
@@ -479,7 +481,7 @@ static int sort_rows(struct listing *l, const char *key, struct error *err)
 /* ---- the command ---- */
 
 #define ID_LENGTH 12u
-#define DIGEST_LENGTH (sizeof("sha256:") - 1 + ID_LENGTH)
+#define DIGEST_LENGTH DIGEST_SHORT_SIZE
 
 /* On a terminal the table has short digests, so that it fits; into a pipe goes all. */
 static struct lengths choose_lengths(const struct ls_flags *f, const struct format *format)

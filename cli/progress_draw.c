@@ -14,6 +14,7 @@
 
 #include "cli/progress_tty_internal.h"
 #include "cli/text.h"
+#include "fs/base/digest.h"
 #include "fs/base/io.h"
 
 #include "fs/base/banned.h"
@@ -86,16 +87,22 @@ static void add_sizes(struct str *out, uint64_t current, uint64_t total)
     str_add(out, "  ");
 }
 
+#define ALGORITHM_SIZE 6 /* "sha256" */
+#define DIGITS_MIN 64u
+#define DIGITS_SHOWN 12u
+
 /* A digest is told apart by its first digits; people never read the rest. */
 static void add_item(struct str *out, const char *item)
 {
-    const char *digest;
+    const char *colon;
 
-    while ((digest = strstr(item, "sha256:")) != NULL) {
-        size_t hex = strspn(digest + 7, "0123456789abcdef");
+    while ((colon = strchr(item, ':')) != NULL) {
+        size_t digits = strspn(colon + 1, "0123456789abcdef");
+        bool is_digest = colon - item >= ALGORITHM_SIZE && digits >= DIGITS_MIN &&
+                         digest_has_algorithm(colon - ALGORITHM_SIZE);
 
-        str_add_bytes(out, item, (size_t)(digest + 7 - item) + (hex == 64 ? 12 : hex));
-        item = digest + 7 + hex;
+        str_add_bytes(out, item, (size_t)(colon + 1 - item) + (is_digest ? DIGITS_SHOWN : digits));
+        item = colon + 1 + digits;
     }
     str_add(out, item);
 }

@@ -159,13 +159,12 @@ static void put_times(struct json *row, const char *at, const char *since, int64
     json_put_text(row, since, str_text(&age));
 }
 
-#define ID_LENGTH 19u /* "sha256:" and 12 digits; ids of other records are shorter */
-
 struct json *usage_json(const struct usage_row *row, bool is_narrow)
 {
     struct json *object = json_new_object();
-    auto_free char *id = mem_strndup(
-        row->id, is_narrow && strlen(row->id) > ID_LENGTH ? ID_LENGTH : strlen(row->id));
+    auto_free char *id =
+        mem_strndup(row->id, is_narrow && strlen(row->id) > DIGEST_SHORT_SIZE ? DIGEST_SHORT_SIZE
+                                                                              : strlen(row->id));
     auto_str struct str size = {0};
 
     str_add_size_binary(&size, row->size_bytes);

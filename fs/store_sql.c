@@ -167,7 +167,7 @@ void sql_bind_u64_or_null(struct sql *q, int at, uint64_t value)
 void sql_bind_digest(struct sql *q, int at, const struct digest *value)
 {
     if (value)
-        sql_bind_bytes(q, at, value->bytes, sizeof(value->bytes));
+        sql_bind_bytes(q, at, value->bytes, digest_size(value));
     else
         note(q, sqlite3_bind_null(q->stmt, at));
 }
@@ -284,10 +284,9 @@ uint64_t sql_u64(struct sql *q, int at)
 void sql_digest(struct sql *q, int at, struct digest *out)
 {
     const void *bytes = sqlite3_column_blob(q->stmt, at);
+    int size = sqlite3_column_bytes(q->stmt, at);
 
-    if (sqlite3_column_bytes(q->stmt, at) == DIGEST_SIZE && bytes)
-        memcpy(out->bytes, bytes, DIGEST_SIZE);
-    else
+    if (!bytes || !digest_from_bytes(bytes, (size_t)size, out))
         damaged(q, "a digest of the wrong size");
 }
 

@@ -10,6 +10,7 @@
 #define HUB_HOST "docker.io"
 #define HUB_API_HOST "registry-1.docker.io"
 #define HUB_LIBRARY "library/"
+#define ID_DIGITS 64u          /* of a whole image id, which no repository may be called */
 #define ALGORITHM_SIZE_MAX 32u /* of its name, to be quoted */
 
 /* The locale must not decide what a name may hold. */
@@ -153,7 +154,7 @@ static bool is_hex_id(const char *text)
 {
     size_t length = strspn(text, "0123456789abcdef");
 
-    return length == DIGEST_HEX_SIZE - 1 && text[length] == '\0';
+    return length == ID_DIGITS && text[length] == '\0';
 }
 
 /* The first part is a host when it could not be the name of a repository on the Hub. */
@@ -206,13 +207,14 @@ static int refuse_digest(const char *digest, const char *whole, struct error *er
 {
     size_t length = strcspn(digest, ":");
 
-    if (digest[length] == ':' && length <= ALGORITHM_SIZE_MAX && !text_starts(digest, "sha256:"))
+    if (digest[length] == ':' && length <= ALGORITHM_SIZE_MAX && !digest_has_algorithm(digest))
         return error_set(err, EINVAL,
                          "invalid reference '%s': digests of '%.*s' are not supported, those of "
-                         "sha256 are",
+                         "sha256 and sha512 are",
                          whole, (int)length, digest);
-    return error_set(err, EINVAL, "invalid reference '%s': '%s' is not sha256 and 64 hex digits",
-                     whole, digest);
+    return error_set(err, EINVAL, "invalid reference '%s': '%s' is not %s lower-case hex digits",
+                     whole, digest,
+                     text_starts(digest, "sha512:") ? "sha512 and 128" : "sha256 and 64");
 }
 
 /* Cuts ":tag" and "@digest" off `text`, which becomes the bare name. */

@@ -431,7 +431,7 @@ static int encode_entry(const struct selected *s, struct tree *t, const struct s
               s->node.target == NULL ? 0 : strlen(s->node.target));
     add_field(to, str_text(&xattrs), xattrs.size);
     if (m->type == ENTRY_FILE)
-        str_add_bytes(to, s->content.bytes, sizeof(s->content.bytes));
+        str_add_bytes(to, s->content.bytes, digest_size(&s->content));
     return 0;
 }
 

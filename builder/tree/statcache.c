@@ -1,4 +1,5 @@
 /* statcache.c - two runs of records: the sorted one that was loaded, and what this run adds. */
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -11,9 +12,12 @@
 #define GRAIN_FINE_NS 20000000ll     /* a tick of the coarse kernel clock is 10 ms at worst */
 #define GRAIN_COARSE_NS 2000000000ll /* file systems with whole seconds, or FAT's two */
 
+/* As it lies on disk: contexts are digested with sha256. */
+#define RECORD_DIGEST_SIZE 32u
+
 struct record {
     struct statcache_key key;
-    struct digest digest;
+    uint8_t digest[RECORD_DIGEST_SIZE];
 };
 
 struct header {
@@ -103,7 +107,8 @@ bool statcache_find(struct statcache *c, const struct statcache_key *key, struct
     found = bsearch(&wanted, c->old, c->old_count, sizeof(*c->old), compare_records);
     if (found == NULL || memcmp(&found->key, key, sizeof(*key)) != 0)
         return false;
-    *out = found->digest;
+    if (!digest_from_bytes(found->digest, sizeof(found->digest), out))
+        return false; /* never: the size is right */
     position = (size_t)(found - c->old);
     pthread_mutex_lock(&c->lock);
     if (c->used[position] == 0)
@@ -127,12 +132,13 @@ void statcache_add(struct statcache *c, const struct statcache_key *key, const s
 {
     struct record *record;
 
+    assert(digest_size(d) == RECORD_DIGEST_SIZE);
     if (!statcache_is_settled(key, hashed_ns))
         return;
     pthread_mutex_lock(&c->lock);
     record = array_add(&c->added);
     record->key = *key;
-    record->digest = *d;
+    memcpy(record->digest, d->bytes, sizeof(record->digest));
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -39,7 +39,7 @@ void key_digest(struct key *k, const char *name, const struct digest *value)
     char text[DIGEST_TEXT_SIZE];
 
     digest_format(value, text);
-    hasher_field(k->hasher, name, value->bytes, sizeof(value->bytes));
+    hasher_field(k->hasher, name, value->bytes, digest_size(value));
     key_note(k, name, text);
 }
 

@@ -499,7 +499,7 @@ TEST(layer_ingest, bytes_other_than_promised_are_refused)
     auto_str struct str tar = {0};
     auto_str struct str blob = {0};
     struct error err = {0};
-    struct digest wrong = {{1}};
+    struct digest wrong = {.bytes = {1}};
     int64_t layer;
 
     make_sample(&tar);
@@ -659,7 +659,7 @@ TEST(layer_ingest, bytes_that_are_refused_are_not_kept_to_be_continued)
     auto_str struct str tar = {0};
     auto_str struct str blob = {0};
     struct digest digest;
-    struct digest wrong = {{1}};
+    struct digest wrong = {.bytes = {1}};
     struct layer_ingest_options options;
     int64_t layer;
 
@@ -679,7 +679,7 @@ TEST(layer_ingest, a_blob_that_two_bring_is_brought_by_one)
     auto_store struct store *store = state_open();
     auto_layer_ingest struct layer_ingest *first = NULL;
     auto_layer_ingest struct layer_ingest *second = NULL;
-    struct digest digest = {{1}};
+    struct digest digest = {.bytes = {1}};
     struct layer_ingest_options options = resuming(&digest, 100);
 
     check_ok(layer_ingest_open(store, &options, &first, &test_err));

@@ -82,6 +82,9 @@ TEST(reference, a_digest_is_kept_beside_the_tag)
                    "debian:12@sha256:" HEX64);
     check_reads_as("h:1/debian:12@sha256:" HEX64, "h:1/debian:12@sha256:" HEX64,
                    "h:1/debian:12@sha256:" HEX64);
+    check_reads_as("debian:12@sha512:" HEX64 HEX64,
+                   "docker.io/library/debian:12@sha512:" HEX64 HEX64,
+                   "debian:12@sha512:" HEX64 HEX64);
 }
 
 TEST(reference, the_manifest_is_asked_for_by_digest_when_there_is_one)
@@ -149,7 +152,7 @@ TEST(reference, tags_have_their_own_alphabet_and_length)
     check_refused(longest);
 }
 
-/* SECURITY R33: only sha256, lower case, exact length. */
+/* SECURITY R33: sha256 and sha512 alone, lower case, exact length. */
 TEST(reference, other_digests_are_refused)
 {
     check_refused("a@sha256:0123");
@@ -209,13 +212,18 @@ TEST(reference, another_digest_algorithm_is_refused_by_name)
     auto_reference struct reference ref = {0};
     struct error err = {0};
 
-    check_fails(reference_parse("a@sha512:" HEX64 HEX64, &ref, &err), EINVAL);
+    check_fails(reference_parse("a@sha384:" HEX64, &ref, &err), EINVAL);
     check_error(&err, EINVAL,
-                "invalid reference 'a@sha512:" HEX64 HEX64
-                "': digests of 'sha512' are not supported, those of sha256 are");
+                "invalid reference 'a@sha384:" HEX64
+                "': digests of 'sha384' are not supported, those of sha256 and sha512 are");
     check_fails(reference_parse("a@sha256:00", &ref, &err), EINVAL);
     check_error(&err, EINVAL,
-                "invalid reference 'a@sha256:00': 'sha256:00' is not sha256 and 64 hex digits");
+                "invalid reference 'a@sha256:00': 'sha256:00' is not sha256 and 64 lower-case hex "
+                "digits");
+    check_fails(reference_parse("a@sha512:" HEX64, &ref, &err), EINVAL);
+    check_error(&err, EINVAL,
+                "invalid reference 'a@sha512:" HEX64 "': 'sha512:" HEX64
+                "' is not sha512 and 128 lower-case hex digits");
 }
 
 /* The familiar form must not be read as something else. */
