@@ -88,8 +88,7 @@ static bool find_layer(struct layer_pull *l)
     struct layer_row row;
     struct error ignored;
 
-    if (store_layer_find_by_blob(store, &l->descriptor->digest, &row, &ignored) < 0 ||
-        !row.has_diff_id || !digest_equal(&row.diff_id, &l->diff_id))
+    if (store_layer_find_by_blob(store, &l->descriptor->digest, &l->diff_id, &row, &ignored) < 0)
         return false;
     l->layer = row.id;
     return true;

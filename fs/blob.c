@@ -116,7 +116,7 @@ int blob_writer_open(struct store *store, const struct blob_writer_options *opti
     w->store = store;
     w->what = mem_strdup(options->what ? options->what : "a blob");
     w->fd = -1;
-    w->hasher = hasher_new();
+    w->hasher = hasher_new_as(options->digest ? options->digest->algorithm : DIGEST_SHA256);
     w->sums = sums_new();
     w->has_size = options->size_bytes != UINT64_MAX;
     w->size_max = w->has_size ? options->size_bytes : LIMIT_LAYER_SIZE;
@@ -318,27 +318,36 @@ void blob_writer_discard(struct blob_writer *w)
     blob_writer_abort(w);
 }
 
-int blob_put(struct store *store, const void *bytes, size_t size, struct digest *out,
-             struct error *err)
+int blob_put_named(struct store *store, const struct digest *digest, const void *bytes, size_t size,
+                   struct error *err)
 {
     auto_blob_writer struct blob_writer *w = NULL;
-    struct blob_writer_options options = {.what = "a document", .size_bytes = size};
-    struct digest digest;
+    const struct blob_writer_options options = {
+        .what = "a document", .digest = digest, .size_bytes = size};
     uint64_t known = 0;
     int r;
 
-    digest_of(bytes, size, &digest);
-    options.digest = &digest;
-    if (blob_stat(store, &digest, &known, err) == 0 && known == size) {
-        *out = digest;
+    if (blob_stat(store, digest, &known, err) == 0 && known == size)
         return 0;
-    }
     r = blob_writer_open(store, &options, &w, err);
     if (r == 0)
         r = blob_writer_write(w, bytes, size, err);
     if (r < 0)
         return r;
-    return blob_writer_commit(STEAL(&w), out, NULL, err);
+    return blob_writer_commit(STEAL(&w), NULL, NULL, err);
+}
+
+int blob_put(struct store *store, const void *bytes, size_t size, struct digest *out,
+             struct error *err)
+{
+    struct digest digest;
+    int r;
+
+    digest_of(bytes, size, &digest);
+    r = blob_put_named(store, &digest, bytes, size, err);
+    if (r == 0)
+        *out = digest;
+    return r;
 }
 
 /* -- reading -- */
@@ -410,10 +419,11 @@ int blob_fd(struct store *store, const struct digest *digest, int *fd, uint64_t 
     if (r < 0)
         return r;
     object_of_digest(digest, &object);
-    opened = openat(store->dirs[STORE_BLOBS], object.name,
+    opened = openat(object_dir(store, object.kind), object.name,
                     O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (opened < 0 && errno != ENOENT)
-        return error_errno(err, "cannot open '%s/blobs/sha256/%s'", store->path, object.name);
+        return error_errno(err, "cannot open '%s/%s/%s'", store->path, object_dir_name(object.kind),
+                           object.name);
     if (opened < 0 || fstat(opened, &st) < 0 || !S_ISREG(st.st_mode) ||
         (uint64_t)st.st_size != size)
         return damaged(digest, err);
@@ -437,7 +447,7 @@ int blob_open(struct store *store, const struct digest *digest, struct reader **
     *reader = (struct blob_reader){
         .base = {.read = reader_read_blob, .close = reader_close_blob},
         .fd = fd,
-        .hasher = hasher_new(),
+        .hasher = hasher_new_as(digest->algorithm),
         .digest = *digest,
         .left = size,
     };

@@ -59,9 +59,12 @@ bool blob_partial_is_busy(int fd); /* somebody is writing it, or making it a blo
 /* w as a stream: borrowed, finish and close do nothing. */
 struct writer *blob_writer_stream(struct blob_writer *w);
 
-/* A whole small document. */
+/* A whole small document, named by its sha256. */
 int blob_put(struct store *store, const void *bytes, size_t size, struct digest *out,
              struct error *err);
+/* One that has its name from elsewhere: -EBADMSG when the bytes are not those. */
+int blob_put_named(struct store *store, const struct digest *digest, const void *bytes, size_t size,
+                   struct error *err);
 
 /* -- reading; -ENOENT when there is no such blob -- */
 

@@ -88,8 +88,8 @@ static void check_dir(struct fsck *f, int root_fd, const char *name)
 
 static int check_dirs(struct fsck *f, const char *path, struct error *err)
 {
-    static const char *const names[] = {".",   "blobs", "blobs/sha256", "packs", "index",
-                                        "tmp", "work",  "tmp/partial",  "logs"};
+    static const char *const names[] = {".",     "blobs", "blobs/sha256", "blobs/sha512", "packs",
+                                        "index", "tmp",   "work",         "tmp/partial",  "logs"};
     auto_close int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (root_fd < 0 && errno != ENOENT)

@@ -21,7 +21,7 @@
 #include "fs/base/banned.h"
 
 #define HASH_SIZE ((size_t)256 << 10)
-#define OBJECT_TEXT_SIZE 96
+#define OBJECT_TEXT_SIZE (DIGEST_TEXT_SIZE + 16) /* "checksums of " fits in front */
 
 struct verdict {
     enum fsck_kind kind; /* 0: sound */
@@ -92,7 +92,7 @@ static int judge_file(struct fsck *f, const struct object *object, uint64_t size
     if (f->options->quick || !digest)
         return 0;
     buf = mem_alloc(HASH_SIZE);
-    hasher = hasher_new();
+    hasher = hasher_new_as(digest->algorithm);
     sums = sums_new();
     for (uint64_t at = 0; at < size_bytes;) {
         size_t size = size_bytes - at < HASH_SIZE ? (size_t)(size_bytes - at) : HASH_SIZE;
@@ -258,7 +258,7 @@ static int judge_built_tar(struct fsck *f, const struct layer_row *row, struct v
                            struct error *err)
 {
     auto_reader struct reader *reader = NULL;
-    auto_hasher struct hasher *hasher = hasher_new();
+    auto_hasher struct hasher *hasher = hasher_new_as(row->diff_id.algorithm);
     auto_sums struct sums *sums = sums_new();
     auto_free uint8_t *buf = mem_alloc(HASH_SIZE);
     struct error ignored = {0};
@@ -452,7 +452,7 @@ int fsck_images(struct fsck *f, struct error *err)
 
 static void judge_content(struct fsck *f, int fd, const struct file_row *file, struct verdict *v)
 {
-    auto_hasher struct hasher *hasher = hasher_new();
+    auto_hasher struct hasher *hasher = hasher_new_as(file->digest.algorithm);
     auto_free uint8_t *buf = mem_alloc(HASH_SIZE);
     struct digest actual;
 

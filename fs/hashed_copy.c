@@ -92,10 +92,10 @@ static int copy_large(struct copy *c, struct reader *from, struct writer *to, si
     return r;
 }
 
-int hashed_copy(struct reader *from, struct writer *to, struct digest *found, uint64_t *total_bytes,
-                struct error *err)
+int hashed_copy(enum digest_algorithm algorithm, struct reader *from, struct writer *to,
+                struct digest *found, uint64_t *total_bytes, struct error *err)
 {
-    struct copy c = {.hasher = hasher_new()};
+    struct copy c = {.hasher = hasher_new_as(algorithm)};
     uint64_t total = 0;
     ssize_t first;
     int r;

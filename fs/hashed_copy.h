@@ -11,7 +11,7 @@
 #include "fs/base/error.h"
 #include "fs/base/stream.h"
 
-/* Copies until the end; does not finish `to`. Memory: 4 MiB, less for less. On failure `found` and
- * `total_bytes` are not set. */
-int hashed_copy(struct reader *from, struct writer *to, struct digest *found, uint64_t *total_bytes,
-                struct error *err);
+/* Copies until the end; does not finish `to`. Memory: 4 MiB, less for less. On failure `found`, of
+ * that algorithm, and `total_bytes` are not set. */
+int hashed_copy(enum digest_algorithm algorithm, struct reader *from, struct writer *to,
+                struct digest *found, uint64_t *total_bytes, struct error *err);

@@ -70,7 +70,7 @@ static struct reader *checked_reader_new(struct reader *from, const struct layer
 
     c->base = (struct reader){checked_read, checked_close};
     c->from = from;
-    c->hasher = hasher_new();
+    c->hasher = hasher_new_as(row->diff_id.algorithm);
     c->expected = row->diff_id;
     c->layer = row->id;
     return &c->base;
@@ -171,7 +171,8 @@ static int passing_begin(struct store *store, const struct layer_row *row, struc
     error_clear(err);
     out->row = row;
     out->sums = sums;
-    out->hasher = r < 0 ? hasher_new() : NULL;
+    if (r < 0)
+        out->hasher = hasher_new_as(row->has_diff_id ? row->diff_id.algorithm : DIGEST_SHA256);
     return 0;
 }
 

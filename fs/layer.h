@@ -18,7 +18,7 @@
 
 struct store;
 
-/* -- in: network -> sha256 -> inflate -> sha256 -> pack + index, one pass, bounded memory -- */
+/* -- in: network -> digest -> inflate -> digest -> pack + index, one pass, bounded memory -- */
 struct layer_ingest;
 struct layer_ingest_options {
     const char *what;             /* names the layer in messages, copied */
@@ -50,6 +50,10 @@ void layer_ingest_abort(struct layer_ingest *in);
  * -ENOENT: it has not. */
 int layer_ingest_stored(struct store *store, const struct layer_ingest_options *options,
                         int64_t *layer, struct error *err);
+/* The layer with the same tar under a diff_id of another algorithm, with the same blobs: one that the
+ * store has, or made now from a copy of the tar. -EBADMSG: the tar has another digest. */
+int layer_rename(struct store *store, int64_t layer, const struct digest *diff_id, int64_t *out,
+                 struct error *err);
 DEFINE_CLEANUP(layer_ingest_abort, struct layer_ingest *)
 #define auto_layer_ingest CLEANUP(layer_ingest_abort)
 

@@ -250,7 +250,7 @@ static struct layer_ingest *ingest_alloc(struct store *store,
     ring_init(&in->tar, BUFFER_COUNT, TAR_SIZE);
     in->inflater = inflater_new(options->format == CODEC_NONE ? CODEC_NONE : CODEC_DETECT);
     inflater_take_turns(in->inflater);
-    in->tar_hasher = hasher_new();
+    in->tar_hasher = hasher_new_as(in->diff_id ? in->diff_id->algorithm : DIGEST_SHA256);
     in->tar_sums = sums_new();
     in->builder = index_builder_new();
     in->reader = tar_reader_new(add_entry, in);
@@ -300,7 +300,7 @@ int layer_ingest_open(struct store *store, const struct layer_ingest_options *op
     if (r == 0 && options->keep_blob)
         r = blob_writer_open(store, &blob, &in->blob, err);
     else if (r == 0 && in->digest)
-        in->blob_hasher = hasher_new();
+        in->blob_hasher = hasher_new_as(in->digest->algorithm);
     if (r == 0)
         r = start_threads(in, err);
     if (r == 0 && in->blob)
@@ -614,4 +614,45 @@ int layer_ingest_stored(struct store *store, const struct layer_ingest_options *
             return r;
     }
     return n < 0 ? (int)n : layer_ingest_commit(STEAL(&in), layer, err);
+}
+
+/* A layer over a copy of the tar of `layer`, which has this diff_id or is refused. */
+static int ingest_tar(struct store *store, int64_t layer, const struct digest *diff_id,
+                      int64_t *out, struct error *err)
+{
+    const struct layer_ingest_options options = {
+        .what = "a layer", .format = CODEC_NONE, .blob_size_bytes = UINT64_MAX, .diff_id = diff_id};
+    auto_layer_ingest struct layer_ingest *in = NULL;
+    auto_free uint8_t *buf = mem_alloc(COMPRESSED_SIZE);
+    auto_reader struct reader *tar = NULL;
+    ssize_t n = 0;
+    int r = layer_tar_open(store, layer, &tar, err);
+
+    if (r == 0)
+        r = layer_ingest_open(store, &options, &in, err);
+    while (r == 0 && (n = reader_read(tar, buf, COMPRESSED_SIZE, err)) > 0)
+        r = layer_ingest_write(in, buf, (size_t)n, err);
+    if (r < 0 || n < 0)
+        return r < 0 ? r : (int)n;
+    return layer_ingest_commit(STEAL(&in), out, err);
+}
+
+int layer_rename(struct store *store, int64_t layer, const struct digest *diff_id, int64_t *out,
+                 struct error *err)
+{
+    struct layer_row row;
+    int64_t other = 0;
+    int r = store_layer_find_by_diff_id(store, diff_id, &row, err);
+
+    if (r == 0)
+        other = row.id;
+    if (r == -ENOENT) {
+        error_clear(err);
+        r = ingest_tar(store, layer, diff_id, &other, err);
+    }
+    if (r == 0)
+        r = store_layer_share_blobs(store, layer, other, err);
+    if (r == 0)
+        *out = other;
+    return r;
 }

@@ -2,7 +2,7 @@
 --
 -- Comments are stripped when this is built in; the rest is compared byte for byte with what a
 -- database holds when it is opened, so a changed statement is a new version (user_version) with a
--- migration. STRICT tables: a row of another type cannot be stored. Digests are 32 bytes of sha256.
+-- migration. STRICT tables: a row of another type cannot be stored. Digests are 32 bytes of sha256 or 64 of sha512.
 -- Times are nanoseconds since the epoch, sizes are bytes. Prose about all this is in FORMAT.md.
 
 -- Uncompressed bytes: the file packs/<id as 16 hex digits>.
@@ -12,7 +12,7 @@ CREATE TABLE pack (
     created_ns INTEGER NOT NULL
 ) STRICT;
 
--- Bytes as registries have them: the file blobs/sha256/<hex>.
+-- Bytes as registries have them: the file blobs/sha256/<hex> or blobs/sha512/<hex>.
 CREATE TABLE blob (
     digest BLOB NOT NULL PRIMARY KEY,
     size_bytes INTEGER NOT NULL, -- of the file, exactly
@@ -147,7 +147,7 @@ CREATE TABLE cache_mount_layer (
 CREATE INDEX cache_mount_layer_by_layer ON cache_mount_layer (layer);
 
 -- Since version 2, and therefore last. XXH3-64 of each 4 MiB of a blob or of a layer's tar, by the
--- sha256 of the whole, so that a row is true for ever and of use as long as the bytes are here.
+-- digest of the whole, so that a row is true for ever and of use as long as the bytes are here.
 CREATE TABLE checksum (
     digest BLOB NOT NULL PRIMARY KEY,
     sums BLOB NOT NULL -- eight bytes each, least significant first; the last block may be short

@@ -141,7 +141,7 @@ static int open_subdir(struct store *store, int parent_fd, const char *name, con
     return 0;
 }
 
-/* A directory in a directory: the root is made durable with the database, this one by nobody else. */
+/* Directories in a directory: the root is made durable with the database, this one by nobody else. */
 static int open_blobs(struct store *store, struct error *err)
 {
     auto_close int blobs_fd = -1;
@@ -150,8 +150,12 @@ static int open_blobs(struct store *store, struct error *err)
 
     if (r < 0)
         return r;
-    is_new = faccessat(blobs_fd, "sha256", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    is_new = faccessat(blobs_fd, "sha256", F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
+             faccessat(blobs_fd, "sha512", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
     r = open_subdir(store, blobs_fd, "sha256", "blobs/sha256", &store->dirs[STORE_BLOBS], err);
+    if (r == 0)
+        r = open_subdir(store, blobs_fd, "sha512", "blobs/sha512", &store->dirs[STORE_BLOBS_SHA512],
+                        err);
     if (r == 0 && is_new && fsync(blobs_fd) < 0)
         return error_errno(err, "cannot make '%s/blobs' durable", store->path);
     return r;

@@ -2,6 +2,7 @@
  *
  *     img.db           rows: layers, packs, blobs, images, references, cache, files, contexts
  *     blobs/sha256/    documents and compressed layers, named by digest        (fs/blob.h)
+ *     blobs/sha512/    the same
  *     packs/ index/    uncompressed bytes and one flat table per layer         (fs/pack.h, fs/index.h)
  *     tmp/ work/       what is being made; a lock tells the living from the dead
  *
@@ -32,7 +33,15 @@ struct store;
 
 /* -- the directory -- */
 
-enum store_dir { STORE_ROOT, STORE_BLOBS, STORE_PACKS, STORE_INDEX, STORE_TMP, STORE_WORK };
+enum store_dir {
+    STORE_ROOT,
+    STORE_BLOBS,
+    STORE_BLOBS_SHA512,
+    STORE_PACKS,
+    STORE_INDEX,
+    STORE_TMP,
+    STORE_WORK
+};
 
 struct store_options {
     bool must_exist;   /* -ENOENT instead of making an empty store */
@@ -141,9 +150,13 @@ int store_layer_get(struct store *store, int64_t id, struct layer_row *out, stru
 /* The oldest one. -ENOENT is not worth a sentence: err is set, callers usually go on. */
 int store_layer_find_by_diff_id(struct store *store, const struct digest *diff_id,
                                 struct layer_row *out, struct error *err);
-/* By the digest of a compressed form: the layer need not be fetched again. -ENOENT. */
-int store_layer_find_by_blob(struct store *store, const struct digest *blob, struct layer_row *out,
+/* By the digest of a compressed form: the layer need not be fetched again. The same tar is two layers
+ * when its diff_id is known in two algorithms, so `diff_id` says which (NULL: any). -ENOENT. */
+int store_layer_find_by_blob(struct store *store, const struct digest *blob,
+                             const struct digest *diff_id, struct layer_row *out,
                              struct error *err);
+/* Whatever is a compressed form of one layer is one of the other, too: they are the same tar. */
+int store_layer_share_blobs(struct store *store, int64_t from, int64_t to, struct error *err);
 int store_layer_set_diff_id(struct store *store, int64_t id, const struct digest *diff_id,
                             uint64_t tar_size_bytes, struct error *err);
 
@@ -175,7 +188,7 @@ DEFINE_CLEANUP_VALUE(image_row_release, struct image_row)
 #define auto_image_row CLEANUP(image_row_release)
 
 struct reference_row {
-    char *name; /* normalised host/name:tag or host/name@digest, at most 511 bytes */
+    char *name; /* normalised host/name:tag or host/name@digest, at most 575 bytes */
     struct digest manifest;
     bool has_index;
     struct digest index; /* multi-platform index it was resolved from; kept if it is a blob here */

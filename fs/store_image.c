@@ -10,7 +10,7 @@
 
 #include "fs/base/banned.h"
 
-#define REFERENCE_NAME_MAX 511 /* repository 255, tag 127, digest 71, separators */
+#define REFERENCE_NAME_MAX 575 /* repository 255, tag 128, digest 135, separators; and a host */
 
 #define IMAGE_COLUMNS "SELECT manifest, media_type, config, size_bytes, created_ns FROM image "
 #define REFERENCE_COLUMNS "SELECT name, image, index_digest, created_ns, updated_ns FROM reference "
@@ -158,7 +158,10 @@ int store_image_list(struct store *store, struct image_list *out, struct error *
     return r < 0 ? r : read_images(&q, out, err);
 }
 
-/* All digests that begin with `hex` lie between these two. */
+#define SHA256_DIGITS 64u
+
+/* All digests that begin with `hex` lie between these two. Of two blobs that begin alike the shorter
+ * one is less to SQLite: so the lower bound is as short, and the upper as long, as they come. */
 static int prefix_bounds(const char *hex, struct digest *low, struct digest *high,
                          struct error *err)
 {
@@ -167,13 +170,15 @@ static int prefix_bounds(const char *hex, struct digest *low, struct digest *hig
     int r;
 
     if (size == 0 || size >= DIGEST_HEX_SIZE || strspn(hex, "0123456789abcdef") != size)
-        return error_set(err, EINVAL, "'%.80s' does not begin a digest", hex);
-    memset(text, '0', sizeof(text) - 1);
+        return error_set(err, EINVAL, "'%.160s' does not begin a digest", hex);
+    memset(text, 'f', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
     memcpy(text, hex, size);
-    r = digest_parse_hex(text, low, err);
-    memset(text + size, 'f', sizeof(text) - 1 - size);
-    return r < 0 ? r : digest_parse_hex(text, high, err);
+    r = digest_parse_hex(text, high, err);
+    memset(text + size, '0', sizeof(text) - 1 - size);
+    if (size <= SHA256_DIGITS)
+        text[SHA256_DIGITS] = '\0';
+    return r < 0 ? r : digest_parse_hex(text, low, err);
 }
 
 int store_image_find(struct store *store, const char *hex, struct image_list *out,

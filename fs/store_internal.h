@@ -24,7 +24,13 @@ struct table;
 #define STORE_DIR_COUNT (STORE_WORK + 1)
 #define STORE_BUSY_MS 10000
 
-enum object_kind { OBJECT_BLOB = 0, OBJECT_PACK, OBJECT_INDEX, OBJECT_KIND_COUNT };
+enum object_kind {
+    OBJECT_BLOB = 0, /* named by a sha256 */
+    OBJECT_BLOB_SHA512,
+    OBJECT_PACK,
+    OBJECT_INDEX,
+    OBJECT_KIND_COUNT
+};
 
 struct object {
     enum object_kind kind;
@@ -146,6 +152,7 @@ int companions_find(struct store *store, struct table *out, struct error *err);
 int object_dir(const struct store *store, enum object_kind kind);
 const char *object_dir_name(enum object_kind kind); /* "blobs/sha256", "packs", "index" */
 const char *object_noun(enum object_kind kind);     /* "blob", "pack", "index" */
+bool object_is_blob(enum object_kind kind);         /* named by a digest, not by an id */
 uint64_t object_new_id(void);                       /* random, 1 to INT64_MAX */
 bool object_parse_name(enum object_kind kind, const char *name, struct object *out);
 void object_of_id(enum object_kind kind, uint64_t id, struct object *out);

@@ -206,34 +206,58 @@ int store_layer_get(struct store *store, int64_t id, struct layer_row *out, stru
     return get_layer(&q, what, out, err);
 }
 
-static int get_by_digest(struct store *store, const char *text, const struct digest *digest,
-                         struct layer_row *out, struct error *err)
-{
-    auto_sql struct sql q = {0};
-    char what[DIGEST_TEXT_SIZE];
-    int r = sql_open(&q, store, text, err);
-
-    if (r < 0)
-        return r;
-    digest_format(digest, what);
-    sql_bind_digest(&q, 1, digest);
-    return get_layer(&q, what, out, err);
-}
-
 int store_layer_find_by_diff_id(struct store *store, const struct digest *diff_id,
                                 struct layer_row *out, struct error *err)
 {
-    return get_by_digest(store, LAYER_COLUMNS "WHERE diff_id = ?1 ORDER BY created_ns, id LIMIT 1",
-                         diff_id, out, err);
+    auto_sql struct sql q = {0};
+    char what[DIGEST_TEXT_SIZE];
+    int r = sql_open(&q, store, LAYER_COLUMNS "WHERE diff_id = ?1 ORDER BY created_ns, id LIMIT 1",
+                     err);
+
+    if (r < 0)
+        return r;
+    digest_format(diff_id, what);
+    sql_bind_digest(&q, 1, diff_id);
+    return get_layer(&q, what, out, err);
 }
 
-int store_layer_find_by_blob(struct store *store, const struct digest *blob, struct layer_row *out,
-                             struct error *err)
+int store_layer_find_by_blob(struct store *store, const struct digest *blob,
+                             const struct digest *diff_id, struct layer_row *out, struct error *err)
 {
-    return get_by_digest(store,
-                         LAYER_COLUMNS "WHERE id IN (SELECT layer FROM layer_blob WHERE blob = ?1)"
-                                       " ORDER BY created_ns, id LIMIT 1",
-                         blob, out, err);
+    auto_sql struct sql q = {0};
+    char what[DIGEST_TEXT_SIZE];
+    int r = sql_open(&q, store,
+                     LAYER_COLUMNS "WHERE id IN (SELECT layer FROM layer_blob WHERE blob = ?1)"
+                                   " AND (?2 IS NULL OR diff_id = ?2)"
+                                   " ORDER BY created_ns, id LIMIT 1",
+                     err);
+
+    if (r < 0)
+        return r;
+    digest_format(blob, what);
+    sql_bind_digest(&q, 1, blob);
+    sql_bind_digest(&q, 2, diff_id);
+    return get_layer(&q, what, out, err);
+}
+
+int store_layer_share_blobs(struct store *store, int64_t from, int64_t to, struct error *err)
+{
+    auto_store_tx struct store_tx tx = {0};
+    auto_sql struct sql q = {0};
+    int r = store_begin(store, &tx, err);
+
+    if (r == 0)
+        r = sql_open(
+            &q, store,
+            "INSERT OR IGNORE INTO layer_blob (layer, blob, format) SELECT ?2, blob, format"
+            " FROM layer_blob WHERE layer = ?1 ORDER BY rowid",
+            err);
+    if (r < 0)
+        return r;
+    sql_bind_i64(&q, 1, from);
+    sql_bind_i64(&q, 2, to);
+    r = sql_run(&q, err);
+    return r < 0 ? r : store_commit(&tx, err);
 }
 
 int store_layer_set_diff_id(struct store *store, int64_t id, const struct digest *diff_id,

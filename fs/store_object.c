@@ -27,11 +27,12 @@ static const struct {
     const char *link_point;
 } kinds[OBJECT_KIND_COUNT] = {
     [OBJECT_BLOB] = {STORE_BLOBS, "blobs/sha256", "blob", "blob.fsync", "blob.link"},
+    [OBJECT_BLOB_SHA512] = {STORE_BLOBS_SHA512, "blobs/sha512", "blob", "blob.fsync", "blob.link"},
     [OBJECT_PACK] = {STORE_PACKS, "packs", "pack", "pack.fsync", "pack.link"},
     [OBJECT_INDEX] = {STORE_INDEX, "index", "index", "index.fsync", "index.link"},
 };
 
-#define MARKER_SIZE 96
+#define MARKER_SIZE (DIGEST_HEX_SIZE + 16) /* what stands before the name fits */
 #define RESERVE_NAME "reserve"
 #define RESERVE_SIZE (1 << 20)
 #define WORK_TRIES 100
@@ -49,6 +50,11 @@ const char *object_dir_name(enum object_kind kind)
 const char *object_noun(enum object_kind kind)
 {
     return kinds[kind].noun;
+}
+
+bool object_is_blob(enum object_kind kind)
+{
+    return kind == OBJECT_BLOB || kind == OBJECT_BLOB_SHA512;
 }
 
 static uint64_t random_number(void)
@@ -78,25 +84,33 @@ void store_object_name(uint64_t id, char name[STORE_NAME_SIZE])
 
 void object_of_id(enum object_kind kind, uint64_t id, struct object *out)
 {
-    assert(kind != OBJECT_BLOB);
+    assert(!object_is_blob(kind));
     *out = (struct object){.kind = kind};
     store_object_name(id, out->name);
 }
 
 void object_of_digest(const struct digest *digest, struct object *out)
 {
-    *out = (struct object){.kind = OBJECT_BLOB};
+    *out = (struct object){.kind = digest->algorithm == DIGEST_SHA512 ? OBJECT_BLOB_SHA512
+                                                                      : OBJECT_BLOB};
     digest_format_hex(digest, out->name);
 }
 
 bool object_parse_name(enum object_kind kind, const char *name, struct object *out)
 {
-    size_t size = kind == OBJECT_BLOB ? DIGEST_HEX_SIZE - 1 : STORE_NAME_SIZE - 1;
+    struct error ignored; /* whether it is a name is all that counts */
+    struct digest digest;
 
-    if (strlen(name) != size || strspn(name, "0123456789abcdef") != size)
+    if (object_is_blob(kind)) {
+        if (digest_parse_hex(name, &digest, &ignored) < 0)
+            return false;
+        object_of_digest(&digest, out);
+        return out->kind == kind;
+    }
+    if (strlen(name) != STORE_NAME_SIZE - 1 || name[strspn(name, "0123456789abcdef")] != '\0')
         return false;
     *out = (struct object){.kind = kind};
-    memcpy(out->name, name, size + 1);
+    memcpy(out->name, name, STORE_NAME_SIZE);
     return true;
 }
 

@@ -151,10 +151,11 @@ static int copy_tables(struct store *store, const char *name, struct error *err)
 
 /* -- blobs without rows -- */
 
-static int adopt_blob(struct store *store, const char *name, struct error *err)
+static int adopt_blob(struct store *store, enum object_kind kind, const char *name,
+                      struct error *err)
 {
     auto_reader struct reader *reader = NULL;
-    auto_hasher struct hasher *hasher = hasher_new();
+    auto_hasher struct hasher *hasher = NULL;
     struct digest expected;
     struct digest actual;
     struct object object;
@@ -165,16 +166,17 @@ static int adopt_blob(struct store *store, const char *name, struct error *err)
     int fd;
     int r;
 
-    if (!object_parse_name(OBJECT_BLOB, name, &object) ||
-        object_size(store, &object, &size_bytes) < 0 || digest_parse_hex(name, &expected, err) < 0)
+    if (!object_parse_name(kind, name, &object) || object_size(store, &object, &size_bytes) < 0 ||
+        digest_parse_hex(name, &expected, err) < 0)
         return 0;
     r = object_has_row(store, &object, &has_row, err);
     if (r < 0 || has_row)
         return r;
-    fd = openat(store->dirs[STORE_BLOBS], name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(object_dir(store, kind), name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return 0; /* an orphan, for the check to tell of */
     reader = fd_reader_new(fd, name);
+    hasher = hasher_new_as(expected.algorithm);
     while ((n = reader_read(reader, buf, sizeof(buf), err)) > 0)
         hasher_update(hasher, buf, (size_t)n);
     hasher_final(hasher, &actual);
@@ -183,21 +185,21 @@ static int adopt_blob(struct store *store, const char *name, struct error *err)
     return blob_row_insert(store, &expected, size_bytes, err);
 }
 
-static int adopt_blobs(struct store *store, struct error *err)
+static int adopt_blobs(struct store *store, enum object_kind kind, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
-    int fd = openat(store->dirs[STORE_BLOBS], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(object_dir(store, kind), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     int r;
 
     if (!dir) {
         cleanup_close_fd(&fd);
-        return error_errno(err, "cannot list '%s/blobs/sha256'", store->path);
+        return error_errno(err, "cannot list '%s/%s'", store->path, object_dir_name(kind));
     }
     r = store_begin(store, &tx, err);
     while (r == 0 && (entry = readdir(dir)))
-        r = adopt_blob(store, entry->d_name, err);
+        r = adopt_blob(store, kind, entry->d_name, err);
     (void)closedir(dir); /* it was only read */
     return r < 0 ? r : store_commit(&tx, err);
 }
@@ -215,7 +217,8 @@ int store_rebuild(struct store *store, struct error *err)
         r = sql_connect(store, false, false, err);
     if (r == 0 && aside[0] != '\0')
         r = copy_tables(store, aside, err);
-    if (r == 0)
-        r = adopt_blobs(store, err);
+    for (unsigned kind = 0; kind < OBJECT_KIND_COUNT && r == 0; kind++)
+        if (object_is_blob(kind))
+            r = adopt_blobs(store, kind, err);
     return r;
 }

@@ -46,6 +46,7 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
 {
     static const char *const texts[OBJECT_KIND_COUNT] = {
         [OBJECT_BLOB] = "SELECT 1 FROM blob WHERE digest = ?1",
+        [OBJECT_BLOB_SHA512] = "SELECT 1 FROM blob WHERE digest = ?1",
         [OBJECT_PACK] = "SELECT 1 FROM pack WHERE id = ?1",
         [OBJECT_INDEX] = "SELECT 1 FROM layer WHERE index_id = ?1",
     };
@@ -56,7 +57,7 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
 
     if (r < 0)
         return r;
-    if (object->kind == OBJECT_BLOB) {
+    if (object_is_blob(object->kind)) {
         r = digest_parse_hex(object->name, &digest, err);
         if (r < 0)
             return r;
@@ -71,14 +72,15 @@ int object_has_row(struct store *store, const struct object *object, bool *has_r
     return 0;
 }
 
-/* "<noun>-<name>" */
+/* "<noun>-<name>"; blobs of both algorithms are one noun, told apart by the size of the name. */
 static bool parse_object(const char *text, struct object *out)
 {
     for (unsigned kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
         size_t size = strlen(object_noun(kind));
 
-        if (strncmp(text, object_noun(kind), size) == 0 && text[size] == '-')
-            return object_parse_name(kind, text + size + 1, out);
+        if (strncmp(text, object_noun(kind), size) == 0 && text[size] == '-' &&
+            object_parse_name(kind, text + size + 1, out))
+            return true;
     }
     return false;
 }

@@ -71,7 +71,7 @@ int store_copy_checked(struct store *store, const struct digest *digest, uint64_
     if (r != -ENOENT)
         return r;
     error_clear(err);
-    r = hashed_copy(from, to, &found, &total, err);
+    r = hashed_copy(digest->algorithm, from, to, &found, &total, err);
     *is_sound = r == 0 && digest_equal(&found, digest);
     return r;
 }

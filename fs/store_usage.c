@@ -329,6 +329,7 @@ static bool is_being_written(struct store *store, const struct digest *digest)
 static void add_partial(struct store *store, const char *name, struct usage_list *list)
 {
     struct error ignored; /* not a name of ours: fsck tells of it */
+    char text[DIGEST_TEXT_SIZE];
     struct digest digest;
     struct usage_row *row;
     struct stat st;
@@ -339,7 +340,8 @@ static void add_partial(struct store *store, const char *name, struct usage_list
     row = array_add(list);
     row->kind = USAGE_PARTIAL;
     row->id = short_id(&digest);
-    row->description = str_format("interrupted download of sha256:%s", name);
+    digest_format(&digest, text);
+    row->description = str_format("interrupted download of %s", text);
     row->key = digest;
     row->size_bytes = (uint64_t)st.st_blocks * 512;
     row->is_in_use = is_being_written(store, &digest);

@@ -1,11 +1,11 @@
 /* sums.h - cheap checksums of large streams, kept from the day when their digest was right.
  *
- * A pulled layer's tar, a built one's and a compressed blob are hashed once with sha256, when they enter
+ * A pulled layer's tar, a built one's and a compressed blob are hashed once, when they enter
  * the store or are made. In the same pass each SUMS_BLOCK_SIZE of them gets an XXH3-64. They go to the
  * table `checksum` under the digest, and who only has to see that the disk still gives what was put there
- * (save, a layer about to be compressed) compares these: at memory speed, where sha256 takes longer than
+ * (save, a layer about to be compressed) compares these: at memory speed, where a digest takes longer than
  * writing the copy. They protect against damage, not against whoever may write to the state: no digest
- * is ever derived from them, a stored blob that goes to a registry is compared by sha256 (SECURITY R50),
+ * is ever derived from them, a stored blob that goes to a registry is compared by its digest (SECURITY R50),
  * and `img fsck` compares both.
  */
 #pragma once

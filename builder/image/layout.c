@@ -257,8 +257,7 @@ static int import_layer(struct layout *l, size_t i, struct error *err)
 
     if (r < 0)
         return r;
-    if (store_layer_find_by_blob(l->store, &d->digest, &row, &ignored) == 0 && row.has_diff_id &&
-        digest_equal(&row.diff_id, &diff_id)) {
+    if (store_layer_find_by_blob(l->store, &d->digest, &diff_id, &row, &ignored) == 0) {
         l->layers[i] = row.id;
         return 0;
     }

@@ -184,7 +184,7 @@ static bool is_known(struct load_source *s, const char *name, struct member *m)
     if (!promised_digest(name, &is_blob, &digest))
         return false;
     if (store_layer_find_by_diff_id(s->store, &digest, &row, &ignored) < 0 &&
-        (!is_blob || store_layer_find_by_blob(s->store, &digest, &row, &ignored) < 0))
+        (!is_blob || store_layer_find_by_blob(s->store, &digest, NULL, &row, &ignored) < 0))
         return false;
     m->kind = MEMBER_LAYER;
     m->layer = row.id;
@@ -538,8 +538,7 @@ int load_source_layer(struct load_source *s, const struct load_layer *wanted, in
         return check_streamed(s, m, wanted, layer, err);
     if (store_layer_find_by_diff_id(s->store, wanted->diff_id, &row, err) == 0 &&
         (wanted->blob == NULL || digest_equal(wanted->blob, wanted->diff_id) ||
-         store_layer_find_by_blob(s->store, wanted->blob, &row, err) == 0) &&
-        digest_equal(&row.diff_id, wanted->diff_id)) {
+         store_layer_find_by_blob(s->store, wanted->blob, wanted->diff_id, &row, err) == 0)) {
         *layer = row.id;
         error_clear(err);
         return 0;

@@ -61,7 +61,7 @@ static int copy(size_t size, size_t step, size_t fails_at, struct limited_writer
         bytes[i] = (char)(i * 7 + i / 251);
     digest_of(bytes, size, expected);
     to->base.write = limited_write;
-    return hashed_copy(&from.base, &to->base, found, total, &test_err);
+    return hashed_copy(DIGEST_SHA256, &from.base, &to->base, found, total, &test_err);
 }
 
 TEST(hashed_copy, whatever_the_size_the_bytes_and_their_digest_are_right)

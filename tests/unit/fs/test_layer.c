@@ -285,7 +285,7 @@ static struct digest inflated_digest(struct store *store, const struct layer_blo
 
     check_ok(blob_open(store, &blob->digest, &r, &size, &test_err));
     check_int(size, blob->size_bytes);
-    check_ok(hashed_copy(r, w, &d, &size, &test_err));
+    check_ok(hashed_copy(DIGEST_SHA256, r, w, &d, &size, &test_err));
     check_true(digest_equal(&d, &blob->digest));
     check_ok(writer_finish(w, &test_err));
     hasher_final(hasher, &d);

@@ -112,7 +112,7 @@ static int pull(struct store *store, int64_t *layer, struct error *err)
 
     *layer = 0;
     digest_of("compressed", 10, &blob);
-    if (store_layer_find_by_blob(store, &blob, &row, err) == 0) {
+    if (store_layer_find_by_blob(store, &blob, NULL, &row, err) == 0) {
         *layer = row.id;
         return 0;
     }

@@ -62,7 +62,7 @@ TEST(store_rows, a_layer_is_found_by_id_diff_id_and_blob)
     check_true(row.created_ns > 0);
     check_ok(store_layer_find_by_diff_id(store, &diff_id, &row, &test_err));
     check_int(row.id, layer);
-    check_ok(store_layer_find_by_blob(store, &blob, &row, &test_err));
+    check_ok(store_layer_find_by_blob(store, &blob, NULL, &row, &test_err));
     check_int(row.id, layer);
 }
 
@@ -77,7 +77,7 @@ TEST(store_rows, an_unknown_layer_is_not_found)
     sentence = str_format("there is no layer 7 in the store '%s'", state_path());
     check_error(&test_err, ENOENT, sentence);
     check_fails(store_layer_find_by_diff_id(store, &digest, &row, &test_err), ENOENT);
-    check_fails(store_layer_find_by_blob(store, &digest, &row, &test_err), ENOENT);
+    check_fails(store_layer_find_by_blob(store, &digest, NULL, &row, &test_err), ENOENT);
     check_fails(store_layer_set_diff_id(store, 7, &digest, 1, &test_err), ENOENT);
 }
 
@@ -326,10 +326,10 @@ TEST(store_rows, a_reference_needs_an_image_and_a_name)
     row.manifest = state_digest("none");
     check_fails(store_reference_set(store, &row, &test_err), ENOENT);
     state_image(store, NULL, "", NULL, 0, &row.manifest);
-    memset(name, 'n', 512);
+    memset(name, 'n', 576);
     row.name = name;
     check_fails(store_reference_set(store, &row, &test_err), EINVAL);
-    name[511] = '\0';
+    name[575] = '\0';
     check_ok(store_reference_set(store, &row, &test_err));
     name[0] = '\0';
     check_fails(store_reference_set(store, &row, &test_err), EINVAL);
