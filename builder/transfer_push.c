@@ -164,29 +164,37 @@ static int push_blob(void *arg, struct error *err)
     return blob_origin_add(p->t->store, &b->blob.digest, p->refs->host, p->refs->repository, err);
 }
 
-static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t config_size,
-                        struct push_result *out, struct error *err)
+/* The document that all names stand for. */
+static int put_named(struct push *p, struct document *document, struct push_result *out,
+                     struct error *err)
 {
-    auto_free struct export_layer *layers = mem_alloc((p->image.layer_count + 1) * sizeof(*layers));
-    auto_str struct str bytes = {0};
-    const char *media_type;
     int r = 0;
 
-    for (size_t i = 0; i < p->image.layer_count; i++)
-        layers[i] = jobs[i].blob;
-    export_manifest(&p->image, config_size, layers, p->options, &bytes, &media_type);
     for (size_t i = 0; r == 0 && i < p->ref_count; i++) {
         auto_str struct str name = {0};
 
         reference_manifest_name(&p->refs[i], &name);
-        r = registry_manifest_put(p->registry, str_text(&name), media_type, str_text(&bytes),
-                                  bytes.size, err);
+        r = registry_document_put(p->registry, str_text(&name), document, err);
     }
-    if (r < 0)
-        return r;
-    out->size_bytes = bytes.size;
-    digest_of(str_text(&bytes), bytes.size, &out->manifest);
-    return 0;
+    out->manifest = document->digest;
+    out->size_bytes = document->bytes.size;
+    return r;
+}
+
+static int put_manifest(struct push *p, const struct blob_push *jobs, uint64_t config_size,
+                        struct push_result *out, struct error *err)
+{
+    auto_free struct export_layer *layers = mem_alloc((p->image.layer_count + 1) * sizeof(*layers));
+    auto_document struct document document = {0};
+    const char *media_type;
+
+    for (size_t i = 0; i < p->image.layer_count; i++)
+        layers[i] = jobs[i].blob;
+    export_manifest(&p->image, config_size, layers, p->options, &document.bytes, &media_type);
+    document.media_type = mem_strdup(media_type);
+    digest_of_kept(&p->image.manifest, str_text(&document.bytes), document.bytes.size,
+                   &document.digest);
+    return put_named(p, &document, out, err);
 }
 
 static int start_config(struct push *p, struct blob_push *config, struct error *err)
@@ -289,8 +297,10 @@ bool transfer_index_is_whole(struct transfer *t, const struct digest *index)
     return read_index(t->store, index, &parts, &ignored) == 0;
 }
 
-static int put_documents(struct push *p, const struct index_parts *parts, struct error *err)
+static int put_documents(struct push *p, struct index_parts *parts, const struct digest *index,
+                         struct push_result *out, struct error *err)
 {
+    auto_document struct document document = {.digest = *index};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < parts->manifests.count; i++) {
@@ -301,14 +311,9 @@ static int put_documents(struct push *p, const struct index_parts *parts, struct
         digest_format(&d->digest, name);
         r = registry_manifest_put(p->registry, name, d->media_type, bytes, strlen(bytes), err);
     }
-    for (size_t i = 0; r == 0 && i < p->ref_count; i++) {
-        auto_str struct str name = {0};
-
-        reference_manifest_name(&p->refs[i], &name);
-        r = registry_manifest_put(p->registry, str_text(&name), parts->index.media_type,
-                                  parts->bytes.data, parts->bytes.size, err);
-    }
-    return r;
+    document.bytes = STEAL(&parts->bytes);
+    document.media_type = mem_strdup(parts->index.media_type);
+    return r < 0 ? r : put_named(p, &document, out, err);
 }
 
 int transfer_push_index(struct transfer *t, const struct digest *index,
@@ -330,13 +335,7 @@ int transfer_push_index(struct transfer *t, const struct digest *index,
         pool_submit(pool, push_blob, &parts.blobs.items[i]);
     }
     r = pool_wait(pool, err);
-    if (r == 0)
-        r = put_documents(&p, &parts, err);
-    if (r < 0)
-        return r;
-    out->manifest = *index;
-    out->size_bytes = parts.bytes.size;
-    return 0;
+    return r < 0 ? r : put_documents(&p, &parts, index, out, err);
 }
 
 /* -- an image -- */

@@ -49,7 +49,7 @@ void document_release(struct document *d);
 DEFINE_CLEANUP_VALUE(document_release, struct document)
 #define auto_document CLEANUP(document_release)
 
-/* What `name` (a tag, or "sha256:..") points at: media type, digest, size. One HEAD, which
+/* What `name` (a tag, or a digest) points at: media type, digest, size. One HEAD, which
  * registries do not count against pull limits; a GET where HEAD gives no digest. The caller owns
  * `*out`. */
 int registry_manifest_head(struct registry *r, const char *name, struct descriptor *out,
@@ -63,6 +63,12 @@ int registry_manifest_get(struct registry *r, const char *name, struct document 
  * the document the referrers fallback tag is kept up where the registry does not do it itself. */
 int registry_manifest_put(struct registry *r, const char *name, const char *media_type,
                           const void *bytes, size_t size, struct error *err);
+/* The same for a document that has a digest, which the registry shall know it by as well as by the tag
+ * `name` (distribution-spec, "Pushing Manifests", with a digest and tags). A tag alone makes it a
+ * sha256, so that others are put by digest first. A registry that has no other algorithm gets it by
+ * the tag alone; d->digest is then the sha256 that it has there. */
+int registry_document_put(struct registry *r, const char *name, struct document *d,
+                          struct error *err);
 /* -ENOTSUP when the registry does not allow deletion. */
 int registry_manifest_delete(struct registry *r, const char *name, struct error *err);
 

@@ -231,7 +231,7 @@ int registry_blob_get(struct registry *r, const struct blob_get *what, struct er
                          what->size_bytes, what->offset);
     if (!what->sink_hashes) {
         if (what->offset == 0 && !what->prefix)
-            own = hasher_new();
+            own = hasher_new_as(what->digest.algorithm);
         d.hasher = what->prefix ? what->prefix : own;
     }
     if (d.done_bytes < what->size_bytes)

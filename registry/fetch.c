@@ -5,6 +5,7 @@
 
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
+#include "fs/base/log.h"
 #include "registry/client_internal.h"
 
 #include "fs/base/banned.h"
@@ -120,21 +121,43 @@ struct get_job {
     struct document *out;
 };
 
-/* Against the digest asked for, and against the one the registry claims. */
+/* What a registry calls a manifest must be one of its names. An algorithm that we do not have is not
+ * ours to check. */
+static bool is_false_claim(const char *claimed, const void *bytes, size_t size)
+{
+    struct digest digest;
+    struct error ignored;
+
+    if (!claimed || !digest_has_algorithm(claimed))
+        return false;
+    return digest_parse(claimed, &digest, &ignored) < 0 || !digest_matches(&digest, bytes, size);
+}
+
+/* Against the digest asked for, and against the one the registry claims. *digest is the one asked
+ * for; of what has a tag the one claimed, in whose algorithm it was pushed; else a sha256. */
 static int check_digest(const char *name, const struct http_response *answer,
-                        const struct endpoint *endpoint, const struct digest *digest,
-                        struct error *err)
+                        const struct endpoint *endpoint, struct digest *digest, struct error *err)
 {
     const char *claimed = http_header(answer, "docker-content-digest");
+    const struct str *body = &answer->body;
+    struct digest wanted = {.algorithm = DIGEST_SHA256};
     char text[DIGEST_TEXT_SIZE];
+    struct error ignored; /* no digest is worth nothing, a bad one is refused below */
+    int r = 0;
 
+    if (is_digest(name))
+        r = digest_parse(name, &wanted, err);
+    else if (claimed && digest_parse(claimed, &wanted, &ignored) < 0)
+        wanted.algorithm = DIGEST_SHA256;
+    if (r < 0)
+        return r;
+    digest_of_as(wanted.algorithm, body->data, body->size, digest);
     digest_format(digest, text);
-    if (is_digest(name) && !text_equal(name, text))
+    if (is_digest(name) && !digest_equal(&wanted, digest))
         return error_set(err, EBADMSG, "'%s' sent a manifest with digest %s for %s", endpoint->host,
                          text, name);
-    /* Another algorithm than ours is not ours to check. */
-    if (claimed && text_starts(claimed, "sha256:") && !text_equal(claimed, text))
-        return error_set(err, EBADMSG, "'%s' sent a manifest with digest %s and calls it %.71s",
+    if (is_false_claim(claimed, body->data, body->size))
+        return error_set(err, EBADMSG, "'%s' sent a manifest with digest %s and calls it %.135s",
                          endpoint->host, text, claimed);
     return 0;
 }
@@ -175,7 +198,6 @@ static int get_from(struct registry *r, const struct endpoint *endpoint, void *c
         return result;
     if (answer.status != 200)
         return client_refused(r, endpoint, &answer, what, err);
-    digest_of(answer.body.data, answer.body.size, &document.digest);
     result = check_digest(job->name, &answer, endpoint, &document.digest, err);
     if (result < 0)
         return result;
@@ -196,7 +218,7 @@ int registry_manifest_get(struct registry *r, const char *name, struct document 
     return client_try_endpoints(r, is_digest(name), get_from, &job, err);
 }
 
-/* What the registry calls the manifest it was given must be what we call it. */
+/* What the registry calls the manifest it was given must be one of its names. */
 static int check_stored(const struct endpoint *endpoint, const struct http_response *answer,
                         const void *bytes, size_t size, struct error *err)
 {
@@ -204,51 +226,115 @@ static int check_stored(const struct endpoint *endpoint, const struct http_respo
     struct digest digest;
     char text[DIGEST_TEXT_SIZE];
 
+    if (!is_false_claim(claimed, bytes, size))
+        return 0;
     digest_of(bytes, size, &digest);
     digest_format(&digest, text);
-    if (claimed && text_starts(claimed, "sha256:") && !text_equal(claimed, text))
-        return error_set(err, EBADMSG, "'%s' stored %s as %.71s", endpoint->host, text, claimed);
-    return 0;
+    return error_set(err, EBADMSG, "'%s' stored %s as %.135s", endpoint->host, text, claimed);
 }
+
+struct put_job {
+    const char *name;
+    const char *tag; /* to be given as well; NULL: none */
+    const char *media_type;
+    const void *bytes;
+    size_t size;
+};
 
 /* A registry that keeps lists of referrers says so with OCI-Subject; for others a tag does it. */
 static int keep_subject(struct registry *r, const struct http_response *answer,
-                        const char *media_type, const void *bytes, size_t size, struct error *err)
+                        const struct put_job *job, struct error *err)
 {
     auto_manifest struct manifest m = {0};
     int result;
 
     if (http_header(answer, "oci-subject"))
         return 0;
-    result = manifest_parse(bytes, size, media_type, "manifest", &m, err);
+    result = manifest_parse(job->bytes, job->size, job->media_type, "manifest", &m, err);
     if (result < 0 || !m.has_subject)
         return result;
-    return referrers_add(r, &m, media_type, bytes, size, err);
+    return referrers_add(r, &m, job->media_type, job->bytes, job->size, err);
+}
+
+/* `answer` is set whenever there was one, a refusal too. */
+static int put_manifest(struct registry *r, const struct put_job *job, struct http_response *answer,
+                        struct error *err)
+{
+    const struct endpoint *endpoint = client_origin(r);
+    auto_free char *what = str_format("manifest '%s'", job->name);
+    auto_strv struct strv headers = {0};
+    auto_str struct str path = {0};
+    struct call call = {.endpoint = endpoint};
+    int result;
+
+    str_addf(&path, "manifests/%s", job->name);
+    if (job->tag)
+        url_add_query(&path, "tag", job->tag);
+    strv_addf(&headers, "Content-Type: %s", job->media_type);
+    call.path = str_text(&path);
+    call.request.method = "PUT";
+    call.request.headers = &headers;
+    call.request.body = job->bytes;
+    call.request.body_size = job->size;
+    result = client_call(r, &call, answer, err);
+    if (result < 0)
+        return result;
+    if (answer->status != 201 && answer->status != 200 && answer->status != 202)
+        return client_refused(r, endpoint, answer, what, err);
+    result = check_stored(endpoint, answer, job->bytes, job->size, err);
+    return result < 0 ? result : keep_subject(r, answer, job, err);
 }
 
 int registry_manifest_put(struct registry *r, const char *name, const char *media_type,
                           const void *bytes, size_t size, struct error *err)
 {
-    const struct endpoint *endpoint = client_origin(r);
     auto_http_response struct http_response answer = {0};
-    auto_free char *path = str_format("manifests/%s", name);
-    auto_free char *what = str_format("manifest '%s'", name);
-    auto_strv struct strv headers = {0};
-    struct call call = {.endpoint = endpoint, .path = path};
+    const struct put_job job = {
+        .name = name, .media_type = media_type, .bytes = bytes, .size = size};
+
+    return put_manifest(r, &job, &answer, err);
+}
+
+/* Under its own digest, and the tag with it. 1: both are done; 0: the registry does not know the
+ * algorithm, or that a tag can be given so. */
+static int put_by_digest(struct registry *r, const char *tag, struct document *d, bool *is_stored,
+                         struct error *err)
+{
+    auto_http_response struct http_response answer = {0};
+    char name[DIGEST_TEXT_SIZE];
+    const struct put_job job = {.name = name,
+                                .tag = tag,
+                                .media_type = d->media_type,
+                                .bytes = str_text(&d->bytes),
+                                .size = d->bytes.size};
     int result;
 
-    strv_addf(&headers, "Content-Type: %s", media_type);
-    call.request.method = "PUT";
-    call.request.headers = &headers;
-    call.request.body = bytes;
-    call.request.body_size = size;
-    result = client_call(r, &call, &answer, err);
-    if (result < 0)
+    digest_format(&d->digest, name);
+    result = put_manifest(r, &job, &answer, err);
+    *is_stored = result == 0;
+    if (result == 0)
+        return http_header(&answer, "oci-tag") != NULL;
+    if (answer.status != 400 && answer.status != 404 && answer.status != 405)
         return result;
-    if (answer.status != 201 && answer.status != 200 && answer.status != 202)
-        return client_refused(r, endpoint, &answer, what, err);
-    result = check_stored(endpoint, &answer, bytes, size, err);
-    return result < 0 ? result : keep_subject(r, &answer, media_type, bytes, size, err);
+    log_debug("push: %s, naming it by the tag alone", err->text);
+    error_clear(err);
+    return 0;
+}
+
+int registry_document_put(struct registry *r, const char *name, struct document *d,
+                          struct error *err)
+{
+    bool is_stored = true;
+    int result = 0;
+
+    if (!is_digest(name) && d->digest.algorithm != DIGEST_SHA256)
+        result = put_by_digest(r, name, d, &is_stored, err);
+    if (result != 0)
+        return result < 0 ? result : 0;
+    result = registry_manifest_put(r, name, d->media_type, str_text(&d->bytes), d->bytes.size, err);
+    if (result == 0 && !is_stored)
+        digest_of(str_text(&d->bytes), d->bytes.size, &d->digest);
+    return result;
 }
 
 int registry_manifest_delete(struct registry *r, const char *name, struct error *err)

@@ -11,13 +11,15 @@
 
 #include "fs/base/banned.h"
 
-/* "sha256-<hex>" */
+#define TAG_DIGITS_MAX 64 /* of a subject's digest in its fallback tag */
+
+/* "sha256-<hex>", "sha512-<hex>" (distribution-spec, "Referrers Tag Schema"). */
 static char *fallback_tag(const struct digest *subject)
 {
     char hex[DIGEST_HEX_SIZE];
 
     digest_format_hex(subject, hex);
-    return str_format("sha256-%s", hex);
+    return str_format("%s-%.*s", digest_algorithm_name(subject->algorithm), TAG_DIGITS_MAX, hex);
 }
 
 static const char *type_of(const struct descriptor *d)

@@ -114,6 +114,9 @@ static int begin(struct upload *u, const char *from, struct error *err)
     int r;
 
     str_add(&path, "blobs/uploads/");
+    /* distribution-spec, "Pushing a blob in chunks": a registry that hashes what comes needs to know. */
+    if (u->what->digest.algorithm != DIGEST_SHA256)
+        url_add_query(&path, "digest-algorithm", digest_algorithm_name(u->what->digest.algorithm));
     if (from) {
         url_add_query(&path, "mount", u->digest);
         url_add_query(&path, "from", from);
@@ -262,9 +265,11 @@ static int check_stored(const struct upload *u, const struct http_response *answ
 {
     const char *claimed = http_header(answer, "docker-content-digest");
 
-    if (claimed && text_starts(claimed, "sha256:") && !text_equal(claimed, u->digest))
-        return error_set(err, EBADMSG, "'%s' stored blob %s as %.71s", u->endpoint->host, u->digest,
-                         claimed);
+    /* Under another algorithm it is another name of the bytes, which are not here to be hashed. */
+    if (claimed && strncmp(claimed, u->digest, strcspn(u->digest, ":") + 1) == 0 &&
+        !text_equal(claimed, u->digest))
+        return error_set(err, EBADMSG, "'%s' stored blob %s as %.135s", u->endpoint->host,
+                         u->digest, claimed);
     return 0;
 }
 
@@ -452,7 +457,7 @@ int registry_blob_put(struct registry *r, const struct blob_put *what, enum blob
     }
     set_session(&u, NULL);
     if (result < 0 && result != -ECANCELED)
-        return error_wrap(err, "blob %.19s", u.digest);
+        return error_wrap(err, "blob %.*s", DIGEST_SHORT_SIZE, u.digest);
     return result < 0 ? result : 0;
 }
 
