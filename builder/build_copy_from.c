@@ -108,6 +108,9 @@ static int fetch_url(struct copying *c, struct copy_part *part, struct fetch *fe
 
     if (c->copy->checksum.text != NULL) {
         r = digest_parse(c->copy->checksum.text, &checksum, err);
+        if (r == 0 && checksum.algorithm != DIGEST_SHA256) /* the one the instruction has */
+            r = error_set(err, EINVAL, "a checksum is sha256, not '%.160s'",
+                          c->copy->checksum.text);
         from.checksum = &checksum;
     }
     if (r < 0)

@@ -377,40 +377,35 @@ static void add_layer(struct match *m, int64_t layer)
         m->layer = layer;
 }
 
-static int match_rows(struct chain *c, const char *hex, struct match *m, struct error *err)
+static int match_rows(struct chain *c, const char *id, struct match *m, struct error *err)
 {
     for (size_t i = 0; i < c->rows.count; i++) {
         const struct cache_row *row = &c->rows.items[i];
         auto_failed_record struct failed_record failed = {.key = row->key};
-        char key[DIGEST_HEX_SIZE];
-        char slot[DIGEST_HEX_SIZE]; /* of a failed step that changed nothing: its id in du */
         int r = failed_has(row) ? failed_read(row, &failed, err) : 0;
 
         if (r < 0)
             return r;
-        digest_format_hex(&failed.key, key);
-        digest_format_hex(&row->key, slot);
-        if (text_starts(key, hex) || text_starts(slot, hex))
+        /* The row's own key is the id in du of a failed step that changed nothing. */
+        if (digest_has_prefix(&failed.key, id) || digest_has_prefix(&row->key, id))
             add_row(m, row, &failed.key);
     }
     return 0;
 }
 
-static int match_layers(struct chain *c, const char *hex, struct match *m, struct error *err)
+static int match_layers(struct chain *c, const char *id, struct match *m, struct error *err)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < c->usage.count; i++) {
         const struct usage_row *row = &c->usage.items[i];
         struct layer_row layer = {0};
-        char text[DIGEST_HEX_SIZE] = "";
 
         if (row->kind != USAGE_LAYER)
             continue;
         r = store_layer_get(c->store, row->layer, &layer, err);
-        if (r == 0 && layer.has_diff_id)
-            digest_format_hex(&layer.diff_id, text);
-        if (r == 0 && (text_starts(row->id, hex) || text_starts(text, hex)))
+        if (r == 0 && (text_starts(row->id, id) ||
+                       (layer.has_diff_id && digest_has_prefix(&layer.diff_id, id))))
             add_layer(m, row->layer);
     }
     return r;
@@ -427,17 +422,16 @@ static const struct cache_row *row_of_layer(const struct chain *c, int64_t layer
     return found;
 }
 
-static int find_id(struct store *store, const char *text, const char *hex, struct stack *out,
-                   struct error *err)
+static int find_id(struct store *store, const char *text, struct stack *out, struct error *err)
 {
     __attribute__((cleanup(cleanup_chain_release))) struct chain c = {.store = store};
     struct match m = {0};
     int r = chain_load(&c, err);
 
     if (r == 0)
-        r = match_rows(&c, hex, &m, err);
+        r = match_rows(&c, text, &m, err);
     if (r == 0)
-        r = match_layers(&c, hex, &m, err);
+        r = match_layers(&c, text, &m, err);
     if (r < 0)
         return r;
     if (m.is_ambiguous)
@@ -460,7 +454,6 @@ static int find_id(struct store *store, const char *text, const char *hex, struc
 int stack_find(struct store *store, const char *text, struct stack *out, struct error *err)
 {
     const char *mark = strstr(text, STEP_MARK);
-    const char *hex = text_starts(text, "sha256:") ? text + 7 : text;
     auto_stack struct stack found = {0};
     int r;
 
@@ -470,11 +463,10 @@ int stack_find(struct store *store, const char *text, struct stack *out, struct 
         r = find_image(store, name, mark + strlen(STEP_MARK), &found, err);
     } else {
         r = find_image(store, text, NULL, &found, err);
-        if (r == -ENOENT && strlen(hex) >= ID_PREFIX_MIN && strlen(hex) < DIGEST_HEX_SIZE &&
-            hex[strspn(hex, "0123456789abcdef")] == '\0') {
+        if (r == -ENOENT && digest_prefix_digits(text) >= ID_PREFIX_MIN) {
             struct error missing = {0};
 
-            r = find_id(store, text, hex, &found, &missing);
+            r = find_id(store, text, &found, &missing);
             if (r < 0 && missing.code != 0)
                 *err = missing;
             if (r < 0 && missing.code == 0)
@@ -506,7 +498,7 @@ static char *name_of(struct store *store, const struct digest *manifest)
     if (store_reference_list(store, manifest, &names, &ignored) == 0 && names.count > 0)
         return mem_strdup(names.items[0].name);
     digest_format(manifest, text);
-    return mem_strndup(text, 19);
+    return mem_strndup(text, DIGEST_SHORT_SIZE);
 }
 
 static int count_pulled(struct store *store, const struct stack *s, size_t *out, struct error *err)

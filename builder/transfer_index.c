@@ -39,7 +39,6 @@ static int fetch_artifact(struct transfer *t, struct registry *registry, const s
 {
     auto_document struct document document = {0};
     auto_manifest struct manifest m = {0};
-    struct digest stored;
     char name[DIGEST_TEXT_SIZE];
     int r;
 
@@ -55,7 +54,8 @@ static int fetch_artifact(struct transfer *t, struct registry *registry, const s
     for (size_t i = 0; r == 0 && i < m.layers.count; i++)
         r = fetch_blob(t, registry, &m.layers.items[i], err);
     return r < 0 ? r
-                 : blob_put(t->store, str_text(&document.bytes), document.bytes.size, &stored, err);
+                 : blob_put_named(t->store, &d->digest, str_text(&document.bytes),
+                                  document.bytes.size, err);
 }
 
 static bool is_image(const struct descriptor *d)

@@ -328,7 +328,6 @@ static int get_manifest(struct pull *p, struct error *err)
 {
     auto_str struct str name = {0};
     const struct descriptor *chosen;
-    struct digest stored;
     char text[DIGEST_TEXT_SIZE];
     int r;
 
@@ -345,8 +344,8 @@ static int get_manifest(struct pull *p, struct error *err)
     p->result->index = p->document.digest;
     p->result->has_index = true;
     if (!p->keeps_nothing)
-        r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size, &stored,
-                     err);
+        r = blob_put_named(p->t->store, &p->document.digest, str_text(&p->document.bytes),
+                           p->document.bytes.size, err);
     if (r < 0)
         return r;
     r = get_document(p, text, err);
@@ -359,7 +358,6 @@ static int get_config(struct pull *p, struct error *err)
 {
     const struct descriptor *d = &p->manifest.config;
     auto_str struct str bytes = {0};
-    struct digest stored;
     char text[DIGEST_TEXT_SIZE];
     int r;
 
@@ -373,7 +371,7 @@ static int get_config(struct pull *p, struct error *err)
         r = registry_blob_read(p->registry, &d->digest, d->size_bytes, LIMIT_CONFIG_SIZE, &bytes,
                                err);
         if (r == 0 && !p->keeps_nothing)
-            r = blob_put(p->t->store, str_text(&bytes), bytes.size, &stored, err);
+            r = blob_put_named(p->t->store, &d->digest, str_text(&bytes), bytes.size, err);
     }
     if (r < 0)
         return r;
@@ -386,6 +384,7 @@ static int store_image(struct pull *p, struct error *err)
     auto_store_tx struct store_tx tx = {0};
     auto_str struct str name = {0};
     struct image_row row = {
+        .manifest = p->document.digest,
         .media_type = p->manifest.media_type,
         .config = p->manifest.config.digest,
         .size_bytes = p->document.bytes.size + p->manifest.config.size_bytes,
@@ -399,8 +398,8 @@ static int store_image(struct pull *p, struct error *err)
         row.size_bytes += p->manifest.layers.items[i].size_bytes;
     r = store_begin(p->t->store, &tx, err);
     if (r == 0)
-        r = blob_put(p->t->store, str_text(&p->document.bytes), p->document.bytes.size,
-                     &row.manifest, err);
+        r = blob_put_named(p->t->store, &row.manifest, str_text(&p->document.bytes),
+                           p->document.bytes.size, err);
     if (r == 0)
         r = store_image_put(p->t->store, &row, err);
     if (r < 0)

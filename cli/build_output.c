@@ -358,8 +358,9 @@ static int export_image(const struct output_job *j, struct error *err)
     if (r == 0 && j->output->has_compression) {
         r = save_oci_manifest(store, &image, &j->output->export, &manifest, &media_type, err);
         if (r == 0)
-            r = image_make_of(&manifest, media_type, &image.config_bytes, image.layers,
-                              image.layer_count, &compressed, err);
+            r = image_make_of(&(struct image_documents){&manifest, media_type, &image.manifest,
+                                                        &image.config_bytes},
+                              image.layers, image.layer_count, &compressed, err);
         stored = &compressed;
     }
     if (r == 0)

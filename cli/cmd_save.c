@@ -154,8 +154,10 @@ static int add_index(struct store *store, const struct image_index_images *found
         e->image_count += r == 0;
     }
     str_add_bytes(&e->document, str_text(&found->document), found->document.size);
-    e->index =
-        (struct save_index){.document = &e->document, .images = e->images, .count = e->image_count};
+    e->index = (struct save_index){.document = &e->document,
+                                   .digest = &e->digest,
+                                   .images = e->images,
+                                   .count = e->image_count};
     s->items[s->count - 1] = (struct save_image){.index = &e->index, .names = &e->names};
     return r;
 }

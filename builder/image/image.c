@@ -26,26 +26,17 @@ void image_release(struct image *image)
     *image = (struct image){0};
 }
 
-static bool is_hex(const char *text)
-{
-    return text[strspn(text, "0123456789abcdef")] == '\0';
-}
-
 /* An image id is the digest of its config; a manifest digest names it as well. */
-static int find_by_prefix(struct store *store, const char *text, const char *hex,
-                          struct digest *manifest, struct error *err)
+static int find_by_prefix(struct store *store, const char *text, struct digest *manifest,
+                          struct error *err)
 {
     auto_image_list struct image_list list = {0};
     const struct image_row *found = NULL;
     int r = store_image_list(store, &list, err);
 
     for (size_t i = 0; r == 0 && i < list.count; i++) {
-        char config[DIGEST_HEX_SIZE];
-        char document[DIGEST_HEX_SIZE];
-
-        digest_format_hex(&list.items[i].config, config);
-        digest_format_hex(&list.items[i].manifest, document);
-        if (!text_starts(config, hex) && !text_starts(document, hex))
+        if (!digest_has_prefix(&list.items[i].config, text) &&
+            !digest_has_prefix(&list.items[i].manifest, text))
             continue;
         if (found != NULL && !digest_equal(&found->config, &list.items[i].config))
             return error_set(err, EEXIST, "'%s' is the beginning of several image ids", text);
@@ -74,12 +65,11 @@ int image_find(struct store *store, const char *text, struct digest *manifest, c
     auto_reference struct reference ref = {0};
     auto_reference_row struct reference_row row = {0};
     auto_str struct str canonical = {0};
-    const char *hex = text_starts(text, "sha256:") ? text + 7 : text;
     int r;
 
     if (name != NULL)
         *name = NULL;
-    if (hex == text) {
+    if (!digest_has_algorithm(text)) {
         r = reference_parse(text, &ref, err);
         if (r < 0)
             return r;
@@ -98,11 +88,11 @@ int image_find(struct store *store, const char *text, struct digest *manifest, c
             return 0;
         }
     }
-    if (strlen(hex) < ID_PREFIX_MIN || strlen(hex) >= DIGEST_HEX_SIZE || !is_hex(hex)) {
+    if (digest_prefix_digits(text) < ID_PREFIX_MIN) {
         (void)error_set(err, ENOENT, "no such image: '%s'", text); /* returned below */
         return error_hint(err, "`img ls` lists the images, `img pull %s` fetches it", text);
     }
-    return find_by_prefix(store, text, hex, manifest, err);
+    return find_by_prefix(store, text, manifest, err);
 }
 
 int image_load(struct store *store, const struct digest *manifest, struct image *out,
@@ -216,17 +206,19 @@ static uint64_t layers_size(const struct manifest *m)
     return sum;
 }
 
-/* Everything of `out` but the configuration's struct follows from the documents. */
-static int finish_image(struct image *out, const char *media_type, const int64_t *layers,
-                        size_t layer_count, struct error *err)
+/* Everything of `out` but the configuration's struct follows from the documents. The manifest knows
+ * what the configuration is called; what the manifest is called, `known` says if anybody. */
+static int finish_image(struct image *out, const char *media_type, const struct digest *known,
+                        const int64_t *layers, size_t layer_count, struct error *err)
 {
     int r = manifest_parse(str_text(&out->bytes), out->bytes.size, media_type,
                            "the image's manifest", &out->document, err);
 
     if (r < 0)
         return r;
-    digest_of(str_text(&out->bytes), out->bytes.size, &out->manifest);
-    digest_of(str_text(&out->config_bytes), out->config_bytes.size, &out->config_digest);
+    digest_of_kept(known, str_text(&out->bytes), out->bytes.size, &out->manifest);
+    digest_of_kept(&out->document.config.digest, str_text(&out->config_bytes),
+                   out->config_bytes.size, &out->config_digest);
     out->layers = mem_alloc((layer_count + 1) * sizeof(*layers));
     if (layer_count > 0)
         memcpy(out->layers, layers, layer_count * sizeof(*layers));
@@ -265,7 +257,7 @@ static int make_manifest(struct json *descriptors, const int64_t *layers, size_t
     manifest_write(&config, out->config_bytes.size, descriptors, options->annotations,
                    options->docker_types, &out->bytes);
     return finish_image(out, options->docker_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST,
-                        layers, layer_count, err);
+                        NULL, layers, layer_count, err);
 }
 
 int image_make(struct store *store, struct config *config, const int64_t *layers,
@@ -338,16 +330,17 @@ int image_make_from(struct store *store, const struct str *config, const int64_t
     return 0;
 }
 
-int image_make_of(const struct str *manifest, const char *media_type, const struct str *config,
-                  const int64_t *layers, size_t layer_count, struct image *out, struct error *err)
+int image_make_of(const struct image_documents *from, const int64_t *layers, size_t layer_count,
+                  struct image *out, struct error *err)
 {
     auto_image struct image image = {0};
-    int r = config_parse(str_text(config), config->size, CONFIG_NAME, &image.config, err);
+    int r =
+        config_parse(str_text(from->config), from->config->size, CONFIG_NAME, &image.config, err);
 
-    str_add_bytes(&image.bytes, str_text(manifest), manifest->size);
-    str_add_bytes(&image.config_bytes, str_text(config), config->size);
+    str_add_bytes(&image.bytes, str_text(from->manifest), from->manifest->size);
+    str_add_bytes(&image.config_bytes, str_text(from->config), from->config->size);
     if (r == 0)
-        r = finish_image(&image, media_type, layers, layer_count, err);
+        r = finish_image(&image, from->media_type, from->known, layers, layer_count, err);
     if (r < 0)
         return r;
     *out = STEAL(&image);
@@ -357,8 +350,10 @@ int image_make_of(const struct str *manifest, const char *media_type, const stru
 int image_store(struct store *store, const struct image *image, struct error *err)
 {
     auto_store_tx struct store_tx tx = {0};
-    struct image_row row = {
+    const struct image_row row = {
+        .manifest = image->manifest,
         .media_type = image->document.media_type,
+        .config = image->config_digest,
         .layers = image->layers,
         .layer_count = image->layer_count,
         .size_bytes = image->size_bytes,
@@ -369,10 +364,10 @@ int image_store(struct store *store, const struct image *image, struct error *er
         return 0; /* a rebuild that changed nothing writes nothing */
     r = store_begin(store, &tx, err);
     if (r == 0)
-        r = blob_put(store, str_text(&image->config_bytes), image->config_bytes.size, &row.config,
-                     err);
+        r = blob_put_named(store, &row.config, str_text(&image->config_bytes),
+                           image->config_bytes.size, err);
     if (r == 0)
-        r = blob_put(store, str_text(&image->bytes), image->bytes.size, &row.manifest, err);
+        r = blob_put_named(store, &row.manifest, str_text(&image->bytes), image->bytes.size, err);
     if (r == 0)
         r = store_image_put(store, &row, err);
     return r < 0 ? r : store_commit(&tx, err);

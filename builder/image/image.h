@@ -58,9 +58,15 @@ int image_make(struct store *store, struct config *config, const int64_t *layers
 int image_make_from(struct store *store, const struct str *config, const int64_t *layers,
                     size_t layer_count, const struct image_options *options, struct image *out,
                     struct error *err);
+struct image_documents {
+    const struct str *manifest;
+    const char *media_type;
+    const struct digest *known; /* what somebody calls the manifest, kept if it is right; or NULL */
+    const struct str *config;
+};
 /* The same for documents that somebody else wrote and the caller has found to belong together. */
-int image_make_of(const struct str *manifest, const char *media_type, const struct str *config,
-                  const int64_t *layers, size_t layer_count, struct image *out, struct error *err);
+int image_make_of(const struct image_documents *from, const int64_t *layers, size_t layer_count,
+                  struct image *out, struct error *err);
 /* Makes it one of the store's: documents and row, in one transaction. One that is there is kept. */
 int image_store(struct store *store, const struct image *image, struct error *err);
 /* Points `name` (canonical) at an image. */

@@ -61,8 +61,9 @@ int image_index_add(struct store *store, const struct image *image,
     int r = save_oci_manifest(store, image, options, &manifest, &media_type, err);
 
     if (r == 0)
-        r = image_make_of(&manifest, media_type, &image->config_bytes, image->layers,
-                          image->layer_count, &final, err);
+        r = image_make_of(&(struct image_documents){&manifest, media_type, &image->manifest,
+                                                    &image->config_bytes},
+                          image->layers, image->layer_count, &final, err);
     if (r == 0)
         r = image_store(store, &final, err);
     if (r == 0)

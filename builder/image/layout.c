@@ -19,7 +19,7 @@
 
 #define REF_NAME "org.opencontainers.image.ref.name"
 #define BUFFER_SIZE (256u << 10)
-#define BLOB_PATH_SIZE (sizeof("blobs/sha256/") + DIGEST_HEX_SIZE)
+#define FOREIGN_DIGITS_MIN 32u /* as md5 has: what is shorter is a tag */
 
 struct layout {
     struct store *store;
@@ -48,15 +48,52 @@ static void layout_release(struct layout *l)
 }
 DEFINE_CLEANUP_VALUE(layout_release, struct layout)
 
+void layout_blob_path(const struct digest *digest, char path[LAYOUT_PATH_SIZE])
+{
+    const size_t prefix = strlen("blobs/");
+
+    memcpy(path, "blobs/", prefix);
+    digest_format(digest, path + prefix);
+    *strchr(path, ':') = '/';
+}
+
+bool layout_parse_blob_path(const char *path, struct digest *out)
+{
+    auto_free char *text = text_starts(path, "blobs/") ? mem_strdup(path + strlen("blobs/")) : NULL;
+    char *slash = text == NULL ? NULL : strchr(text, '/');
+    struct error ignored; /* another file of the layout */
+
+    if (slash == NULL)
+        return false;
+    *slash = ':';
+    return digest_parse(text, out, &ignored) == 0;
+}
+
+/* "sha256:6c3c62.." and its like, of whatever algorithm; a name with a tag has no such tag. */
+static bool looks_like_digest(const char *text)
+{
+    const char *colon = strchr(text, ':');
+
+    return colon != NULL && colon != text && strchr(text, '/') == NULL &&
+           (digest_has_algorithm(text) ||
+            strspn(colon + 1, "0123456789abcdef") >= FOREIGN_DIGITS_MIN);
+}
+
 /* A colon behind the last slash begins a tag; a directory may hold colons elsewhere. */
 static int parse_name(struct layout *l, const char *text, struct error *err)
 {
-    const char *at = strstr(text, "@sha256:");
-    auto_free char *rest = at == NULL ? mem_strdup(text) : mem_strndup(text, (size_t)(at - text));
-    char *slash = strrchr(rest, '/');
-    char *colon = strchr(slash == NULL ? rest : slash, ':');
-    int r = at == NULL ? 0 : digest_parse(at + 1, &l->digest, err);
+    const char *at = strrchr(text, '@');
+    auto_free char *rest = NULL;
+    char *slash;
+    char *colon;
+    int r;
 
+    if (at != NULL && !looks_like_digest(at + 1))
+        at = NULL;
+    rest = at == NULL ? mem_strdup(text) : mem_strndup(text, (size_t)(at - text));
+    slash = strrchr(rest, '/');
+    colon = strchr(slash == NULL ? rest : slash, ':');
+    r = at == NULL ? 0 : digest_parse(at + 1, &l->digest, err);
     l->has_digest = at != NULL;
     if (colon != NULL) {
         l->tag = mem_strdup(colon + 1);
@@ -67,12 +104,6 @@ static int parse_name(struct layout *l, const char *text, struct error *err)
 }
 
 /* ---- files ---- */
-
-static void blob_path(const struct digest *digest, char path[BLOB_PATH_SIZE])
-{
-    memcpy(path, "blobs/sha256/", sizeof("blobs/sha256/"));
-    digest_format_hex(digest, path + strlen("blobs/sha256/"));
-}
 
 static int open_file(const struct layout *l, const char *path, uint64_t *size_bytes,
                      struct error *err)
@@ -115,16 +146,14 @@ static int read_file(const struct layout *l, const char *path, size_t size_max, 
 static int read_blob(const struct layout *l, const struct digest *digest, size_t size_max,
                      struct str *out, struct error *err)
 {
-    char path[BLOB_PATH_SIZE];
-    struct digest have;
+    char path[LAYOUT_PATH_SIZE];
     int r;
 
-    blob_path(digest, path);
+    layout_blob_path(digest, path);
     r = read_file(l, path, size_max, out, err);
     if (r < 0)
         return r;
-    digest_of(str_text(out), out->size, &have);
-    return digest_equal(&have, digest)
+    return digest_matches(digest, str_text(out), out->size)
                ? 0
                : error_set(err, EBADMSG, "'%s/%s' is damaged: its bytes have another digest",
                            l->directory, path);
@@ -203,7 +232,6 @@ static int load_config(struct layout *l, struct error *err)
 {
     const struct descriptor *d = &l->manifest.config;
     auto_str struct str bytes = {0};
-    struct digest stored;
     int r;
 
     if (!media_type_is_config(d->media_type))
@@ -211,7 +239,7 @@ static int load_config(struct layout *l, struct error *err)
                          l->directory, d->media_type);
     r = read_blob(l, &d->digest, LIMIT_CONFIG_SIZE, &bytes, err);
     if (r == 0)
-        r = blob_put(l->store, str_text(&bytes), bytes.size, &stored, err);
+        r = blob_put_named(l->store, &d->digest, str_text(&bytes), bytes.size, err);
     if (r == 0)
         r = config_parse(str_text(&bytes), bytes.size, l->directory, &l->config, err);
     if (r == 0 && config_layer_count(l->config) != l->manifest.layers.count)
@@ -248,7 +276,7 @@ static int import_layer(struct layout *l, size_t i, struct error *err)
     auto_layer_ingest struct layer_ingest *ingest = NULL;
     enum layer_compression compression;
     struct layer_ingest_options options = {.blob = &d->digest, .keep_blob = true};
-    char path[BLOB_PATH_SIZE];
+    char path[LAYOUT_PATH_SIZE];
     struct digest diff_id;
     struct layer_row row;
     struct error ignored;
@@ -261,10 +289,14 @@ static int import_layer(struct layout *l, size_t i, struct error *err)
         l->layers[i] = row.id;
         return 0;
     }
-    blob_path(&d->digest, path);
+    layout_blob_path(&d->digest, path);
     fd = open_file(l, path, &options.blob_size_bytes, err);
     if (fd < 0)
         return fd;
+    if (options.blob_size_bytes != d->size_bytes)
+        return error_set(err, EBADMSG, "'%s/%s' has %llu bytes instead of %llu", l->directory, path,
+                         (unsigned long long)options.blob_size_bytes,
+                         (unsigned long long)d->size_bytes);
     r = media_type_layer_compression(d->media_type, &compression, err);
     options.what = path;
     options.diff_id = &diff_id;
@@ -282,6 +314,7 @@ static int store_image(struct layout *l, struct digest *manifest, struct error *
 {
     auto_store_tx struct store_tx tx = {0};
     struct image_row row = {
+        .manifest = l->name,
         .media_type = l->manifest.media_type,
         .config = l->manifest.config.digest,
         .size_bytes = l->bytes.size + l->manifest.config.size_bytes,
@@ -294,7 +327,7 @@ static int store_image(struct layout *l, struct digest *manifest, struct error *
         row.size_bytes += l->manifest.layers.items[i].size_bytes;
     r = store_begin(l->store, &tx, err);
     if (r == 0)
-        r = blob_put(l->store, str_text(&l->bytes), l->bytes.size, &row.manifest, err);
+        r = blob_put_named(l->store, &row.manifest, str_text(&l->bytes), l->bytes.size, err);
     if (r == 0)
         r = store_image_put(l->store, &row, err);
     if (r == 0)

@@ -11,6 +11,11 @@
 
 struct store;
 
+/* Where a layout has a blob: "blobs/sha256/<hex>" or "blobs/sha512/<hex>". */
+#define LAYOUT_PATH_SIZE (sizeof("blobs/") + DIGEST_TEXT_SIZE)
+void layout_blob_path(const struct digest *digest, char path[LAYOUT_PATH_SIZE]);
+bool layout_parse_blob_path(const char *path, struct digest *out); /* false: it is none */
+
 /* `text`: DIR[:TAG][@DIGEST]; without both the entry named "latest", or the only one. *manifest
  * names the image for the platform.
  *

@@ -4,6 +4,7 @@
 
 #include "builder/image/image.h"
 #include "builder/image/image_index.h"
+#include "builder/image/layout.h"
 #include "builder/image/load.h"
 #include "builder/image/load_source.h"
 #include "fs/base/limits.h"
@@ -16,8 +17,6 @@
 #include "fs/base/banned.h"
 
 #define LAYERS_AT_ONCE 2u /* each takes three threads, and one disk holds them all */
-#define BLOB_PREFIX "blobs/sha256/"
-#define BLOB_PATH_SIZE (sizeof(BLOB_PREFIX) + DIGEST_HEX_SIZE)
 
 struct load {
     struct store *store;
@@ -49,7 +48,7 @@ struct layer_job {
     struct load *load;
     struct load_layer wanted;
     struct digest diff_id;
-    char path[BLOB_PATH_SIZE];
+    char path[LAYOUT_PATH_SIZE];
     int64_t layer;
 };
 
@@ -261,26 +260,18 @@ static int load_docker(struct load *l, struct error *err)
 
 /* ---- an OCI layout: index.json names manifests, they name blobs ---- */
 
-static void blob_path(const struct digest *digest, char path[BLOB_PATH_SIZE])
-{
-    memcpy(path, BLOB_PREFIX, sizeof(BLOB_PREFIX));
-    digest_format_hex(digest, path + sizeof(BLOB_PREFIX) - 1);
-}
-
 /* A document that a descriptor names: its size and digest are what it says. */
 static int read_blob(struct load *l, const struct descriptor *d, uint64_t size_max, struct str *out,
                      struct error *err)
 {
-    char path[BLOB_PATH_SIZE];
-    struct digest found;
+    char path[LAYOUT_PATH_SIZE];
     int r;
 
-    blob_path(&d->digest, path);
+    layout_blob_path(&d->digest, path);
     r = load_source_document(l->source, path, size_max, out, err);
     if (r < 0)
         return r;
-    digest_of(str_text(out), out->size, &found);
-    if (out->size != d->size_bytes || !digest_equal(&found, &d->digest))
+    if (out->size != d->size_bytes || !digest_matches(&d->digest, str_text(out), out->size))
         return error_set(err, EBADMSG, "'%s' is not what its digest and size say", path);
     return 0;
 }
@@ -309,7 +300,7 @@ static int load_oci_layers(struct load *l, const struct manifest *m, const struc
         struct layer_job *job = &jobs.items[i];
 
         r = media_type_layer_compression(d->media_type, &compression, err);
-        blob_path(&d->digest, job->path);
+        layout_blob_path(&d->digest, job->path);
         job->wanted.name = job->path;
         job->wanted.blob = &d->digest;
         job->wanted.size_bytes = d->size_bytes;
@@ -328,13 +319,15 @@ static const char *oci_name(const struct descriptor *d)
     return name == NULL || strpbrk(name, ":/") == NULL ? NULL : name;
 }
 
-static int store_oci_image(struct load *l, const struct manifest *m, const struct str *bytes,
-                           const char *name, struct error *err)
+/* `m` is the manifest that `d` names and `bytes` its text. */
+static int store_oci_image(struct load *l, const struct descriptor *d, const struct manifest *m,
+                           const struct str *bytes, const char *name, struct error *err)
 {
     auto_free int64_t *layers = mem_alloc((m->layers.count + 1) * sizeof(*layers));
     auto_config struct config *config = NULL;
     auto_str struct str config_bytes = {0};
     auto_image struct image image = {0};
+    const struct image_documents documents = {bytes, m->media_type, &d->digest, &config_bytes};
     struct loaded_image *loaded;
     int r;
 
@@ -352,8 +345,7 @@ static int store_oci_image(struct load *l, const struct manifest *m, const struc
     if (r == 0)
         r = load_oci_layers(l, m, config, layers, err);
     if (r == 0)
-        r = image_make_of(bytes, m->media_type, &config_bytes, layers, m->layers.count, &image,
-                          err);
+        r = image_make_of(&documents, layers, m->layers.count, &image, err);
     if (r == 0)
         r = image_store(l->store, &image, err);
     if (r < 0)
@@ -375,9 +367,9 @@ static bool is_whole(struct load *l, const struct manifest *m)
 {
     for (size_t i = 0; i <= m->layers.count; i++) {
         const struct descriptor *d = i < m->layers.count ? &m->layers.items[i] : &m->config;
-        char path[BLOB_PATH_SIZE];
+        char path[LAYOUT_PATH_SIZE];
 
-        blob_path(&d->digest, path);
+        layout_blob_path(&d->digest, path);
         if (!load_source_has(l->source, path))
             return false;
     }
@@ -409,10 +401,9 @@ static bool is_whole_index(struct load *l, const struct manifest *index)
 }
 
 /* An attestation: its documents are kept as they are. */
-static int store_artifact(struct load *l, const struct manifest *m, const struct str *bytes,
-                          struct error *err)
+static int store_artifact(struct load *l, const struct descriptor *named, const struct manifest *m,
+                          const struct str *bytes, struct error *err)
 {
-    struct digest stored;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i <= m->layers.count; i++) {
@@ -421,9 +412,9 @@ static int store_artifact(struct load *l, const struct manifest *m, const struct
 
         r = read_blob(l, d, LIMIT_CONFIG_SIZE, &blob, err);
         if (r == 0)
-            r = blob_put(l->store, str_text(&blob), blob.size, &stored, err);
+            r = blob_put_named(l->store, &d->digest, str_text(&blob), blob.size, err);
     }
-    return r < 0 ? r : blob_put(l->store, str_text(bytes), bytes->size, &stored, err);
+    return r < 0 ? r : blob_put_named(l->store, &named->digest, str_text(bytes), bytes->size, err);
 }
 
 /* Which of the images stands for the index: that of our platform, else the first. */
@@ -440,12 +431,12 @@ static const struct loaded_image *main_image(const struct load *l, const struct 
     return &all->items[0];
 }
 
-static int load_oci_index(struct load *l, const struct manifest *index, const struct str *bytes,
-                          const char *name, struct error *err)
+static int load_oci_index(struct load *l, const struct descriptor *named,
+                          const struct manifest *index, const struct str *bytes, const char *name,
+                          struct error *err)
 {
     struct loaded_images *out = l->out;
     auto_loaded_images struct loaded_images all = {0};
-    struct digest digest;
     struct loaded_image *image;
     int r = name == NULL ? 0 : check_name(name, err);
 
@@ -457,19 +448,19 @@ static int load_oci_index(struct load *l, const struct manifest *index, const st
 
         r = read_manifest(l, d, &one, &m, err);
         if (r == 0)
-            r = is_image(d, &m) ? store_oci_image(l, &m, &one, NULL, err)
-                                : store_artifact(l, &m, &one, err);
+            r = is_image(d, &m) ? store_oci_image(l, d, &m, &one, NULL, err)
+                                : store_artifact(l, d, &m, &one, err);
     }
     l->out = out;
     if (r == 0)
-        r = blob_put(l->store, str_text(bytes), bytes->size, &digest, err);
+        r = blob_put_named(l->store, &named->digest, str_text(bytes), bytes->size, err);
     if (r < 0)
         return r;
     image = array_add(out);
     *image = (struct loaded_image){.manifest = main_image(l, index, &all)->manifest,
                                    .config = main_image(l, index, &all)->config,
                                    .has_index = true,
-                                   .index = digest};
+                                   .index = named->digest};
     return name == NULL ? 0 : name_image(l, image, name, err);
 }
 
@@ -487,16 +478,16 @@ static int load_oci_entry(struct load *l, const struct descriptor *d, const char
     if (r < 0)
         return r;
     if (outer.kind == MANIFEST_IMAGE)
-        return store_oci_image(l, &outer, &outer_bytes, name, err);
+        return store_oci_image(l, d, &outer, &outer_bytes, name, err);
     if (l->options->platform == NULL && is_whole_index(l, &outer))
-        return load_oci_index(l, &outer, &outer_bytes, name, err);
+        return load_oci_index(l, d, &outer, &outer_bytes, name, err);
     r = manifest_choose(&outer, &l->platform, name == NULL ? load_source_name(l->source) : name,
                         &chosen, err);
     if (r == 0)
         r = read_manifest(l, chosen, &inner_bytes, &inner, err);
     if (r == 0 && inner.kind != MANIFEST_IMAGE)
         return error_set(err, EINVAL, "it is an index inside an index");
-    return r < 0 ? r : store_oci_image(l, &inner, &inner_bytes, name, err);
+    return r < 0 ? r : store_oci_image(l, chosen, &inner, &inner_bytes, name, err);
 }
 
 /* Entries for several platforms under one name, or none, are one image: index.json itself is then
@@ -561,9 +552,9 @@ static int add_docker_names(struct load *l, struct error *err)
 
         for (size_t k = 0; path != NULL && k < l->out->count; k++) {
             struct loaded_image *image = &l->out->items[k];
-            char expected[BLOB_PATH_SIZE];
+            char expected[LAYOUT_PATH_SIZE];
 
-            blob_path(&image->config, expected);
+            layout_blob_path(&image->config, expected);
             if (image->names.count > 0 || strcmp(path, expected) != 0)
                 continue;
             for (size_t t = 0; r == 0 && t < json_count(tags); t++)

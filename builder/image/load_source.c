@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/image/layout.h"
 #include "builder/image/load_source.h"
 #include "fs/archive.h"
 #include "fs/base/hash.h"
@@ -23,7 +24,6 @@
 #define SPOOL_SIZE_MAX (256ull << 20) /* documents of a stream, all together */
 #define COPY_SIZE ((size_t)256 << 10) /* of a stream */
 #define LIST_SIZE ((size_t)16 << 10)  /* of a tar on disk, whose content is jumped over */
-#define HEX_SIZE ((size_t)DIGEST_HEX_SIZE - 1)
 
 enum member_kind {
     MEMBER_BYTES, /* `size` bytes at `offset` of the file, or of the spool */
@@ -163,12 +163,10 @@ static bool promised_digest(const char *name, bool *is_blob, struct digest *out)
     auto_free char *hex = NULL;
     struct error ignored;
 
-    *is_blob = text_starts(name, "blobs/sha256/");
-    if (*is_blob)
-        return digest_parse_hex(name + strlen("blobs/sha256/"), out, &ignored) == 0;
-    if (strlen(name) != HEX_SIZE + strlen(".tar") || !text_ends(name, ".tar"))
-        return false;
-    hex = mem_strndup(name, HEX_SIZE);
+    *is_blob = layout_parse_blob_path(name, out);
+    if (*is_blob || !text_ends(name, ".tar"))
+        return *is_blob;
+    hex = mem_strndup(name, strlen(name) - strlen(".tar"));
     return digest_parse_hex(hex, out, &ignored) == 0;
 }
 
@@ -476,10 +474,15 @@ static int check_streamed(struct load_source *s, struct member *m, const struct 
     char found[DIGEST_TEXT_SIZE];
     struct digest diff_id;
     uint64_t tar_size;
-    int r = layer_digest(s->store, m->layer, &diff_id, &tar_size, err);
+    int64_t streamed = m->layer;
+    int r = layer_digest(s->store, streamed, &diff_id, &tar_size, err);
 
+    if (r == 0 && diff_id.algorithm != wanted->diff_id->algorithm) {
+        r = layer_rename(s->store, m->layer, wanted->diff_id, &streamed, err);
+        diff_id = *wanted->diff_id; /* or else: */
+    }
     if (r < 0)
-        return r;
+        return error_wrap(err, "%s", wanted->name);
     digest_format(wanted->diff_id, expected);
     digest_format(&diff_id, found);
     if (!digest_equal(&diff_id, wanted->diff_id))
@@ -489,7 +492,7 @@ static int check_streamed(struct load_source *s, struct member *m, const struct 
     if (wanted->blob != NULL && (!m->has_blob || !digest_equal(wanted->blob, &m->blob)))
         return error_set(err, EBADMSG, "%s: its digest is not that of its name", wanted->name);
     atomic_store(&m->is_used, true);
-    *layer = m->layer;
+    *layer = streamed;
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "builder/image/layout.h"
 #include "builder/image/save.h"
 #include "builder/image/save_sink.h"
 #include "fs/base/json.h"
@@ -15,12 +16,11 @@
 
 #include "fs/base/banned.h"
 
-#define BLOB_DIR "blobs/sha256"
-
 struct save {
     struct store *store;
     struct save_sink *to;
     const struct save_options *options;
+    bool has_sha512; /* the directory for such blobs is written */
 };
 
 static void report(const struct save *s, const char *what, bool is_done)
@@ -137,20 +137,25 @@ int save_oci_manifest(struct store *store, const struct image *image,
     return r;
 }
 
-static char *blob_path(const struct digest *digest)
+/* Where a blob goes. The directory of sha256 is always there, that of sha512 if there is need. */
+static int place(struct save *s, const struct digest *digest, char path[LAYOUT_PATH_SIZE],
+                 struct error *err)
 {
-    char hex[DIGEST_HEX_SIZE];
-
-    digest_format_hex(digest, hex);
-    return str_format(BLOB_DIR "/%s", hex);
+    layout_blob_path(digest, path);
+    if (digest->algorithm != DIGEST_SHA512 || s->has_sha512)
+        return 0;
+    s->has_sha512 = true;
+    return save_sink_directory(s->to, "blobs/sha512", err);
 }
 
 static int oci_layer(struct save *s, int64_t layer, const struct export_layer *blob,
                      struct error *err)
 {
-    auto_free char *path = blob_path(&blob->digest);
-    int r;
+    char path[LAYOUT_PATH_SIZE];
+    int r = place(s, &blob->digest, path, err);
 
+    if (r < 0)
+        return r;
     report(s, path, false);
     if (blob->compression == LAYER_UNCOMPRESSED)
         r = save_sink_layer(s->to, s->store, path, layer, blob->size_bytes, err);
@@ -160,14 +165,16 @@ static int oci_layer(struct save *s, int64_t layer, const struct export_layer *b
     return r;
 }
 
-static int oci_bytes(struct save *s, const struct str *bytes, struct digest *digest,
-                     struct error *err)
+/* A document; `known` is what it was called, if it is still the same (NULL: nobody called it). */
+static int oci_bytes(struct save *s, const struct str *bytes, const struct digest *known,
+                     struct digest *digest, struct error *err)
 {
-    auto_free char *path = NULL;
+    char path[LAYOUT_PATH_SIZE];
+    int r;
 
-    digest_of(str_text(bytes), bytes->size, digest);
-    path = blob_path(digest);
-    return save_sink_bytes(s->to, path, str_text(bytes), bytes->size, err);
+    digest_of_kept(known, str_text(bytes), bytes->size, digest);
+    r = place(s, digest, path, err);
+    return r < 0 ? r : save_sink_bytes(s->to, path, str_text(bytes), bytes->size, err);
 }
 
 /* One entry of index.json for each name; one without, when there is none. */
@@ -203,14 +210,14 @@ static int oci_blobs(struct save *s, const struct image *image, struct descripto
     for (size_t i = 0; r == 0 && i < image->layer_count; i++)
         r = oci_layer(s, image->layers[i], &layers[i], err);
     if (r == 0)
-        r = oci_bytes(s, &image->config_bytes, &digest, err);
+        r = oci_bytes(s, &image->config_bytes, &image->config_digest, &digest, err);
     if (r < 0)
         return r;
     export_manifest(image, image->config_bytes.size, layers, &s->options->export, &manifest,
                     &media_type);
     out->media_type = mem_strdup(media_type);
     out->size_bytes = manifest.size;
-    return oci_bytes(s, &manifest, &out->digest, err);
+    return oci_bytes(s, &manifest, &image->manifest, &out->digest, err);
 }
 
 /* ---- an index ---- */
@@ -243,7 +250,7 @@ static int renew_entry(struct store *store, const struct image *image,
 
     if (r < 0)
         return r;
-    digest_of(str_text(&manifest), manifest.size, &digest);
+    digest_of_kept(&image->manifest, str_text(&manifest), manifest.size, &digest);
     if (digest_equal(&digest, &image->manifest))
         return 0;
     descriptor_put(entry, media_type, &digest, manifest.size);
@@ -315,11 +322,13 @@ static int oci_artifact(struct save *s, const struct digest *digest, struct erro
         r = manifest_parse(str_text(&bytes), bytes.size, NULL, "an attestation", &m, err);
     for (size_t i = 0; r == 0 && i <= m.layers.count; i++) {
         const struct descriptor *d = i < m.layers.count ? &m.layers.items[i] : &m.config;
-        auto_free char *path = blob_path(&d->digest);
+        char path[LAYOUT_PATH_SIZE];
 
-        r = save_sink_blob(s->to, s->store, path, &d->digest, d->size_bytes, err);
+        r = place(s, &d->digest, path, err);
+        if (r == 0)
+            r = save_sink_blob(s->to, s->store, path, &d->digest, d->size_bytes, err);
     }
-    return r < 0 ? r : oci_bytes(s, &bytes, &written, err);
+    return r < 0 ? r : oci_bytes(s, &bytes, digest, &written, err);
 }
 
 static int oci_index(struct save *s, const struct save_index *what, struct descriptor *out,
@@ -345,7 +354,7 @@ static int oci_index(struct save *s, const struct save_index *what, struct descr
     }
     out->media_type = mem_strdup(media_type);
     out->size_bytes = document.size;
-    return r < 0 ? r : oci_bytes(s, &document, &out->digest, err);
+    return r < 0 ? r : oci_bytes(s, &document, what->digest, &out->digest, err);
 }
 
 static int oci_image(struct save *s, const struct save_image *what, struct json *list,
@@ -372,7 +381,7 @@ static int save_layout(struct save *s, const struct save_image *images, size_t c
     int r = save_sink_directory(s->to, "blobs", err);
 
     if (r == 0)
-        r = save_sink_directory(s->to, BLOB_DIR, err);
+        r = save_sink_directory(s->to, "blobs/sha256", err);
     for (size_t i = 0; r == 0 && i < count; i++)
         r = oci_image(s, &images[i], list, err);
     json_write(index, &text);

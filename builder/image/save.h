@@ -20,8 +20,9 @@ struct store;
 
 /* Images for several platforms, and the index that names them. */
 struct save_index {
-    const struct str *document; /* kept to the byte while it names what is written */
-    const struct image *images; /* as the document names them; they need not be stored */
+    const struct str *document;  /* kept to the byte while it names what is written */
+    const struct digest *digest; /* what it is called; NULL: it is new */
+    const struct image *images;  /* as the document names them; they need not be stored */
     size_t count;
 };
 struct save_image {
