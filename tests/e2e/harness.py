@@ -165,7 +165,7 @@ class Image:
                 self.tree = dict(Image.known[diff_id])
                 continue
             raw = archive.extractfile(name).read()
-            check_equal("sha256:" + hashlib.sha256(raw).hexdigest(), diff_id)
+            check_equal(digest_of(raw, diff_id.partition(":")[0]), diff_id)
             self.layers.append(tarfile.open(fileobj=io.BytesIO(raw)))
             self.apply(self.layers[-1])
 
@@ -271,23 +271,26 @@ class Registry:
         return f"{self.host}/{name}"
 
 
-def make_layout(path, tars, config=None):
-    """An OCI image layout over these uncompressed tars, by the specification."""
+def digest_of(data, algorithm="sha256"):
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def make_layout(path, tars, config=None, names={}):
+    """An OCI image layout over these uncompressed tars, by the specification. `names` says which algorithm
+    digests what: "diff_id", "layer", "config", "manifest"; what is not said is sha256."""
     import gzip
-    blobs = os.path.join(path, "blobs/sha256")
-    os.makedirs(blobs, exist_ok=True)
 
-    def put(data):
-        name = hashlib.sha256(data).hexdigest()
-        with open(os.path.join(blobs, name), "wb") as f:
-            f.write(data)
-        return {"digest": "sha256:" + name, "size": len(data)}
+    def put(data, what):
+        digest = digest_of(data, names.get(what, "sha256"))
+        write(os.path.join(path, "blobs", digest.replace(":", "/")), data)
+        return {"digest": digest, "size": len(data)}
 
+    os.makedirs(os.path.join(path, "blobs/sha256"), exist_ok=True)
     layers, diff_ids = [], []
     for tar in tars:
-        diff_ids.append("sha256:" + hashlib.sha256(tar).hexdigest())
+        diff_ids.append(digest_of(tar, names.get("diff_id", "sha256")))
         layers.append({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-                       **put(gzip.compress(tar, 1, mtime=0))})
+                       **put(gzip.compress(tar, 1, mtime=0), "layer")})
     image = {"architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine,
                                                                          os.uname().machine),
              "os": "linux", "created": "2024-01-02T03:04:05Z",
@@ -297,9 +300,9 @@ def make_layout(path, tars, config=None):
              "history": [{"created": "2024-01-02T03:04:05Z", "created_by": "base"} for _ in tars]}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
-                           **put(json.dumps(image).encode())}, "layers": layers}
+                           **put(json.dumps(image).encode(), "config")}, "layers": layers}
     index = {"schemaVersion": 2, "manifests": [
-        {"mediaType": manifest["mediaType"], **put(json.dumps(manifest).encode()),
+        {"mediaType": manifest["mediaType"], **put(json.dumps(manifest).encode(), "manifest"),
          "annotations": {"org.opencontainers.image.ref.name": "latest"}}]}
     write(os.path.join(path, "index.json"), json.dumps(index))
     write(os.path.join(path, "oci-layout"), '{"imageLayoutVersion": "1.0.0"}')
