@@ -14,6 +14,8 @@
 
 #include "fs/base/banned.h"
 
+#define HELPER_TIMEOUT_MS 30000u /* somebody may have to type a passphrase */
+
 /* One place to look, in the order of credentials.h. */
 struct source {
     char *path; /* NULL: the text of DOCKER_AUTH_CONFIG */
@@ -29,7 +31,9 @@ struct helped {
 };
 
 struct credentials {
-    char *authfile; /* or NULL */
+    char *authfile;               /* or NULL */
+    unsigned helper_timeout_ms;   /* never changes, as the next */
+    const atomic_bool *cancelled; /* or NULL */
     pthread_mutex_t lock;
     char *given_host;        /* guarded by lock: NULL, or the host that `given` is for */
     struct credential given; /* guarded by lock */
@@ -73,11 +77,14 @@ void credential_release(struct credential *c)
     *c = (struct credential){0};
 }
 
-struct credentials *credentials_new(const char *authfile)
+struct credentials *credentials_new(const struct credentials_options *options)
 {
     struct credentials *c = mem_new(struct credentials);
 
-    c->authfile = dup_or_null(authfile);
+    c->authfile = dup_or_null(options->authfile);
+    c->helper_timeout_ms =
+        options->helper_timeout_ms ? options->helper_timeout_ms : HELPER_TIMEOUT_MS;
+    c->cancelled = options->cancelled;
     pthread_mutex_init(&c->lock, NULL);
     return c;
 }
@@ -197,6 +204,12 @@ static int load(struct credentials *c, struct error *err)
     return 0;
 }
 
+static struct helper helper_named(const struct credentials *c, const char *name)
+{
+    return (struct helper){
+        .name = name, .timeout_ms = c->helper_timeout_ms, .cancelled = c->cancelled};
+}
+
 static const struct credential *recall(const struct credentials *c, const char *helper,
                                        const char *host)
 {
@@ -210,19 +223,26 @@ static const struct credential *recall(const struct credentials *c, const char *
 
 /* A broken helper is no reason to fail the pull of a public image: go on as nobody. The lock is
  * held while the helper runs, so that it runs once however many threads ask. */
-static int ask_helper(struct credentials *c, const char *helper, const char *host,
-                      struct credential *out)
+static int ask_helper(struct credentials *c, const char *name, const char *host,
+                      struct credential *out, struct error *err)
 {
-    const struct credential *known = recall(c, helper, host);
+    const struct credential *known = recall(c, name, host);
+    struct helper helper = helper_named(c, name);
+    auto_credential struct credential answer = {0};
     struct helped *added;
-    struct error err = {0};
+    int r;
 
     if (!known) {
+        r = helper_get(&helper, auth_file_key(host), &answer, err);
+        if (r == -ECANCELED)
+            return r;
+        if (r < 0)
+            log_warn("%s, continuing without its credentials", err->text);
+        error_clear(err);
         added = array_add(&c->helped);
-        added->helper = mem_strdup(helper);
+        added->helper = mem_strdup(name);
         added->host = mem_strdup(host);
-        if (helper_get(helper, auth_file_key(host), &added->credential, &err) < 0)
-            log_warn("%s, continuing without its credentials", err.text);
+        added->credential = STEAL(&answer);
         known = &added->credential;
     }
     credential_copy(out, known);
@@ -233,12 +253,14 @@ static int find_in(struct credentials *c, const struct source *source, const cha
                    const char *repository, struct credential *out, struct error *err)
 {
     const char *helper;
+    int r;
 
     if (!source->document)
         return 0;
     helper = auth_file_helper(source->document, host);
-    if (helper && ask_helper(c, helper, host, out) > 0)
-        return 1;
+    r = helper ? ask_helper(c, helper, host, out, err) : 0;
+    if (r != 0)
+        return r;
     if (auth_file_find(source->document, host, repository, out, err) < 0)
         return error_wrap(err, "%s", source->path ? source->path : "DOCKER_AUTH_CONFIG");
     return credential_is_empty(out) ? 0 : 1;
@@ -284,22 +306,22 @@ static struct source *target_of(struct credentials *c, const char *host)
     return fallback;
 }
 
-static int store_at(const struct source *target, const char *host,
-                    const struct credential *credential, char **where, bool *is_plain_text,
-                    struct error *err)
+/* 1: readable in a file, 0: a helper has it. */
+static int store_at(const struct credentials *c, const struct source *target, const char *host,
+                    const struct credential *credential, char **where, struct error *err)
 {
-    const char *helper = target->document ? auth_file_helper(target->document, host) : NULL;
+    const char *name = target->document ? auth_file_helper(target->document, host) : NULL;
+    struct helper helper = helper_named(c, name);
     int r;
 
-    *is_plain_text = !helper;
-    if (helper)
-        r = helper_store(helper, auth_file_key(host), credential, err);
+    if (name)
+        r = helper_store(&helper, auth_file_key(host), credential, err);
     else
         r = auth_file_update(target->path, target->kind, host, credential, err);
     if (r < 0)
         return r;
-    *where = helper ? str_format("credential helper '%s'", helper) : mem_strdup(target->path);
-    return 0;
+    *where = name ? str_format("credential helper '%s'", name) : mem_strdup(target->path);
+    return name == NULL;
 }
 
 int credentials_store(struct credentials *c, const char *host, const struct credential *credential,
@@ -313,27 +335,30 @@ int credentials_store(struct credentials *c, const char *host, const struct cred
     if (r == 0) {
         target = target_of(c, host);
         if (target)
-            r = store_at(target, host, credential, where, is_plain_text, err);
+            r = store_at(c, target, host, credential, where, err);
         else
             r = error_set(err, ENOENT,
                           "no file for credentials: neither HOME nor DOCKER_CONFIG is set");
         forget(c);
     }
     pthread_mutex_unlock(&c->lock);
-    return r;
+    *is_plain_text = r > 0;
+    return r < 0 ? r : 0;
 }
 
 /* How many entries there were in this source. */
-static int erase_at(const struct source *source, const char *host, char **where, struct error *err)
+static int erase_at(const struct credentials *c, const struct source *source, const char *host,
+                    char **where, struct error *err)
 {
-    const char *helper = source->document ? auth_file_helper(source->document, host) : NULL;
-    int in_helper = helper ? helper_erase(helper, auth_file_key(host), err) : 0;
+    const char *name = source->document ? auth_file_helper(source->document, host) : NULL;
+    struct helper helper = helper_named(c, name);
+    int in_helper = name ? helper_erase(&helper, auth_file_key(host), err) : 0;
     int in_file;
 
     if (in_helper < 0)
         return in_helper;
     if (in_helper > 0 && !*where)
-        *where = str_format("credential helper '%s'", helper);
+        *where = str_format("credential helper '%s'", name);
     if (!source->document || !source->path)
         return in_helper;
     in_file = auth_file_update(source->path, source->kind, host, NULL, err);
@@ -364,7 +389,7 @@ int credentials_erase(struct credentials *c, const char *host, char **where, str
     pthread_mutex_lock(&c->lock);
     r = load(c, err);
     for (size_t i = 0; r >= 0 && i < c->sources.count; i++) {
-        r = erase_at(&c->sources.items[i], host, where, err);
+        r = erase_at(c, &c->sources.items[i], host, where, err);
         total += r > 0 ? r : 0;
     }
     forget(c);

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
@@ -32,12 +33,17 @@ DEFINE_CLEANUP_VALUE(credential_release, struct credential)
 
 struct credentials; /* thread-safe; files are read when first needed, and then kept */
 
-struct credentials *credentials_new(const char *authfile); /* NULL: the usual places; no I/O */
+struct credentials_options {
+    const char *authfile;         /* copied; NULL: the usual places */
+    unsigned helper_timeout_ms;   /* 0: 30 seconds */
+    const atomic_bool *cancelled; /* ends the wait for a helper; borrowed or NULL */
+};
+struct credentials *credentials_new(const struct credentials_options *options); /* no I/O */
 void credentials_free(struct credentials *c);
 
 /* For host ("docker.io", "h.io:5000") and repository (NULL: the host alone). Knowing nothing is
  * success with an empty `*out`; so is a helper that fails, after a warning. -EINVAL names a file
- * that cannot be understood. */
+ * that cannot be understood; -ECANCELED. */
 int credentials_find(struct credentials *c, const char *host, const char *repository,
                      struct credential *out, struct error *err);
 

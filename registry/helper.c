@@ -17,7 +17,7 @@
 
 #include "fs/base/banned.h"
 
-#define HELPER_TIMEOUT_MS 30000
+#define POLL_MS 200 /* how late its time being up, or a cancellation, may be noticed */
 #define HELPER_OUTPUT_MAX (1u << 20)
 #define NOT_FOUND "credentials not found in native keychain"
 
@@ -30,7 +30,8 @@ struct run {
     struct {
         int fd; /* -1 once it ended */
         struct str text;
-    } out, said; /* its standard output, its standard error */
+    } out, said;      /* its standard output, its standard error */
+    bool is_too_much; /* one of them went beyond the cap */
     int status;
 };
 
@@ -95,7 +96,7 @@ static void feed(struct run *run, const char **input, size_t *left)
 }
 
 /* Takes what there is; closes at the end and beyond the cap. */
-static void drain(int *fd, struct str *text)
+static void drain(int *fd, struct str *text, bool *is_too_much)
 {
     char chunk[4096];
     ssize_t got;
@@ -103,7 +104,8 @@ static void drain(int *fd, struct str *text)
     while (*fd >= 0 && (got = read(*fd, chunk, sizeof(chunk))) != 0) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
-        if (got < 0 || text->size + (size_t)got > HELPER_OUTPUT_MAX)
+        *is_too_much |= got > 0 && text->size + (size_t)got > HELPER_OUTPUT_MAX;
+        if (got < 0 || *is_too_much)
             break;
         str_add_bytes(text, chunk, (size_t)got);
     }
@@ -113,9 +115,12 @@ static void drain(int *fd, struct str *text)
 
 /* Until the helper ends. It may leave a daemon behind that keeps the pipe open (key agents do), so
  * the end of its output is not waited for. */
-static int converse(struct run *run, const char *input, size_t left, struct error *err)
+static int converse(struct run *run, const struct helper *h, const struct str *input,
+                    struct error *err)
 {
-    uint64_t end = io_ticks_ns() + HELPER_TIMEOUT_MS * 1000000ull;
+    uint64_t end = io_ticks_ns() + h->timeout_ms * 1000000ull;
+    const char *next = input->data;
+    size_t left = input->size;
     bool has_ended = false;
 
     while (!has_ended) {
@@ -126,15 +131,17 @@ static int converse(struct run *run, const char *input, size_t left, struct erro
         uint64_t now = io_ticks_ns();
 
         if (now >= end)
-            return error_set(err, ETIMEDOUT, "'%s' did not answer within %d seconds", run->program,
-                             HELPER_TIMEOUT_MS / 1000);
-        if (poll(fds, 4, (int)((end - now) / 1000000) + 1) < 0 && errno != EINTR)
+            return error_set(err, ETIMEDOUT, "'%s' did not answer within %u seconds", run->program,
+                             h->timeout_ms / 1000);
+        if (h->cancelled && atomic_load(h->cancelled))
+            return error_set(err, ECANCELED, "'%s' was cancelled", run->program);
+        if (poll(fds, 4, POLL_MS) < 0 && errno != EINTR)
             return error_errno(err, "cannot wait for '%s'", run->program);
         if (fds[1].revents)
-            feed(run, &input, &left);
+            feed(run, &next, &left);
         has_ended = fds[0].revents != 0;
-        drain(&run->out.fd, &run->out.text);
-        drain(&run->said.fd, &run->said.text);
+        drain(&run->out.fd, &run->out.text, &run->is_too_much);
+        drain(&run->said.fd, &run->said.text, &run->is_too_much);
     }
     return 0;
 }
@@ -186,21 +193,36 @@ static void unblock_sigpipe(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+/* The answer itself, which holds the secret even when the helper fails after it (SECURITY R49). */
+static bool is_answer(const struct str *text)
+{
+    return memchr(str_text(text), '{', text->size) != NULL;
+}
+
 /* What a failed helper said, in one line: on its standard output, as the protocol has it, else on
  * its standard error. The output of one that succeeded is a secret and never shown. */
 static int failed(const struct run *run, struct error *err)
 {
-    const struct str *source = run->out.text.size > 0 ? &run->out.text : &run->said.text;
-    const char *text = str_text(source);
+    bool is_protocol = run->out.text.size > 0 && !is_answer(&run->out.text);
+    const char *text = str_text(is_protocol ? &run->out.text : &run->said.text);
     auto_str struct str said = {0};
 
+    if (run->is_too_much)
+        return error_set(err, EIO, "'%s' says more than %u bytes", run->program, HELPER_OUTPUT_MAX);
     str_add_escaped(&said, text, strcspn(text, "\r\n"));
     return error_set(err, EIO, "'%s' failed: %.200s", run->program,
                      said.size > 0 ? str_text(&said) : "it gave no reason");
 }
 
+/* The protocol has it on standard output; some helpers say it on standard error. */
+static bool knows_nothing(const struct run *run)
+{
+    return strstr(str_text(&run->out.text), NOT_FOUND) ||
+           strstr(str_text(&run->said.text), NOT_FOUND);
+}
+
 /* Runs the helper to its end: 1 it succeeded, 0 it does not know the server. */
-static int run_helper(const char *name, const char *verb, const struct str *input,
+static int run_helper(const struct helper *h, const char *verb, const struct str *input,
                       struct str *output, struct error *err)
 {
     auto_free char *program = NULL;
@@ -208,23 +230,23 @@ static int run_helper(const char *name, const char *verb, const struct str *inpu
     sigset_t signals;
     int r;
 
-    if (!is_name(name)) {
+    if (!is_name(h->name)) {
         auto_str struct str shown = {0};
 
-        str_add_escaped(&shown, name, strnlen(name, 64));
+        str_add_escaped(&shown, h->name, strnlen(h->name, 64));
         return error_set(err, EINVAL, "'%s' is not the name of a credential helper",
                          str_text(&shown));
     }
-    program = str_format("docker-credential-%s", name);
+    program = str_format("docker-credential-%s", h->name);
     run.program = program;
     block_sigpipe(&signals);
     r = start(verb, &run, err);
     if (r == 0)
-        r = converse(&run, input->data, input->size, err);
+        r = converse(&run, h, input, err);
     finish(&run);
     unblock_sigpipe(&signals);
     if (r == 0 && (!WIFEXITED(run.status) || WEXITSTATUS(run.status) != 0))
-        r = strstr(str_text(&run.out.text), NOT_FOUND) ? 0 : failed(&run, err);
+        r = knows_nothing(&run) ? 0 : failed(&run, err);
     else if (r == 0)
         r = 1;
     if (r == 1 && output)
@@ -260,22 +282,23 @@ static int read_answer(const char *name, const struct str *text, struct credenti
     return 1;
 }
 
-int helper_get(const char *name, const char *server, struct credential *out, struct error *err)
+int helper_get(const struct helper *h, const char *server, struct credential *out,
+               struct error *err)
 {
     struct str input = {0};
     struct str output = {0};
     int r;
 
     str_add(&input, server);
-    r = run_helper(name, "get", &input, &output, err);
+    r = run_helper(h, "get", &input, &output, err);
     if (r == 1)
-        r = read_answer(name, &output, out, err);
+        r = read_answer(h->name, &output, out, err);
     secret_release(&output);
     str_release(&input);
     return r;
 }
 
-int helper_store(const char *name, const char *server, const struct credential *credential,
+int helper_store(const struct helper *h, const char *server, const struct credential *credential,
                  struct error *err)
 {
     bool is_token = credential->identity_token != NULL;
@@ -287,26 +310,26 @@ int helper_store(const char *name, const char *server, const struct credential *
     json_put_text(message, "Username", is_token ? "<token>" : credential->user);
     json_put_text(message, "Secret", is_token ? credential->identity_token : credential->secret);
     json_write(message, &input);
-    r = run_helper(name, "store", &input, NULL, err);
+    r = run_helper(h, "store", &input, NULL, err);
     secret_release(&input);
     if (r == 0)
-        r = error_set(err, EIO, "'docker-credential-%s' did not store the credentials", name);
+        r = error_set(err, EIO, "'docker-credential-%s' did not store the credentials", h->name);
     return r < 0 ? r : 0;
 }
 
-int helper_erase(const char *name, const char *server, struct error *err)
+int helper_erase(const struct helper *h, const char *server, struct error *err)
 {
     struct credential known = {0};
     struct str input = {0};
     int r;
 
     /* Helpers call erasing nothing a success, so it takes a look to know. */
-    r = helper_get(name, server, &known, err);
+    r = helper_get(h, server, &known, err);
     credential_release(&known);
     if (r <= 0)
         return r;
     str_add(&input, server);
-    r = run_helper(name, "erase", &input, NULL, err);
+    r = run_helper(h, "erase", &input, NULL, err);
     str_release(&input);
     return r;
 }

@@ -38,6 +38,7 @@ struct registries *registries_new(const struct registries_options *options)
 {
     static const struct registries_options defaults = {0};
     struct registries *all = mem_new(struct registries);
+    struct credentials_options credentials = {0};
 
     if (!options)
         options = &defaults;
@@ -46,7 +47,9 @@ struct registries *registries_new(const struct registries_options *options)
         http_allow_insecure(all->http, options->insecure->items[i]);
     if (options->insecure_all)
         http_allow_insecure(all->http, "*");
-    all->credentials = credentials_new(options->authfile);
+    credentials.authfile = options->authfile;
+    credentials.cancelled = options->http.cancelled;
+    all->credentials = credentials_new(&credentials);
     all->auth = auth_new(all->http, all->credentials);
     all->config_file = options->config_file ? mem_strdup(options->config_file) : NULL;
     pthread_mutex_init(&all->lock, NULL);

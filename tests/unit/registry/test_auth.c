@@ -33,7 +33,7 @@ static void scene_init(struct scene *s, const char *config)
                                       &test_err));
     s->service = fake_registry_start();
     s->http = http_new(&options);
-    s->credentials = credentials_new(authfile);
+    s->credentials = credentials_new(&(struct credentials_options){.authfile = authfile});
     s->auth = auth_new(s->http, s->credentials);
     check_ok(url_parse("http://127.0.0.1:5000/", &s->origin, &test_err));
     strv_add(&s->scopes, "repository:a/b:pull");

@@ -55,7 +55,7 @@ static void clean_environment(void)
 static void check_user(const char *host, const char *repository, const char *user,
                        const char *secret)
 {
-    struct credentials *c = credentials_new(NULL);
+    struct credentials *c = credentials_new(&(struct credentials_options){0});
     auto_credential struct credential found = {0};
 
     check_ok(credentials_find(c, host, repository, &found, &test_err));
@@ -131,7 +131,7 @@ TEST(credentials, tokens_are_kept_apart)
     clean_environment();
     docker_config("{\"auths\":{\"h.io\":{\"auth\":\"" ANN "\",\"identitytoken\":\"idt\","
                   "\"registrytoken\":\"rt\"}}}");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_ok(credentials_find(c, "h.io", NULL, &found, &test_err));
     check_text(found.identity_token, "idt");
     check_text(found.registry_token, "rt");
@@ -169,7 +169,7 @@ TEST(credentials, a_malformed_file_is_named)
 
     clean_environment();
     docker_config("{\"auths\":");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_fails(credentials_find(c, "h.io", NULL, &found, &err), EINVAL);
     check_contains(err.text, "home/.docker/config.json");
     credentials_free(c);
@@ -184,7 +184,7 @@ TEST(credentials, a_broken_entry_is_named_without_its_secret)
 
     clean_environment();
     docker_config("{\"auths\":{\"h.io\":{\"auth\":\"!hunter2!\"}}}");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_fails(credentials_find(c, "h.io", NULL, &found, &err), EINVAL);
     check_contains(err.text, "the 'auth' of 'h.io' is not base64");
     check_lacks(err.text, "hunter2");
@@ -241,7 +241,7 @@ TEST(credentials, a_helper_may_hold_an_identity_token)
     clean_environment();
     make_helper("t", "echo '{\"Username\":\"<token>\",\"Secret\":\"idt\"}'");
     docker_config("{\"credsStore\":\"t\"}");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_ok(credentials_find(c, "h.io", NULL, &found, &test_err));
     check_text(found.identity_token, "idt");
     check_text(found.user, NULL);
@@ -255,6 +255,89 @@ TEST(credentials, a_helper_without_an_entry_leaves_the_file_to_answer)
     make_helper("none", "echo 'credentials not found in native keychain'; exit 1");
     docker_config("{\"credsStore\":\"none\",\"auths\":{\"h.io\":{\"auth\":\"" ANN "\"}}}");
     check_user("h.io", "a", "ann", "secret");
+}
+
+/* Some say it on standard error, and are then no failure to warn of. */
+TEST(credentials, a_helper_may_say_so_on_standard_error)
+{
+    auto_str struct str said = {0};
+
+    clean_environment();
+    log_set_sink(silence, &said);
+    make_helper("none", "echo 'credentials not found in native keychain' >&2; exit 1");
+    docker_config("{\"credsStore\":\"none\",\"auths\":{\"h.io\":{\"auth\":\"" ANN "\"}}}");
+    check_user("h.io", "a", "ann", "secret");
+    log_set_sink(silence, NULL);
+    check_text(str_text(&said), "");
+}
+
+/* Asks a helper of this script with this patience, and with the flag set if there is one; returns
+ * what credentials_find does, *said is the warning. */
+static int ask(const char *script, unsigned timeout_ms, const atomic_bool *cancelled,
+               struct str *said, struct error *err)
+{
+    auto_credential struct credential found = {0};
+    auto_free char *path = str_format("%s/bin:/usr/bin:/bin", test_dir());
+    struct credentials *c;
+    int r;
+
+    clean_environment();
+    setenv("PATH", path, 1);
+    make_helper("odd", script);
+    docker_config("{\"credsStore\":\"odd\"}");
+    log_set_sink(silence, said);
+    c = credentials_new(
+        &(struct credentials_options){.helper_timeout_ms = timeout_ms, .cancelled = cancelled});
+    r = credentials_find(c, "h.io", "a", &found, err);
+    credentials_free(c);
+    log_set_sink(silence, NULL);
+    return r;
+}
+
+/* SECURITY R49: an answer that was given before things went wrong is an answer still. */
+TEST(credentials, a_failed_helper_does_not_give_the_secret_away)
+{
+    static const char *const scripts[] = {
+        "echo '{\"Username\":\"ann\",\"Secret\":\"hush\"}'; exit 3",
+        "echo ' {\"Username\":\"ann\",\"Secret\":\"hush\"}'; kill -9 $$",
+        "printf '{\"Username\":\"ann\",\"Secret\":\"hush'; head -c 1200000 /dev/zero; echo '\"}'",
+        "head -c 1200000 /dev/zero >&2; echo '{\"Username\":\"ann\",\"Secret\":\"hush\"}'; exit 1",
+    };
+    static const char *const reasons[] = {
+        "'docker-credential-odd' failed: it gave no reason",
+        "'docker-credential-odd' failed: it gave no reason",
+        "'docker-credential-odd' says more than 1048576 bytes",
+        "'docker-credential-odd' says more than 1048576 bytes",
+    };
+
+    for (size_t i = 0; i < 4; i++) {
+        auto_str struct str said = {0};
+
+        check_ok(ask(scripts[i], 0, NULL, &said, &test_err));
+        if (strstr(str_text(&said), "hush") || !strstr(str_text(&said), reasons[i]))
+            check_fail("script %zu: '%s'", i, str_text(&said));
+    }
+}
+
+/* SECURITY R48. */
+TEST(credentials, a_helper_that_hangs_is_given_up)
+{
+    auto_str struct str said = {0};
+
+    check_ok(ask("sleep 600", 1000, NULL, &said, &test_err));
+    check_text(str_text(&said),
+               "warning: 'docker-credential-odd' did not answer within 1 seconds, continuing "
+               "without its credentials\n");
+}
+
+TEST(credentials, cancelling_ends_the_wait_for_a_helper)
+{
+    atomic_bool cancelled = true;
+    auto_str struct str said = {0};
+    struct error err = {0};
+
+    check_fails(ask("sleep 600", 0, &cancelled, &said, &err), ECANCELED);
+    check_text(str_text(&said), "");
 }
 
 static void check_goes_on_after(const char *helper, const char *warning)
@@ -352,7 +435,7 @@ TEST(credentials, a_helper_is_started_once)
         make_helper("count", script);
     }
     docker_config("{\"credsStore\":\"count\"}");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     for (int i = 0; i < 3; i++) {
         credential_release(&found);
         check_ok(credentials_find(c, "h.io", "a", &found, &test_err));
@@ -364,7 +447,7 @@ TEST(credentials, a_helper_is_started_once)
 
 static void store(const char *host, const char *user, const char *secret, const char *expected)
 {
-    struct credentials *c = credentials_new(NULL);
+    struct credentials *c = credentials_new(&(struct credentials_options){0});
     auto_credential struct credential who = {.user = mem_strdup(user),
                                              .secret = mem_strdup(secret)};
     auto_free char *where = NULL;
@@ -427,6 +510,26 @@ TEST(credentials, storing_goes_through_a_symbolic_link)
     check_user("h.io", NULL, "ann", "secret");
 }
 
+/* A link may be there before its file, and be relative (docker-login(1) keeps it too). */
+TEST(credentials, storing_makes_the_file_a_link_waits_for)
+{
+    auto_free char *link = NULL;
+    auto_free char *target = NULL;
+    struct stat st;
+
+    clean_environment();
+    write_file("home/.docker/x", "", 0600);
+    link = str_format("%s/home/.docker/config.json", test_dir());
+    target = str_format("%s/home/dot/docker.json", test_dir());
+    check_ok(symlink("../dot/docker.json", link));
+    store("h.io", "ann", "secret", "/config.json");
+    check_ok(lstat(link, &st));
+    check_true(S_ISLNK(st.st_mode));
+    check_ok(lstat(target, &st));
+    check_true(S_ISREG(st.st_mode) && (st.st_mode & 0777) == 0600);
+    check_user("h.io", NULL, "ann", "secret");
+}
+
 /* What is stored must be what is found: a file that comes first and knows the host gets it. */
 TEST(credentials, storing_updates_the_file_that_answers)
 {
@@ -468,7 +571,7 @@ TEST(credentials, a_malformed_file_is_not_overwritten)
 
     clean_environment();
     docker_config("{\"auths\":");
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_fails(credentials_store(c, "h.io", &who, &where, &is_plain_text, &test_err), EINVAL);
     check_ok(io_read_file(test_dir_fd(), "home/.docker/config.json", 100, &text, &test_err));
     check_text(str_text(&text), "{\"auths\":");
@@ -486,7 +589,7 @@ TEST(credentials, erasing_forgets_the_host_in_every_file)
                   "\"},\"https://h.io/v2/\":{\"auth\":\"" ANN "\"},\"i.io\":{\"auth\":\"" BOB
                   "\"}}}");
     write_file("run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"" BOB "\"}}}", 0600);
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_int(credentials_erase(c, "h.io", &where, &test_err), 2);
     check_true(text_ends(where, "/run/containers/auth.json"));
     check_user("h.io", NULL, NULL, NULL);
@@ -507,7 +610,7 @@ TEST(credentials, the_hosts_of_all_files_are_listed_once)
     docker_config("{\"auths\":{\"https://index.docker.io/v1/\":{},\"h.io/team\":{\"auth\":\"" ANN
                   "\"}},\"credHelpers\":{\"k.io\":\"none\"}}");
     write_file("run/containers/auth.json", "{\"auths\":{\"h.io\":{\"auth\":\"" BOB "\"}}}", 0600);
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_ok(credentials_hosts(c, &hosts, &test_err));
     joined = strv_join(&hosts, " ");
     check_text(joined, "h.io docker.io k.io");
@@ -556,7 +659,7 @@ TEST(credentials, a_file_of_somebody_else_is_left_alone)
     write_file("home/.docker/x", "", 0600);
     link = str_format("%s/home/.docker/config.json", test_dir());
     check_ok(symlink("/etc/adduser.conf", link));
-    c = credentials_new(NULL);
+    c = credentials_new(&(struct credentials_options){0});
     check_true(credentials_store(c, "h.io", &who, &where, &is_plain_text, &test_err) < 0);
     credentials_free(c);
 }
