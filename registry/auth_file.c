@@ -313,7 +313,22 @@ static struct json *auths_of(struct json *document, enum auth_file_kind kind)
     return json_get_object(document, "auths");
 }
 
-/* The file behind a symbolic link, and the directory it is in, which must exist. */
+/* Where a link leads whose file is not there yet, which realpath(3) does not tell; one step, as dotfile
+ * managers make them. NULL: `path` is no link. */
+static char *target_of_dangling(const char *path)
+{
+    char text[PATH_MAX];
+    ssize_t length = readlink(path, text, sizeof(text) - 1);
+
+    if (length <= 0)
+        return NULL;
+    text[length] = '\0';
+    if (text[0] == '/')
+        return mem_strdup(text);
+    return str_format("%.*s%s", (int)(path_base(path) - path), path, text);
+}
+
+/* The file behind a symbolic link, and the directory it is in. */
 static int find_target(const char *path, char **directory, char **name, struct error *err)
 {
     auto_free char *resolved = realpath(path, NULL);
@@ -324,6 +339,8 @@ static int find_target(const char *path, char **directory, char **name, struct e
         return error_errno(err, "cannot find '%s'", path);
     if (resolved && stat(resolved, &st) == 0 && st.st_uid != geteuid())
         return error_set(err, EPERM, "'%s' belongs to another user", resolved);
+    if (!resolved)
+        resolved = target_of_dangling(path);
     if (!resolved)
         resolved = mem_strdup(path);
     base = path_base(resolved);
