@@ -301,6 +301,20 @@ static void add_detail(const struct json *detail, const char *message, struct st
     str_add_char(out, ')');
 }
 
+/* ": " and the first line of a short text; web pages say nothing that fits one. */
+static void add_plain_reason(const struct http_response *answer, struct str *out)
+{
+    const char *text = str_text(&answer->body);
+    size_t length;
+
+    text += strspn(text, " \t\r\n");
+    length = strcspn(text, "\r\n");
+    if (length == 0 || length > REASON_SIZE_MAX || text[0] == '<' || text[0] == '{')
+        return;
+    str_add(out, ": ");
+    str_add_escaped(out, text, length);
+}
+
 /* ": code: message (detail)" of the first error, or the text of a short answer (distribution-spec, "Error
  * Codes"). */
 static void add_reason(const struct http_response *answer, struct str *out)
@@ -312,9 +326,13 @@ static void add_reason(const struct http_response *answer, struct str *out)
     const char *message;
     const struct json *detail;
 
-    if (answer->body.size == 0 || json_parse(answer->body.data, answer->body.size,
-                                             answer->body.size, "answer", &document, &ignored) < 0)
+    if (answer->body.size == 0)
         return;
+    if (json_parse(answer->body.data, answer->body.size, answer->body.size, "answer", &document,
+                   &ignored) < 0) {
+        add_plain_reason(answer, out);
+        return;
+    }
     first = json_at(json_get_array(document, "errors"), 0);
     code = json_get_text(first, "code");
     message = json_get_text(first, "message");
@@ -397,10 +415,20 @@ static int too_many(const struct endpoint *endpoint, const struct http_response 
     return error_hint(err, "img login %s raises the limit on most registries", endpoint->host);
 }
 
+/* A 503 may say when it will be over, and it may be too long to wait. */
+static void add_quiet(const struct http_response *answer, struct str *out)
+{
+    uint64_t after_ms = http_retry_after_ms(answer);
+
+    if (after_ms > 0)
+        str_addf(out, " and asks to come again in %" PRIu64 " seconds", after_ms / 1000);
+}
+
 int client_refused(struct registry *r, const struct endpoint *endpoint,
                    const struct http_response *answer, const char *what, struct error *err)
 {
     auto_str struct str reason = {0};
+    auto_str struct str quiet = {0};
 
     add_reason(answer, &reason);
     switch (answer->status) {
@@ -414,9 +442,12 @@ int client_refused(struct registry *r, const struct endpoint *endpoint,
                           endpoint->host);
     case 429:
         return too_many(endpoint, answer, str_text(&reason), err);
+    case 407:
+        return http_proxy_refused(endpoint->host, answer->status, err);
     default:
-        return error_set(err, EREMOTEIO, "'%s' answers with status %u to %s of '%s'%s",
+        add_quiet(answer, &quiet);
+        return error_set(err, EREMOTEIO, "'%s' answers with status %u to %s of '%s'%s%s",
                          endpoint->host, answer->status, what, endpoint->repository,
-                         str_text(&reason));
+                         str_text(&quiet), str_text(&reason));
     }
 }

@@ -52,6 +52,9 @@ static int read_head(const struct http_response *answer, struct descriptor *out)
     struct error ignored;
     uint64_t size;
 
+    /* The length is then that of the coded bytes. */
+    if (http_header(answer, "content-encoding"))
+        return 0;
     if (!digest || digest_parse(digest, &out->digest, &ignored) < 0 || !length ||
         !text_to_u64(length, LIMIT_MANIFEST_SIZE, &size) || size == 0)
         return 0;

@@ -12,6 +12,7 @@
 #include "fs/base/banned.h"
 
 #define BODY_SIZE_DEFAULT (1u << 20)
+#define FAREWELL_MS 2000u
 
 void http_response_clear(struct http_response *r)
 {
@@ -50,7 +51,7 @@ uint64_t http_body_size(const struct http_request *request)
 void flight_start(struct flight *f)
 {
     f->phase = http_body_size(f->exchange->request) > 0 ? PHASE_SENDING : PHASE_WAITING;
-    f->active_ns = f->window_ns = io_ticks_ns();
+    f->active_ns = f->window_ns = f->start_ns = io_ticks_ns();
 }
 
 /* Time spent in callbacks is not the network's: both clocks are set forward by it. */
@@ -272,7 +273,12 @@ int flight_check(struct flight *f)
     uint64_t now = io_ticks_ns();
     int r;
 
-    if (f->options->cancelled && atomic_load(f->options->cancelled)) {
+    if (f->exchange->request->is_farewell && now - f->start_ns > FAREWELL_MS * 1000000ull) {
+        (void)error_set(f->err, ETIMEDOUT, "'%s' does not answer", f->host);
+        return fails(f, false);
+    }
+    if (!f->exchange->request->is_farewell && f->options->cancelled &&
+        atomic_load(f->options->cancelled)) {
         (void)error_set(f->err, ECANCELED, "the transfer with '%s' was cancelled", f->host);
         return fails(f, true);
     }

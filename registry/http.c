@@ -20,7 +20,8 @@
 #include "fs/base/banned.h"
 
 #define IDLE_HANDLES_MAX 16
-#define BUFFER_SIZE (512l << 10) /* the largest libcurl 7.88 takes */
+#define CERTIFICATE_WANTED "alert certificate required" /* the TLS library's words */
+#define BUFFER_SIZE (512l << 10)                        /* the largest libcurl 7.88 takes */
 
 static struct {
     void *library;
@@ -337,6 +338,12 @@ static struct curl_slist *set_headers(CURL *easy, const struct exchange *exchang
 
     for (size_t i = 0; request->headers && i < request->headers->count; i++)
         list = curl.slist_append(list, request->headers->items[i]);
+    /* Without a word of ours any coding would do (RFC 9110 12.5.3). One that comes all the same is
+     * undone where the answer is a document; a blob is what its digest says, coded or not. */
+    if (request->sink)
+        list = curl.slist_append(list, "Accept-Encoding: identity");
+    else
+        curl.easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
     if (exchange->with_authorization) {
         authorization = str_format("Authorization: %s", request->authorization);
         list = curl.slist_append(list, authorization);
@@ -439,11 +446,23 @@ static const char *tls_reason(const char *text)
     return text[0] != '\0' ? text : "the other side hung up";
 }
 
-static int connect_failure(CURL *easy, const char *host, struct error *err)
+static bool has_proxy(const struct flight *f)
 {
+    auto_str struct str proxy = {0};
+
+    proxy_for(f->exchange->url, &proxy);
+    return proxy.size > 0;
+}
+
+static int connect_failure(CURL *easy, const struct flight *f, struct error *err)
+{
+    const char *host = f->host;
     long number = 0;
 
     curl.easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+    if (has_proxy(f))
+        return error_set(err, ECONNREFUSED, "cannot connect to the proxy for '%s'%s%s", host,
+                         number == 0 ? "" : ": ", number == 0 ? "" : strerror((int)number));
     if (number == 0)
         (void)error_set(err, ECONNREFUSED, "cannot connect to '%s'", host);
     else
@@ -464,6 +483,26 @@ static int timeout_failure(CURL *easy, struct flight *f)
                      f->options->connect_timeout_ms / 1000);
 }
 
+int http_proxy_refused(const char *host, unsigned status, struct error *err)
+{
+    if (status != 407)
+        return error_set(err, EPROTO, "the proxy for '%s' refuses the connection with status %u",
+                         host, status);
+    (void)error_set(err, EACCES, "the proxy for '%s' wants a login", host);
+    return error_hint(err, "put it into HTTPS_PROXY or HTTP_PROXY, as in "
+                           "http://USER:PASSWORD@PROXY:PORT");
+}
+
+/* What a proxy answered to CONNECT when it made no tunnel, which libcurl calls a connection that was
+ * closed; else 0. */
+static unsigned tunnel_refusal(CURL *easy)
+{
+    long status = 0;
+
+    curl.easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status >= 300 && status <= 599 ? (unsigned)status : 0;
+}
+
 static int certificate_failure(const struct flight *f, const char *text, struct error *err)
 {
     (void)error_set(err, EKEYREJECTED, "the certificate of '%s' is not to be trusted: %s", f->host,
@@ -474,12 +513,27 @@ static int certificate_failure(const struct flight *f, const char *text, struct 
                       f->host);
 }
 
+/* TLS 1.3 says so when the connection seems to stand already (RFC 8446 6.2). */
+static int certificate_wanted(const char *host, struct error *err)
+{
+    (void)error_set(err, EKEYREJECTED, "'%s' wants a client certificate", host);
+    return error_hint(err,
+                      "put it and its key into ~/.config/containers/certs.d/%s as client.cert and "
+                      "client.key",
+                      host);
+}
+
 /* What libcurl's verdict means to the user; `text` is its own sentence, for TLS alone. */
 static int failure(CURL *easy, struct flight *f, CURLcode code, const char *text)
 {
     struct error *err = f->err;
     struct http_response *response = f->response;
+    unsigned refusal = tunnel_refusal(easy);
 
+    if (refusal > 0) {
+        response->may_try_again = refusal >= 500;
+        return http_proxy_refused(f->host, refusal, err);
+    }
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
         (void)error_set(err, EHOSTUNREACH, "cannot find the address of '%s'", f->host);
@@ -490,7 +544,7 @@ static int failure(CURL *easy, struct flight *f, CURLcode code, const char *text
     case CURLE_PROXY:
         return error_set(err, EPROTO, "the proxy for '%s' refuses the connection", f->host);
     case CURLE_COULDNT_CONNECT:
-        return connect_failure(easy, f->host, err);
+        return connect_failure(easy, f, err);
     case CURLE_OPERATION_TIMEDOUT:
         return timeout_failure(easy, f);
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -506,6 +560,8 @@ static int failure(CURL *easy, struct flight *f, CURLcode code, const char *text
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
+        if (strstr(text, CERTIFICATE_WANTED))
+            return certificate_wanted(f->host, err);
         response->may_try_again = true;
         return error_set(err, ECONNRESET, "'%s' closed the connection", f->host);
     case CURLE_PARTIAL_FILE:

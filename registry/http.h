@@ -87,6 +87,9 @@ struct http_request {
     bool no_redirects;          /* a 3xx is then an answer like any other */
     bool no_retries;
     bool retry_unsafe; /* a POST or PATCH that may be repeated all the same */
+    /* What tidies up: sent once, even by a client that is cancelled and to a host that is busy, and
+     * waited for two seconds at most. */
+    bool is_farewell;
 };
 
 struct http_header {
@@ -129,12 +132,16 @@ DEFINE_CLEANUP_VALUE(http_response_release, struct http_response)
  *
  * Errors: -ECANCELED; -ETIMEDOUT; -ECONNREFUSED, -EHOSTUNREACH (also: no such host), -ECONNRESET;
  * -EIO early end of a body; -EPROTO TLS, or an answer that is no HTTP; -EKEYREJECTED certificate;
- * -EFBIG a cap; -ELOOP redirects; -EACCES plain HTTP not allowed there; -EINVAL the URL; -ELIBACC
+ * -EFBIG a cap; -ELOOP redirects; -EACCES plain HTTP not allowed there, or the
+ * proxy wants a login; -EINVAL the URL; -ELIBACC
  * no usable libcurl; and what sink, source or on_answer returned. Sentences name the host and never
  * hold a query string, a header or userinfo (R49).
  */
 int http_request(struct http *h, const struct http_request *request, struct http_response *out,
                  struct error *err);
+
+/* The sentence for a proxy that answered 407, or did not make a tunnel. */
+int http_proxy_refused(const char *host, unsigned status, struct error *err);
 
 /* Waits `delay_ms`, or less: -ECANCELED as soon as the client is cancelled. For callers that repeat
  * more than one request. */

@@ -59,6 +59,7 @@ struct flight {
     uint64_t header_bytes;
     uint64_t body_bytes; /* received */
 
+    uint64_t start_ns;
     uint64_t told_count; /* silences told of since the network last moved */
     uint64_t active_ns;  /* when the network last moved, or a callback returned */
     uint64_t window_ns;  /* start of the window in which the rate is taken */

@@ -263,7 +263,12 @@ static int ask_scheme(struct registries *all, const char *host, const char *repo
         *is_https = !https_first;
         return 0;
     }
-    /* That there is TLS with a bad certificate, or that ours cannot be read, explains everything. */
+    /* That there is TLS with a bad certificate, or that ours cannot be read, explains everything; and who answers
+     * in clear text that it wants HTTPS is not to be spoken to in clear text. */
+    if (r == 0 && strstr(str_text(&first.body), "HTTPS")) {
+        *err = other_err;
+        return -err->code;
+    }
     if (other_err.code != 0 && !speaks_the_other(-other_err.code, &second)) {
         *err = other_err;
         return -err->code;

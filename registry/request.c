@@ -276,17 +276,19 @@ static int exchange_once(struct http *h, const struct http_request *request, con
         .with_authorization = with_authorization && request->authorization,
     };
     auto_str struct str shown = {0};
-    struct host_slot *slot;
+    struct host_slot *slot = NULL;
     int r;
 
     r = check_scheme(h, request, url, &exchange.is_insecure, err);
     if (r < 0)
         return r;
-    r = enter_host(h, url, is_stream(request), &slot, err);
+    if (!request->is_farewell)
+        r = enter_host(h, url, is_stream(request), &slot, err);
     if (r < 0)
         return r;
     r = transport_exchange(h->transport, &exchange, out, err);
-    leave_host(h, slot, is_stream(request));
+    if (slot)
+        leave_host(h, slot, is_stream(request));
     if (log_is_debug()) {
         url_format_safe(url, &shown);
         log_debug("http: %s %s: %d%s%s", request->method, str_text(&shown), (int)out->status,
@@ -352,7 +354,7 @@ static bool is_repeatable(const struct http_request *request)
 {
     static const char *const idempotent[] = {"GET", "HEAD", "PUT", "DELETE"};
 
-    if (request->no_retries)
+    if (request->no_retries || request->is_farewell)
         return false;
     for (size_t i = 0; i < sizeof(idempotent) / sizeof(idempotent[0]); i++) {
         if (text_equal(request->method, idempotent[i]))

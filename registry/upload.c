@@ -146,7 +146,7 @@ static void abandon(struct upload *u)
     if (!u->session)
         return;
     call.request.method = "DELETE";
-    call.request.no_retries = true;
+    call.request.is_farewell = true;
     call.request.no_redirects = true;
     (void)client_call(u->r, &call, &answer, &ignored);
     set_session(u, NULL);

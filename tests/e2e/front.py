@@ -2,6 +2,7 @@
 down, cut off, redirect, mistreat or answer by itself. What the tests believe about traffic comes from here."""
 import http.client
 import http.server
+import socket
 import socketserver
 import ssl
 import threading
@@ -31,6 +32,10 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         pass  # clients that are killed hang up
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -39,6 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self):
         super().setup()
+        self.protocol_version = self.server.front.version
         self.server.front.connections += 1
         self.upstream = None
 
@@ -113,23 +119,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def serve(self):
         self.request_seen = Request(self)
         front = self.server.front
+        is_blob = self.command in ("GET", "PUT", "PATCH") and "/blobs/" in self.path
         with front.lock:
             front.log.append(self.request_seen)
-        if front.delay:
-            time.sleep(front.delay)
-        if front.hook and front.hook(self):
-            return
-        self.pass_on()
+            front.busy += 1
+            front.busy_blobs += is_blob
+            front.peak = max(front.peak, front.busy)
+            front.peak_blobs = max(front.peak_blobs, front.busy_blobs)
+        try:
+            if front.delay:
+                time.sleep(front.delay)
+            if not front.hook or not front.hook(self):
+                self.pass_on()
+        finally:
+            with front.lock:
+                front.busy -= 1
+                front.busy_blobs -= is_blob
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 
 
 class Front:
     """On a port of its own. `hook(handler)` sees every request first; true: it has answered. `rate` (bytes a
-    second) and `cut_after` (bytes) are for blobs; `delay` (seconds) for every answer."""
+    second) and `cut_after` (bytes) are for blobs; `delay` (seconds) for every answer. `tls`: certificate and key,
+    `client_ca`: who signs those of clients. `peak` and `peak_blobs`: how many requests it had at once."""
 
-    def __init__(self, upstream_port, hook=None, tls=None):
+    def __init__(self, upstream_port, hook=None, tls=None, client_ca=None, address="127.0.0.1"):
         self.upstream_port = upstream_port
+        self.version = "HTTP/1.1"
+        self.busy = self.busy_blobs = self.peak = self.peak_blobs = 0
         self.hook = hook
         self.rate = None
         self.cut_after = None
@@ -138,13 +156,16 @@ class Front:
         self.connections = 0
         self.lock = threading.Lock()
         self.tls = tls
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = (Server6 if ":" in address else Server)((address, 0), Handler)
         self.server.front = self
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
+            if client_ca:
+                context.load_verify_locations(client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()

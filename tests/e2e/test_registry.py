@@ -12,6 +12,7 @@ import tarfile
 
 from front import Front
 from harness import *
+from trust import *
 
 
 def random_bytes(size, seed):
@@ -201,34 +202,6 @@ def test_a_build_goes_on_with_the_last_known_base_when_the_registry_is_gone():
 
 
 # -- trust and credentials --
-
-def htpasswd():
-    users = os.path.join(SCRATCH, "users")
-    if not os.path.exists(users):
-        subprocess.run(["htpasswd", "-Bbc", users, "me", "s3cret"], check=True, capture_output=True)
-    return users
-
-
-def guarded_registry():
-    if "guarded" not in shared:
-        shared["guarded"] = Registry(htpasswd=htpasswd())
-    return shared["guarded"]
-
-
-def certificates():
-    """A private authority and a certificate of its for 127.0.0.1: directory with ca.crt, and (crt, key)."""
-    where = directory("authority")
-    if not os.path.exists(os.path.join(where, "ca.crt")):
-        def openssl(*words):
-            subprocess.run(["openssl", *words], cwd=where, check=True, capture_output=True)
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.pem", "-out", "ca.crt", "-days", "2",
-                "-subj", "/CN=private authority")
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.pem", "-out", "server.csr", "-subj", "/CN=x")
-        write(os.path.join(where, "ext"), "subjectAltName=IP:127.0.0.1\n")
-        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.pem", "-out", "server.txt", "-days",
-                "2", "-extfile", "ext")
-    return where, (os.path.join(where, "server.txt"), os.path.join(where, "server.pem"))
-
 
 def test_credentials_given_for_once_go_to_that_registry_alone():
     guarded = guarded_registry()

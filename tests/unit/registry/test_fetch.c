@@ -177,6 +177,23 @@ TEST(fetch, a_rate_limit_is_explained)
                       "'HOST' answers no more requests for 3600 seconds: TOOMANYREQUESTS");
 }
 
+/* What goes wrong with TLS is what the user has to know, and not the 400 of a server that wants TLS. */
+TEST(fetch, who_says_that_he_wants_https_is_not_asked_in_clear_text)
+{
+    auto_client_scene struct client_scene s;
+    struct fake_registry *fake = fake_registry_start();
+    auto_document struct document document = {0};
+    struct error err = {0};
+
+    client_scene_init_with(&s, fake_registry_host(fake), REGISTRY_PULL, NULL, NULL);
+    s.fake = fake;
+    fake_registry_add(
+        fake, &(struct fake_rule){.status = 400,
+                                  .body = "Client sent an HTTP request to an HTTPS server.\n"});
+    /* This one does not answer a handshake, and that is what is told. */
+    check_fails(registry_manifest_get(s.r, "1", &document, &err), ETIMEDOUT);
+}
+
 /* draft-ietf-httpapi-ratelimit-headers, as Docker Hub sends them. */
 TEST(fetch, a_rate_limit_shows_its_numbers)
 {
@@ -188,6 +205,31 @@ TEST(fetch, a_rate_limit_shows_its_numbers)
     check_get_refused("1", &rule, EBUSY,
                       "'HOST' answers no more requests for 5400 seconds; its limit is 100 requests "
                       "in 6 hours, 0 are left");
+}
+
+/* RFC 9110 10.2.3: 503 has it too; what nobody waits for is told. */
+TEST(fetch, a_registry_that_is_down_for_long_says_how_long)
+{
+    static const struct fake_rule rule = {
+        .status = 503, .headers = "Retry-After: 7200\r\n", .body = "moving house\n"};
+
+    check_get_refused(
+        "1", &rule, EREMOTEIO,
+        "'HOST' answers with status 503 to manifest '1' of 'a/b' and asks to come again "
+        "in 7200 seconds: moving house");
+}
+
+TEST(fetch, a_refusal_in_plain_words_is_shown_and_a_page_is_not)
+{
+    static const struct fake_rule words = {.status = 418,
+                                           .body = "closed until \033[1mnoon\r\nsorry"};
+    static const struct fake_rule page = {.status = 418, .body = "<html>closed</html>"};
+
+    check_get_refused("1", &words, EREMOTEIO,
+                      "'HOST' answers with status 418 to manifest '1' of 'a/b': closed until "
+                      "\\x1b[1mnoon");
+    check_get_refused("1", &page, EREMOTEIO,
+                      "'HOST' answers with status 418 to manifest '1' of 'a/b'");
 }
 
 TEST(fetch, a_refusal_shows_its_detail)

@@ -639,6 +639,30 @@ TEST(http, cancelling_ends_a_request_that_waits)
     check_int(fake_registry_count(f, "GET", "/"), 1);
 }
 
+/* What was begun elsewhere is taken back also by who was interrupted (distribution-spec, "Cancelling an
+ * upload"), but nobody waits long for that. */
+TEST(http, a_farewell_is_sent_by_who_is_cancelled_and_waits_for_little)
+{
+    auto_fake_registry struct fake_registry *f = fake_registry_start();
+    atomic_bool cancelled = true;
+    auto_http struct http *h = quick_http(&cancelled);
+    auto_http_response struct http_response answer = {0};
+    struct http_request request = {.method = "DELETE", .is_farewell = true};
+
+    fake_registry_add(f, &(struct fake_rule){.path = "/gone", .status = 204});
+    fake_registry_add(f, &(struct fake_rule){.path = "/busy", .status = 503});
+    fake_registry_add(f, &(struct fake_rule){.path = "/deaf", .silent = true});
+    request.url = fake_registry_url(f, "/gone");
+    check_ok(http_request(h, &request, &answer, &test_err));
+    check_int(answer.status, 204);
+    request.url = fake_registry_url(f, "/busy");
+    check_ok(http_request(h, &request, &answer, &test_err));
+    check_int(fake_registry_count(f, "DELETE", "/busy"), 1);
+    request.url = fake_registry_url(f, "/deaf");
+    check_fails(http_request(h, &request, &answer, &test_err), ETIMEDOUT);
+    check_int(fake_registry_count(f, "DELETE", "/deaf"), 1);
+}
+
 /* A source over memory that counts how often it was opened. */
 struct memory_source {
     struct body_source source;
