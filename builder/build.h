@@ -79,7 +79,10 @@ struct build_options {
     size_t volume_count;                /* at most SPAWNER_VOLUMES_MAX */
     const struct strv *extra_hosts;     /* "name:ip" lines for /etc/hosts */
     const struct platform *platform;    /* NULL: the host's */
-    bool is_one_of_several;             /* so the names of steps tell for which platform they are */
+    const struct platform *platforms;   /* build_check, build_outline: all that are looked at, one
+                                       * after the other; NULL: `platform` alone */
+    size_t platform_count;
+    bool is_one_of_several;   /* so the names of steps tell for which platform they are */
     bool is_another_platform; /* not the first of several: what is true for all was said */
     bool no_cache;
     enum build_pull pull;
@@ -151,7 +154,8 @@ int build_run(const struct build_options *options, struct build_result *out, str
 int build_predict(const struct build_options *options, struct build_result *out, struct error *err);
 
 /* All checks of the stages that the target needs, of all when none is asked for and `all_stages` says
- * so, and those of the text of the others, without building: `out->checks`, also on failure. The environment of a base image is looked up as for
- * build_predict; where that fails for want of a network, its names are not checked. */
+ * so, and those of the text of the others, without building: `out->checks`, also on failure. The
+ * environment of a base image is looked up as for build_predict; where that fails for want of a
+ * network, its names are not checked. What is found for several platforms is there once. */
 int build_check(const struct build_options *options, bool all_stages, struct build_result *out,
                 struct error *err);

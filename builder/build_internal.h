@@ -152,6 +152,10 @@ const char *build_arg(const struct build *b, const char *name);
 
 /* build.c: what every mode begins and ends with. */
 void build_init(struct build *b, const struct build_options *options, enum build_mode mode);
+/* Looks at `options` for each of their platforms; the error of one of several names it. */
+typedef int build_look(const struct build_options *options, void *context, struct error *err);
+int build_for_each_platform(const struct build_options *options, build_look *look, void *context,
+                            struct error *err);
 int build_parse(struct build *b, struct error *err);
 int build_load(struct build *b, struct error *err); /* parses, plans and checks the text */
 int build_run_stages(struct build *b, struct error *err);

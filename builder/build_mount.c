@@ -201,8 +201,7 @@ int step_mounts_list(struct step_mounts *m, struct key *key, struct error *err)
     return r;
 }
 
-static int secret_key(struct step_mounts *m, struct step_mount *item, struct key *key,
-                      struct error *err)
+static void secret_key(struct step_mounts *m, struct step_mount *item, struct key *key)
 {
     const struct run_mount *spec = item->spec;
     const struct build_options *options = m->stage->build->options;
@@ -214,20 +213,13 @@ static int secret_key(struct step_mounts *m, struct step_mount *item, struct key
     key_number(key, "mount-mode", spec->mode);
     key_number(key, "mount-uid", spec->uid);
     key_number(key, "mount-gid", spec->gid);
-    if (secret == NULL && spec->is_required) {
-        error_set(err, ENOENT, "secret %s: not found", spec->id);
-        (void)error_hint(err, "give it with --secret id=%s,src=FILE", spec->id); /* and where */
-        return step_mount_fail(m, spec, "id", err);
-    }
     if (secret != NULL) {
         item->secret = secret->bytes;
         item->secret_size = secret->size;
     }
-    return 0;
 }
 
-static int ssh_key(const struct step_mounts *m, struct step_mount *item, struct key *key,
-                   struct error *err)
+static void ssh_key(const struct step_mounts *m, struct step_mount *item, struct key *key)
 {
     const struct build_options *o = m->stage->build->options;
     const struct run_mount *spec = item->spec;
@@ -239,10 +231,23 @@ static int ssh_key(const struct step_mounts *m, struct step_mount *item, struct 
     for (size_t i = 0; i < o->ssh_count; i++)
         if (strcmp(o->ssh[i].id, spec->id) == 0)
             item->agent = o->ssh[i].socket;
-    if (item->agent != NULL || !spec->is_required)
+}
+
+/* Asked only of a step that is run, as BuildKit does: one that is cached needs none. */
+static int check_required(const struct step_mounts *m, const struct step_mount *item,
+                          struct error *err)
+{
+    const struct run_mount *spec = item->spec;
+
+    if (!spec->is_required || item->secret != NULL || item->agent != NULL)
         return 0;
-    error_set(err, ENOENT, "ssh agent %s: not found", spec->id);
-    (void)error_hint(err, "give it with --ssh %s", spec->id); /* and where */
+    if (spec->type == RUN_MOUNT_SSH) {
+        error_set(err, ENOENT, "ssh agent %s: not found", spec->id);
+        (void)error_hint(err, "give it with --ssh %s", spec->id); /* and where */
+    } else {
+        error_set(err, ENOENT, "secret %s: not found", spec->id);
+        (void)error_hint(err, "give it with --secret id=%s,src=FILE", spec->id); /* and where */
+    }
     return step_mount_fail(m, spec, "id", err);
 }
 
@@ -297,9 +302,9 @@ int step_mounts_key(struct step_mounts *m, bool by_content, struct key *key, str
         if (item->spec->type == RUN_MOUNT_BIND)
             r = bind_key(m, item, by_content, key, err);
         else if (item->spec->type == RUN_MOUNT_SECRET)
-            r = secret_key(m, item, key, err);
+            secret_key(m, item, key);
         else if (item->spec->type == RUN_MOUNT_SSH)
-            r = ssh_key(m, item, key, err);
+            ssh_key(m, item, key);
     }
     return r;
 }
@@ -478,7 +483,10 @@ int step_mounts_open(struct step_mounts *m, struct error *err)
     m->specs =
         mem_alloc((m->count + m->stage->build->options->volume_count + 1) * sizeof(*m->specs));
     add_volumes(m);
-    r = step_caches_open(m, err);
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        r = check_required(m, &m->items[i], err);
+    if (r == 0)
+        r = step_caches_open(m, err);
     for (size_t i = 0; r == 0 && i < m->count; i++) {
         struct step_mount *item = &m->items[i];
 

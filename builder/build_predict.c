@@ -140,14 +140,43 @@ int build_predict(const struct build_options *options, struct build_result *out,
     return r;
 }
 
-int build_check(const struct build_options *options, bool all_stages, struct build_result *out,
-                struct error *err)
+int build_for_each_platform(const struct build_options *options, build_look *look, void *context,
+                            struct error *err)
 {
+    struct build_options one = *options;
+    int r = 0;
+
+    if (options->platform_count <= 1)
+        return look(options, context, err);
+    for (size_t i = 0; r == 0 && i < options->platform_count; i++) {
+        auto_str struct str name = {0};
+
+        one.platform = &options->platforms[i];
+        platform_format(one.platform, &name);
+        r = look(&one, context, err);
+        if (r < 0 && r != -ECANCELED)
+            (void)error_wrap(err, "%s", str_text(&name)); /* r is what it returns */
+    }
+    return r;
+}
+
+struct checking {
+    bool all_stages;
+    struct build_result *out;
+};
+
+/* Goes on with the findings there are, which are kept once each. */
+static int check_one(const struct build_options *options, void *context, struct error *err)
+{
+    const struct checking *checking = context;
+    struct build_result *out = checking->out;
     __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
+    bool all_stages = checking->all_stages;
     int r;
 
-    *out = (struct build_result){0};
     build_init(&b, options, BUILD_MODE_READ);
+    b.checks = STEAL(&out->checks);
+    build_result_release(out);
     b.all_stages = all_stages && (options->target == NULL || options->target[0] == '\0');
     r = build_load(&b, err);
     for (size_t i = 0; r == 0 && b.all_stages && i + 1 < b.stage_count; i++)
@@ -156,4 +185,13 @@ int build_check(const struct build_options *options, bool all_stages, struct bui
         r = build_run_stages(&b, err);
     build_finish(&b, out);
     return r;
+}
+
+int build_check(const struct build_options *options, bool all_stages, struct build_result *out,
+                struct error *err)
+{
+    struct checking checking = {.all_stages = all_stages, .out = out};
+
+    *out = (struct build_result){0};
+    return build_for_each_platform(options, check_one, &checking, err);
 }

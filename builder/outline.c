@@ -217,13 +217,14 @@ static void sort_items(struct outline_items *list)
         qsort(list->items, list->count, sizeof(list->items[0]), compare_items);
 }
 
-int build_outline(const struct build_options *options, struct outline *out, struct error *err)
+/* Adds what this platform has and none before it. */
+static int outline_one(const struct build_options *options, void *context, struct error *err)
 {
+    struct outline *out = context;
     __attribute__((cleanup(cleanup_build_release))) struct build b = {0};
     struct outlining o = {.b = &b, .out = out};
     int r;
 
-    *out = (struct outline){0};
     build_init(&b, options, BUILD_MODE_READ);
     r = build_load(&b, err);
     if (r < 0)
@@ -235,14 +236,21 @@ int build_outline(const struct build_options *options, struct outline *out, stru
     for (size_t i = 0; i < b.stage_count; i++)
         variables_release(&o.vars[i]);
     free(o.vars);
+    replace(&out->name, b.stages[b.target].source->from->from.name.text);
+    replace(&out->description, b.stages[b.target].source->from->from.comment);
+    return r;
+}
+
+int build_outline(const struct build_options *options, struct outline *out, struct error *err)
+{
+    int r;
+
+    *out = (struct outline){.name = mem_strdup(""), .description = mem_strdup("")};
+    r = build_for_each_platform(options, outline_one, out, err);
     if (r < 0) {
         outline_release(out);
         return r;
     }
-    out->name = mem_strdup("");
-    out->description = mem_strdup("");
-    replace(&out->name, b.stages[b.target].source->from->from.name.text);
-    replace(&out->description, b.stages[b.target].source->from->from.comment);
     sort_items(&out->args);
     sort_items(&out->secrets);
     sort_items(&out->ssh);

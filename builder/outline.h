@@ -40,7 +40,8 @@ void outline_release(struct outline *o);
 DEFINE_CLEANUP_VALUE(outline_release, struct outline)
 #define auto_outline CLEANUP(outline_release)
 
-/* What the stages that `options->target` needs take. Errors: those of the Dockerfile. */
+/* What the stages that `options->target` needs take; of several platforms what any of them takes,
+ * with the value the first has. Errors: those of the Dockerfile. */
 int build_outline(const struct build_options *options, struct outline *out, struct error *err);
 
 struct target {
@@ -62,5 +63,5 @@ void targets_release(struct targets *t);
 DEFINE_CLEANUP_VALUE(targets_release, struct targets)
 #define auto_targets CLEANUP(targets_release)
 
-/* Every stage of the file, in order. */
+/* Every stage of the file, in order: the same for every platform. */
 int build_targets(const struct build_options *options, struct targets *out, struct error *err);

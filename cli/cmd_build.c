@@ -225,6 +225,8 @@ static int run_call(const struct build_flags *f, const struct build_request *q,
     if (r < 0)
         return r;
     o->explain = f->explain;
+    o->platforms = q->platforms.items;
+    o->platform_count = q->platforms.count;
     if (call.method != CALL_BUILD)
         return call_run(&call, o, err);
     return f->dry_run ? predict(f, q, o, err) : 1;
@@ -301,7 +303,7 @@ const struct subcommand cmd_build = {
     .details =
         "--check and --call end with status 1 when they find something. --dry-run reads the "
         "context, mounts nothing and starts no process; with --explain it says why a step would "
-        "run. Of several platforms each is foretold by what is cached now.\n\n--output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
+        "run. Of several platforms each is checked and outlined, and foretold by what is cached now.\n\n--output may be repeated: type=local (dest, mode=copy|delete) and type=tar (dest) write "
         "the files, type=oci (dest, tar=false) and type=docker (dest) an archive, type=image and "
         "type=registry (push, registry.insecure) keep or push an image; all but the first two take "
         "name, compression, compression-level, force-compression, oci-mediatypes, "

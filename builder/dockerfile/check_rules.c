@@ -429,6 +429,21 @@ static void check_from(struct checking *c, size_t index)
     facts->has_workdir = c->facts[base].has_workdir;
 }
 
+/* Dockerfile reference, "Automatic platform ARGs in the global scope": there without an option. */
+static bool is_predefined(const char *name)
+{
+    static const char *const names[] = {
+        "BUILDPLATFORM", "BUILDOS",        "BUILDOSVERSION", "BUILDARCH",
+        "BUILDVARIANT",  "TARGETPLATFORM", "TARGETOS",       "TARGETOSVERSION",
+        "TARGETARCH",    "TARGETVARIANT",  "TARGETSTAGE",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Gives the ARGs before the first FROM their values, with and without what came from outside. */
 static void follow_globals(struct checking *c)
 {
@@ -448,7 +463,8 @@ static void follow_globals(struct checking *c)
             if (!pair->value || !expand_known(c, pair->value, &c->globals, NULL, &value) ||
                 !expand_known(c, pair->value, &c->defaults, NULL, &plain)) {
                 variables_set(&c->globals, pair->name, given);
-                variables_set(&c->defaults, pair->name, "");
+                if (pair->value || !is_predefined(pair->name))
+                    variables_set(&c->defaults, pair->name, "");
                 continue;
             }
             variables_set(&c->globals, pair->name, given ? given : str_text(&value));

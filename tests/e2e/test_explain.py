@@ -105,6 +105,22 @@ def test_outline_and_targets_are_tables_or_json():
     check_in("did you mean 'targets'?", s.build(text, "--call=target").err)
 
 
+def test_several_platforms_are_checked_and_outlined_each():
+    text = "ARG TARGETARCH\nFROM scratch AS amd64\nARG A=1\nLABEL a=$nope\nFROM scratch AS arm64\nARG B=2\n" \
+           "LABEL b=$neither\nRUN --mount=type=secret,id=s x\nFROM $TARGETARCH AS last\n"
+    words = ["--target=last", "--platform=linux/amd64,linux/arm64"]
+    s = State()
+    found = s.build(text, "--check", *words)
+    check_equal(found.code, 1)
+    for name in ("nope", "neither"):
+        check_equal(found.out.count(f"Usage of undefined variable '${name}'"), 1)
+    check("variable '$neither'" not in s.build(text, "--check", "--target=last", "--platform=linux/amd64").out, "amd64 alone")
+    outline = s.build(text, "--call=outline", *words).out
+    check_equal([line.split()[:2] for line in outline.splitlines() if line[:2] in ("A ", "B ", "s ")],
+                [["A", "1"], ["B", "2"], ["s"]])
+    check_in("linux/amd64: target stage", s.build(text, "--check", "--target=none", words[1]).err)
+
+
 STAGES = """
 FROM {base} AS one
 COPY a.c /src/

@@ -334,6 +334,18 @@ def test_without_an_agent_nothing_is_mounted_unless_it_is_required():
     state.fails("build", "--ssh", "default=/etc/passwd", make_context(f"FROM {base}\n", {}))
 
 
+def test_a_cached_step_needs_no_secret_and_one_that_is_run_does():
+    """BuildKit asks for a required secret when it runs the step, not when it looks it up."""
+    state = State()
+    text = f"FROM {busybox()}\nRUN --mount=type=secret,id=s,required cat /run/secrets/s >/dev/null\n"
+    context = make_context(text, {"value": "v"})
+    state.ok("build", "--secret", f"id=s,src={context}/value", context)
+    check_in("CACHED", state.ok("build", "--progress=plain", context).err.partition("RUN")[2])
+    result = state.fails("build", "--no-cache", context)
+    check_in("secret s: not found", result.err)
+    check_in("--secret id=s,src=FILE", result.err)
+
+
 def test_a_cache_of_many_steps_keeps_everything_and_its_owners():
     state = State()
     base = busybox()

@@ -132,6 +132,7 @@ TEST(check, defaults_of_arguments_in_from)
                "InvalidDefaultArgInFrom (line 2): Default value for ARG ${I} results in empty or "
                "invalid base image name\n");
     check_with("ARG T=1\nFROM a:$T\n", "T=2", "");
+    check_with("ARG TARGETARCH\nFROM $TARGETARCH\n", "TARGETARCH=amd64", "");
 }
 
 TEST(check, workdir_is_relative_before_any_other)
