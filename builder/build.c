@@ -9,8 +9,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "builder/attest/trace.h"
 #include "builder/build.h"
 #include "builder/build_context.h"
+#include "builder/build_trace.h"
 #include "builder/cache_export.h"
 #include "builder/cache_remote.h"
 #include "builder/image/image.h"
@@ -537,6 +539,7 @@ int build_run(const struct build_options *options, struct build_result *out, str
     recorded.progress = record_progress(record);
     build_init(&b, &recorded, BUILD_MODE_BUILD);
     b.record = record;
+    build_trace_begin(&b);
     r = build_load(&b, err);
     if (r == 0)
         r = check_first(&b, err);
@@ -551,6 +554,8 @@ int build_run(const struct build_options *options, struct build_result *out, str
         r = cache_export(&b, err);
     remember(&b);
     build_finish(&b, out);
+    if (options->trace != NULL)
+        trace_finish(options->trace, b.target, io_now_ns());
     record_finish(record, r);
     return r;
 }

@@ -27,6 +27,7 @@ struct registries;
 struct sandbox_ulimit;
 struct source;
 struct store;
+struct trace;
 
 enum build_pull { BUILD_PULL_MISSING, BUILD_PULL_ALWAYS, BUILD_PULL_NEVER };
 enum build_network { BUILD_NETWORK_DEFAULT, BUILD_NETWORK_NONE, BUILD_NETWORK_HOST };
@@ -44,6 +45,13 @@ struct build_volume {
     bool is_read_only;
 };
 
+/* Where something came from that was fetched: its address as it may be shown, and what it was, as
+ * "sha1:<hex>" of a commit or "sha256:<hex>". All NULL: it is the caller's own. */
+struct build_origin {
+    const char *uri;
+    const char *digest;
+};
+
 struct build_options {
     struct store *store; /* build_check, build_outline and build_targets go without: NULL */
     struct registries *registries;
@@ -55,9 +63,12 @@ struct build_options {
     size_t context_count;
     const char *dockerfile; /* text, with its size in bytes */
     size_t dockerfile_size;
-    const char *dockerfile_name; /* for messages: "Dockerfile" */
-    const char *ignore_name;     /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
-    const char *ignore_text;     /* its text when it lies outside the context, or NULL */
+    struct build_origin context_origin;    /* of `fetched` */
+    struct build_origin dockerfile_origin; /* of one with an address of its own */
+    struct trace *trace;                   /* takes notes for a provenance; or NULL */
+    const char *dockerfile_name;           /* for messages: "Dockerfile" */
+    const char *ignore_name; /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
+    const char *ignore_text; /* its text when it lies outside the context, or NULL */
 
     const char *target;                       /* stage, or NULL for the last */
     const struct strv *build_args;            /* "NAME=value" */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/build_context.h"
+#include "builder/build_trace.h"
 #include "builder/image/image.h"
 #include "fs/base/key.h"
 #include "fs/base/limits.h"
@@ -240,8 +241,10 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     r = b->mode == BUILD_MODE_BUILD ? get_image(b, &base, &image, err)
                                     : look_up(b, &base, &image, out, err);
     end_pull(b, base.name);
-    if (r == 0)
-        build_loaded_state(b, &image, base.name, platform, out);
+    if (r < 0)
+        return r;
+    build_trace_image(b, &ref, platform, &image.manifest);
+    build_loaded_state(b, &image, base.name, platform, out);
     return r;
 }
 
@@ -418,6 +421,7 @@ int build_base(struct build_stage *s, struct error *err)
 
     if (s->base_stage >= 0 && s->build->stages[s->base_stage].gives_all) {
         take_stage(s, &s->build->stages[s->base_stage]);
+        build_trace_base(s);
         return parse_triggers(s, err);
     }
     if (s->base_stage >= 0) {
@@ -432,5 +436,6 @@ int build_base(struct build_stage *s, struct error *err)
     if (s->base_stage < 0)
         change_base(s);
     load_env(s);
+    build_trace_base(s);
     return parse_triggers(s, err);
 }

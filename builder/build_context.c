@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/build_context.h"
+#include "builder/build_trace.h"
 #include "builder/cache_remote.h"
 #include "builder/image/image.h"
 #include "builder/image/layout.h"
@@ -230,6 +231,10 @@ static int ensure_open(struct build *b, struct context *c, struct error *err)
         c->is_open = r == 0;
     }
     pthread_mutex_unlock(&c->lock);
+    if (r == 0 && c->kind == CONTEXT_DIRECTORY)
+        build_trace_local(b, c->name);
+    else if (r == 0 && c->kind == CONTEXT_FETCHED && c->name != NULL)
+        build_trace_fetched(b, c->value, &c->source);
     return r < 0 && c->name != NULL && r != -ECANCELED
                ? error_wrap(err, "build context '%s'", c->name)
                : r;
@@ -353,8 +358,10 @@ static int layout_state(struct build_stage *s, const struct context *c, struct s
 
     if (r == 0)
         r = image_load(store, &manifest, &image, err);
-    if (r == 0)
-        build_loaded_state(s->build, &image, c->value, &s->platform, out);
+    if (r < 0)
+        return r;
+    build_trace_layout(s->build, c->name, &s->platform, &manifest);
+    build_loaded_state(s->build, &image, c->value, &s->platform, out);
     return r;
 }
 

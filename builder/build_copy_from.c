@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "builder/build_copy.h"
+#include "builder/build_trace.h"
 #include "builder/source/git_address.h"
 #include "builder/source/source.h"
 
@@ -176,6 +177,7 @@ static int open_fetched(struct copying *c, struct copy_part *part, struct error 
 
     if (r < 0)
         return r;
+    build_trace_fetched(b, word->text, &part->source);
     part->tree.key = part->source.key;
     part->tree.has_key = true;
     return build_tree_layers(b, &part->source.layer, part->source.layer != 0, c->text, &part->tree,

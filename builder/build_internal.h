@@ -73,6 +73,8 @@ struct build_stage {
     struct instructions triggers; /* of the base's ONBUILD; owned */
     size_t step_count;            /* [n/step_count] */
     size_t step_number;
+    size_t traced_count; /* steps noted in the trace */
+    bool has_trace;      /* of it, or of what it is made from, something is in the trace */
     bool no_cache;
     bool runs_triggers; /* the instruction at hand came out of an ONBUILD */
     bool has_cmd;       /* CMD was given in this stage */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "builder/build_context.h"
+#include "builder/build_trace.h"
 
 #include "fs/base/banned.h"
 
@@ -255,6 +256,8 @@ static int run_instruction(struct build_stage *s, const struct instruction *in, 
         r = read_step(s, expanded, err);
     else
         r = actions[in->kind](s, expanded, err);
+    if (r == 0 && is_step(in->kind) && in->kind != INSTRUCTION_RUN)
+        build_trace_files(s, expanded);
     return r < 0 ? dockerfile_locate(s->build->df, in, NULL, err) : 0;
 }
 

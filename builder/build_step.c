@@ -7,6 +7,7 @@
 
 #include "builder/build_internal.h"
 #include "builder/build_mount.h"
+#include "builder/build_trace.h"
 #include "builder/record.h"
 #include "builder/redact.h"
 #include "builder/sandbox/network.h"
@@ -686,5 +687,6 @@ int build_step_run(struct build_stage *stage, const struct instruction *in, stru
     if (r < 0)
         return r;
     finish(&s, &made, is_cached);
+    build_trace_run(stage, in, &s.argv, &s.env, s.network != SANDBOX_NETWORK_NONE);
     return 0;
 }

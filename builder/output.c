@@ -203,6 +203,11 @@ static int set_types(struct output *o, const char *value, struct error *err)
     return r;
 }
 
+static int set_artifact(struct output *o, const char *value, struct error *err)
+{
+    return fields_bool("oci-artifact", value, &o->as_artifact, err);
+}
+
 #define FOR(type) (1u << OUTPUT_##type)
 #define FOR_IMAGES (FOR(OCI) | FOR(DOCKER) | FOR(IMAGE))
 #define FOR_FILES (FOR(LOCAL) | FOR(TAR) | FOR(OCI) | FOR(DOCKER))
@@ -225,6 +230,7 @@ static const struct {
     {"compression-level", FOR_IMAGES, set_level},
     {"force-compression", FOR_IMAGES, set_force},
     {"oci-mediatypes", FOR_IMAGES, set_types},
+    {"oci-artifact", FOR_IMAGES, set_artifact},
 };
 #define FIELD_COUNT (sizeof(fields) / sizeof(fields[0]))
 

@@ -36,6 +36,7 @@ struct output {
     bool is_insecure;       /* registry.insecure */
     bool has_compression;   /* some field of `export` was given */
     bool has_types;         /* oci-mediatypes was given */
+    bool as_artifact;       /* oci-artifact: how attestations are kept, if there are any */
     struct export_options export;
     struct output_annotations annotations;
 };

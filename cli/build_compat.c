@@ -139,25 +139,12 @@ static int read_arg_file(const char *path, struct strv *args, struct error *err)
 
 static int check_words(const struct build_compat *c, struct error *err)
 {
-    const struct {
-        const char *option;
-        const char *value;
-    } given[] = {{"provenance", c->provenance}, {"sbom", c->sbom}};
-
-    for (size_t i = 0; i < 2; i++)
-        if (given[i].value != NULL && strcmp(given[i].value, "false") != 0)
-            return error_set(err, EINVAL,
-                             "--%s=%s: attestations are not made; leave it out or say "
-                             "false",
-                             given[i].option, given[i].value);
     if (c->log_format != NULL && strcmp(c->log_format, "json") != 0 &&
         strcmp(c->log_format, "text") != 0 && strcmp(c->log_format, "color") != 0)
         return error_set(err, EINVAL, "--log-format is text or json, not '%s'", c->log_format);
     if (c->http_proxy != NULL && strcmp(c->http_proxy, "true") != 0 &&
         strcmp(c->http_proxy, "false") != 0)
         return error_set(err, EINVAL, "--http-proxy is true or false, not '%s'", c->http_proxy);
-    if (c->attest != NULL && strstr(c->attest, "disabled=true") == NULL)
-        return error_set(err, EINVAL, "--attest %s: attestations are not made", c->attest);
     return 0;
 }
 

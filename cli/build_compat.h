@@ -15,13 +15,10 @@ struct build_compat {
     const char *log_format;
     struct strv ulimits;
     const char *arch;
-    const char *attest;
     const char *digest_file;
     const char *http_proxy;  /* "false": proxies of the environment are no build arguments */
     const char *ignore_file; /* instead of those beside the Dockerfile and in the context */
     const char *os;
-    const char *provenance;
-    const char *sbom;
     const char *shm_size;
     const char *timestamp;
     const char *variant;
@@ -37,10 +34,6 @@ struct build_compat {
      BUILD_COMPAT_TEXT(type, field, arch),                                                         \
      .argument = "ARCH",                                                                           \
      .help = "architecture of the image; a part of --platform"},                                   \
-        {.name = "attest",                                                                         \
-         BUILD_COMPAT_TEXT(type, field, attest),                                                   \
-         .argument = "type=TYPE,disabled=true",                                                    \
-         .help = "attestations are not made; asking for one is an error"},                         \
         {.name = "build-arg-file",                                                                 \
          .kind = OPTION_LIST,                                                                      \
          .offset = offsetof(type, field.arg_files),                                                \
@@ -76,22 +69,12 @@ struct build_compat {
          BUILD_COMPAT_TEXT(type, field, os),                                                       \
          .argument = "OS",                                                                         \
          .help = "operating system of the image; a part of --platform"},                           \
-        {.name = "provenance",                                                                     \
-         BUILD_COMPAT_TEXT(type, field, provenance),                                               \
-         .argument = "false",                                                                      \
-         .fallback = "true",                                                                       \
-         .help = "attestations are not made; false is all there is"},                              \
         {.name = "pull-always",                                                                    \
          .offset = offsetof(type, field.pull_always),                                              \
          .help = "the same as --pull=always"},                                                     \
         {.name = "pull-never",                                                                     \
          .offset = offsetof(type, field.pull_never),                                               \
          .help = "the same as --pull=never"},                                                      \
-        {.name = "sbom",                                                                           \
-         BUILD_COMPAT_TEXT(type, field, sbom),                                                     \
-         .argument = "false",                                                                      \
-         .fallback = "true",                                                                       \
-         .help = "attestations are not made; false is all there is"},                              \
         {.name = "shm-size",                                                                       \
          BUILD_COMPAT_TEXT(type, field, shm_size),                                                 \
          .argument = "BYTES",                                                                      \

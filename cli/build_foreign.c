@@ -27,6 +27,7 @@
 #define OWN_CACHE "the cache is the state directory: keep it between runs (--state, IMG_STATE)"
 #define NO_CAPABILITIES "steps have docker's capabilities; RUN --security=insecure has all"
 #define NO_DAEMON "there is no daemon and no builder to choose"
+#define SBOM_BESIDE "a list of what an image holds stands beside it: --sbom"
 #define NO_RUNTIME "there is no runtime to choose"
 #define NO_SNAPSHOT "nothing is ever scanned: a layer is what the journal saw"
 #define OWN_NAMESPACES "steps always have namespaces of their own"
@@ -98,12 +99,12 @@ static const struct option foreign[] = {
     IGNORED_VALUE("runtime-flag", "FLAG", NO_RUNTIME),
     REFUSED("rusage-logfile", "img build prints how long each step took"),
     REFUSED("save-stages", "build each stage with --target"),
-    REFUSED("sbom-image-output", "there are no attestations"),
-    REFUSED("sbom-merge-strategy", "there are no attestations"),
-    REFUSED("sbom-output", "there are no attestations"),
-    REFUSED("sbom-purl-output", "there are no attestations"),
-    REFUSED("sbom-scanner-command", "there are no attestations"),
-    REFUSED("sbom-scanner-image", "there are no attestations"),
+    REFUSED("sbom-image-output", SBOM_BESIDE),
+    REFUSED("sbom-merge-strategy", SBOM_BESIDE),
+    REFUSED("sbom-output", SBOM_BESIDE),
+    REFUSED("sbom-purl-output", SBOM_BESIDE),
+    REFUSED("sbom-scanner-command", SBOM_BESIDE),
+    REFUSED("sbom-scanner-image", SBOM_BESIDE),
     REFUSED("sign-by", "images are not signed; use cosign"),
     REFUSED("signature-policy", "signatures are not checked"),
     IGNORED("skip-unused-stages", "stages that nothing needs are never built"),

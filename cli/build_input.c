@@ -18,6 +18,10 @@ void build_input_release(struct build_input *in)
     source_release(&in->source);
     free(in->name);
     free(in->ignore_name);
+    free(in->context_uri);
+    free(in->context_digest);
+    free(in->dockerfile_uri);
+    free(in->dockerfile_digest);
 }
 
 static bool exists(const char *path)
@@ -80,6 +84,10 @@ static int fetch_context(struct fetch *f, const struct build_input_options *o,
                        : progress_begin(f->progress, "[internal] load remote build context");
     r = source_context(f, o->context, o->keep_git_dir, &in->source, err);
     in->is_fetched = r == 0;
+    if (r == 0) {
+        in->context_uri = mem_strdup(shown);
+        in->context_digest = source_digest_text(&in->source);
+    }
     if (r == 0 && in->source.name != NULL)
         r = source_read_file(f, &in->source, in->source.name, &in->dockerfile, err);
     progress_end(f->progress, f->vertex,
@@ -172,6 +180,10 @@ static int download(struct fetch *f, const char *url, struct build_input *in, st
     if (r == 0)
         r = source_read_file(f, &source, source.name, &in->dockerfile, err);
     progress_end(f->progress, f->vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
+    if (r == 0) {
+        in->dockerfile_uri = source_shown(url);
+        in->dockerfile_digest = source_digest_text(&source);
+    }
     in->name = STEAL(&source.name);
     return r;
 }
@@ -194,6 +206,8 @@ int build_input_load(struct fetch *f, const struct build_input_options *o, struc
                              "ambiguous Dockerfile source: both '%s' and --file are one",
                              o->context);
         in.is_fetched = false; /* its context is empty */
+        in.dockerfile_uri = STEAL(&in.context_uri);
+        in.dockerfile_digest = STEAL(&in.context_digest);
     } else if (from_stdin) {
         r = read_whole("-", &in.dockerfile, err);
     } else if (o->file != NULL && source_is_url(o->file)) {
@@ -218,4 +232,7 @@ void build_input_apply(const struct build_input *in, struct build_options *o)
     o->ignore_text = in->has_ignore ? str_text(&in->ignore_text) : NULL;
     o->context = in->directory;
     o->fetched = in->is_fetched ? &in->source : NULL;
+    o->context_origin = (struct build_origin){.uri = in->context_uri, .digest = in->context_digest};
+    o->dockerfile_origin =
+        (struct build_origin){.uri = in->dockerfile_uri, .digest = in->dockerfile_digest};
 }

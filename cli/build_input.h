@@ -20,6 +20,10 @@ struct build_input {
     const char *directory; /* the context; NULL: fetched, or empty. Borrowed */
     struct source source;  /* the context when it was fetched */
     bool is_fetched;
+    char *context_uri; /* where it was fetched, as it may be shown, and what it was */
+    char *context_digest;
+    char *dockerfile_uri; /* the same of a Dockerfile with an address of its own */
+    char *dockerfile_digest;
 };
 void build_input_release(struct build_input *in);
 DEFINE_CLEANUP_VALUE(build_input_release, struct build_input)

@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder/build_attest.h"
 #include "builder/image/output_file.h"
 #include "builder/image/save.h"
 #include "builder/transfer.h"
 #include "builder/tree/tree_tar.h"
 #include "builder/tree/unpack.h"
+#include "cli/build_metadata.h"
 #include "cli/build_output.h"
 #include "cli/build_output_internal.h"
 #include "cli/commands.h"
@@ -106,29 +108,36 @@ static int finish_output(const struct output_flags *f, const struct strv *tags, 
     return 0;
 }
 
-/* What only one of the two can have: an image for one platform, an index over several. */
-static int check_platforms(const struct output_plan *plan, const struct output *o, bool is_several,
-                           struct error *err)
+/* What only one of the two can have: an image for one platform, an index over several or over one and its
+ * attestations. */
+static int check_shape(const struct output_plan *plan, const struct output *o,
+                       enum output_shape shape, struct error *err)
 {
+    bool is_index = shape != OUTPUT_ONE;
     bool has_index = o->annotations.index.count > 0 || plan->annotations.index.count > 0;
     bool has_entry =
         o->annotations.index_entry.count > 0 || plan->annotations.index_entry.count > 0;
 
-    if (has_entry && (!is_several || o->type != OUTPUT_OCI))
+    if (has_entry && (!is_index || o->type != OUTPUT_OCI))
         return error_set(err, EINVAL,
                          "index-descriptor annotations: there is nothing above an index but the "
                          "index.json of type=oci with several platforms");
-    if (!is_several && has_index)
+    if (!is_index && has_index)
         return error_set(err, EINVAL, "index annotations not supported for single platform export");
-    if (!is_several || o->type != OUTPUT_DOCKER || o->dest == NULL)
+    if (!is_index || o->type != OUTPUT_DOCKER || o->dest == NULL)
         return 0;
+    if (shape == OUTPUT_ATTESTED) {
+        (void)error_set(err, ENOTSUP,
+                        "type=docker holds no attestations: a docker archive knows no index");
+        return error_hint(err, "use type=oci, or leave out --provenance, --sbom and --attest");
+    }
     (void)error_set(err, ENOTSUP,
                     "type=docker holds one platform: a docker archive knows no index"); /* below */
     return error_hint(err, "use type=oci, push the index (--push), or build the platforms apart");
 }
 
 int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
-                     bool is_several, struct output_plan *out, struct error *err)
+                     enum output_shape shape, struct output_plan *out, struct error *err)
 {
     int r = 0;
 
@@ -141,7 +150,7 @@ int output_plan_make(const struct output_flags *f, const struct strv *tags, cons
     for (size_t i = 0; r == 0 && i < out->list.count; i++) {
         r = finish_output(f, tags, &out->list.items[i], out, err);
         if (r == 0)
-            r = check_platforms(out, &out->list.items[i], is_several, err);
+            r = check_shape(out, &out->list.items[i], shape, err);
     }
     for (size_t i = 0; r == 0 && i < out->list.count; i++) {
         struct output *o = &out->list.items[i];
@@ -258,12 +267,20 @@ static int export_directory(const struct output_job *j, struct view *view, const
     return 0;
 }
 
-int output_job_open(const struct output_job *j, struct view **out, struct error *err)
+int output_job_open(const struct output_job *j, const char *platform, struct view **out,
+                    struct error *err)
 {
     const struct image *image = &j->result->image;
-    const struct view_options options = {.label = "the result", .read_only = true};
+    bool has_files = j->attest != NULL && attest_has_files(j->attest);
+    const struct view_options options = {.label = "the result", .read_only = !has_files};
+    auto_view struct view *view = NULL;
+    int r = view_open(j->options->store, image->layers, image->layer_count, &options, &view, err);
 
-    return view_open(j->options->store, image->layers, image->layer_count, &options, out, err);
+    if (r == 0 && has_files)
+        r = build_attest_files(j->done, j->attest, platform, view, err);
+    if (r == 0)
+        *out = STEAL(&view);
+    return r;
 }
 
 int64_t output_job_time(const struct output_job *j)
@@ -271,16 +288,17 @@ int64_t output_job_time(const struct output_job *j)
     return j->result->has_epoch ? j->result->epoch_s * NS_PER_S : TREE_TIMES_OWN;
 }
 
-int output_job_directory(const struct output_job *j, const char *platform, struct error *err)
+int output_job_directory(const struct output_job *j, const char *below, const char *platform,
+                         struct error *err)
 {
     const char *dest = j->output->dest;
-    auto_free char *below = platform == NULL ? NULL : str_format("%s/%s", dest, platform);
+    auto_free char *path = below == NULL ? mem_strdup(dest) : str_format("%s/%s", dest, below);
     auto_view struct view *view = NULL;
-    int r = output_job_open(j, &view, err);
+    int r = output_job_open(j, platform, &view, err);
 
-    if (r == 0 && platform != NULL && mkdir(dest, 0777) < 0 && errno != EEXIST)
+    if (r == 0 && below != NULL && mkdir(dest, 0777) < 0 && errno != EEXIST)
         return error_errno(err, "cannot make '%s'", dest);
-    return r < 0 ? r : export_directory(j, view, platform == NULL ? dest : below, err);
+    return r < 0 ? r : export_directory(j, view, path, err);
 }
 
 /* With platform-split=true one platform has a directory of its own too. */
@@ -295,9 +313,9 @@ static int export_tree(const struct output_job *j, struct error *err)
     if (j->output->is_split)
         platform = output_platform_name(j->result->image.config);
     if (j->output->type == OUTPUT_LOCAL)
-        return output_job_directory(j, platform, err);
+        return output_job_directory(j, platform, NULL, err);
     options.directory = platform;
-    r = output_job_open(j, &view, err);
+    r = output_job_open(j, NULL, &view, err);
     if (r == 0)
         r = output_file_open(&file, j->output->dest, err);
     if (r == 0)
@@ -480,7 +498,7 @@ int output_metadata_write(const struct output_plan *plan, struct json *document,
 }
 
 static int write_metadata(const struct output_plan *plan, const char *path,
-                          const struct build_result *result, struct error *err)
+                          const struct build_done *done, struct error *err)
 {
     auto_json struct json *document = json_new_object();
     bool has_image = false;
@@ -488,7 +506,9 @@ static int write_metadata(const struct output_plan *plan, const char *path,
     for (size_t i = 0; i < plan->list.count; i++)
         has_image = has_image || !is_tree(&plan->list.items[i]);
     if (has_image)
-        add_image_keys(plan, result, document);
+        add_image_keys(plan, done->result, document);
+    if (done->trace != NULL)
+        build_metadata_put(done, false, document);
     return output_metadata_write(plan, document, path, err);
 }
 
@@ -515,16 +535,15 @@ int output_plan_push(struct program *p, struct output_plan *plan, const char *pr
 }
 
 int output_plan_finish(struct program *p, struct output_plan *plan, const struct output_flags *f,
-                       const char *progress_mode, const struct build_result *result,
-                       struct error *err)
+                       const char *progress_mode, const struct build_done *done, struct error *err)
 {
     char config[DIGEST_TEXT_SIZE];
     int r = output_plan_push(p, plan, progress_mode, err);
 
-    digest_format(&result->config, config);
+    digest_format(&done->result->config, config);
     if (r == 0 && f->iidfile != NULL)
         r = output_file_put(f->iidfile, config, strlen(config), err);
     if (r == 0 && f->metadata_file != NULL)
-        r = write_metadata(plan, f->metadata_file, result, err);
+        r = write_metadata(plan, f->metadata_file, done, err);
     return r;
 }

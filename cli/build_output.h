@@ -9,6 +9,8 @@
 #include "cli/compression.h"
 #include "cli/main.h"
 
+struct build_done;
+
 struct output_flags {
     struct strv outputs;
     struct strv annotations;
@@ -29,6 +31,9 @@ struct output_document {
 void output_document_note(struct output_document *d, const struct str *bytes,
                           const char *media_type);
 
+/* One image, one whose attestations stand beside it in an index, or one for each platform in an index. */
+enum output_shape { OUTPUT_ONE, OUTPUT_ATTESTED, OUTPUT_SEVERAL };
+
 struct output_plan {
     struct output_list list;
     struct output_annotations annotations; /* of --annotation */
@@ -45,7 +50,7 @@ void output_plan_release(struct output_plan *plan);
 /* What the flags ask for. `tags` are the canonical names of --tag, `platform` the image's, or the
  * one of several that the plan is for. -EINVAL. */
 int output_plan_make(const struct output_flags *f, const struct strv *tags, const char *platform,
-                     bool is_several, struct output_plan *out, struct error *err);
+                     enum output_shape shape, struct output_plan *out, struct error *err);
 struct registries_options;
 /* Adds the hosts that outputs call insecure. The plan must outlive the registries. */
 void output_plan_allow_insecure(struct output_plan *plan, struct registries_options *o);
@@ -56,5 +61,4 @@ int output_plan_export(struct output_plan *plan, const struct build_options *o,
                        const struct build_result *result, struct error *err);
 /* After that: pushes, then --iidfile and --metadata-file. */
 int output_plan_finish(struct program *p, struct output_plan *plan, const struct output_flags *f,
-                       const char *progress_mode, const struct build_result *result,
-                       struct error *err);
+                       const char *progress_mode, const struct build_done *done, struct error *err);

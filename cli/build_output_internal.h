@@ -5,6 +5,8 @@
 
 #include "cli/build_output.h"
 
+struct attest_options;
+struct build_done;
 struct json;
 struct view;
 
@@ -14,6 +16,8 @@ struct output_job {
     const struct output *output;
     const struct build_options *options;
     const struct build_result *result;
+    const struct build_done *done;       /* of the same, for attestations */
+    const struct attest_options *attest; /* NULL: none are wanted */
     uint32_t vertex;
 };
 
@@ -26,11 +30,15 @@ char *output_platform_name(const struct config *config);
 
 /* The image with what this output alone has: its annotations and media types. */
 int output_job_image(const struct output_job *j, struct image *out, struct error *err);
-/* The files of the image; the caller closes. */
-int output_job_open(const struct output_job *j, struct view **out, struct error *err);
+/* The files of the image and what attests to them; the caller closes. With a `platform`, which may be
+ * NULL, that is in the attestations' names. */
+int output_job_open(const struct output_job *j, const char *platform, struct view **out,
+                    struct error *err);
 int64_t output_job_time(const struct output_job *j); /* of files, as tree_tar_write takes it */
-/* Fills the directory of type=local, or `platform` (one component) below it when that is not NULL. */
-int output_job_directory(const struct output_job *j, const char *platform, struct error *err);
+/* Fills the directory of type=local, or `below` (one component) in it when that is not NULL. `platform` as
+ * above. */
+int output_job_directory(const struct output_job *j, const char *below, const char *platform,
+                         struct error *err);
 
 /* Sends every name that is to be pushed. */
 int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,

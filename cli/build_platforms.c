@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "builder/attest/trace.h"
+#include "builder/build_attest.h"
 #include "builder/image/image_index.h"
 #include "builder/image/output_file.h"
 #include "builder/image/save.h"
 #include "builder/tree/tree.h"
 #include "builder/tree/tree_tar.h"
 #include "cli/build_call.h"
+#include "cli/build_metadata.h"
 #include "cli/build_outcome.h"
 #include "cli/build_output_internal.h"
 #include "cli/build_platforms.h"
@@ -24,6 +27,8 @@
 
 struct built {
     struct build_result result;
+    struct trace trace;
+    struct build_done done;
     struct output_plan plan; /* with the annotations that are for this platform */
 };
 
@@ -33,6 +38,7 @@ struct platforms {
     struct build_options *o;
     struct built *items; /* one for each platform */
     size_t count;
+    char *invocation_id;
     /* The first index that an output made: what --iidfile and --metadata-file tell of. */
     struct output_document index;
 };
@@ -42,8 +48,10 @@ static void platforms_release(struct platforms *s)
     for (size_t i = 0; i < s->count; i++) {
         build_result_release(&s->items[i].result);
         output_plan_release(&s->items[i].plan);
+        trace_release(&s->items[i].trace);
     }
     free(s->items);
+    free(s->invocation_id);
 }
 DEFINE_CLEANUP_VALUE(platforms_release, struct platforms)
 
@@ -56,11 +64,17 @@ static int build_all(struct program *p, struct platforms *s, struct error *err)
         auto_str struct str platform = {0};
         int r;
 
+        trace_init(&one->trace);
+        one->done = (struct build_done){.options = s->o,
+                                        .result = &one->result,
+                                        .trace = &one->trace,
+                                        .invocation_id = s->invocation_id};
+        s->o->trace = build_wants_trace(s->f, s->q) ? &one->trace : NULL;
         s->o->platform = &s->q->platforms.items[i];
         s->o->is_another_platform = i > 0;
         platform_format(s->o->platform, &platform);
-        r = output_plan_make(&s->f->output, &s->q->tags, str_text(&platform), true, &one->plan,
-                             err);
+        r = output_plan_make(&s->f->output, &s->q->tags, str_text(&platform),
+                             build_request_shape(s->q), &one->plan, err);
         if (r < 0)
             return r;
         s->o->annotations = &one->plan.annotations.manifest;
@@ -80,54 +94,90 @@ static struct output_job job_of(const struct platforms *s, size_t platform, size
                                .output = &one->plan.list.items[output],
                                .options = s->o,
                                .result = &one->result,
+                               .done = &one->done,
+                               .attest = &s->q->attest,
                                .vertex = vertex};
+}
+
+/* ---- an index ---- */
+
+/* An index over one image for each platform, in their last form, and attestations of them. */
+struct indexed {
+    struct image *images; /* one for each platform */
+    size_t count;
+    struct image_index index;
+};
+
+static void indexed_release(struct indexed *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        image_release(&x->images[i]);
+    free(x->images);
+    image_index_release(&x->index);
+}
+DEFINE_CLEANUP_VALUE(indexed_release, struct indexed)
+#define auto_indexed CLEANUP(indexed_release)
+
+/* The layers get their last form now: the index names it, and attestations are about it. */
+static int add_image(const struct output_job *job, const struct export_options *form,
+                     struct indexed *out, struct error *err)
+{
+    auto_strv struct strv notes = {0};
+    auto_image struct image image = {0};
+    struct image *last = &out->images[out->count++];
+    int r = output_job_image(job, &image, err);
+
+    *last = (struct image){0};
+    strv_add_all(&notes, &job->plan->annotations.descriptor);
+    strv_add_all(&notes, &job->output->annotations.descriptor);
+    if (r == 0)
+        r = image_index_form(job->options->store, &image, form, last, err);
+    if (r == 0)
+        image_index_note(&out->index, last, &notes);
+    return r;
+}
+
+static int make_indexed(const struct platforms *s, size_t output, const struct export_options *form,
+                        struct indexed *out, struct error *err)
+{
+    int r = 0;
+
+    out->images = mem_alloc(s->count * sizeof(*out->images));
+    while (r == 0 && out->count < s->count) {
+        const struct output_job job = job_of(s, out->count, output, 0);
+
+        r = add_image(&job, form, out, err);
+    }
+    for (size_t i = 0; r == 0 && i < s->count; i++) {
+        const struct output *o = &s->items[i].plan.list.items[output];
+        const struct attest_image what = {
+            .image = &out->images[i], .names = &o->names, .as_artifact = o->as_artifact};
+
+        r = build_attest_image(&s->items[i].done, &s->q->attest, &what, &out->index, err);
+    }
+    return r;
+}
+
+static void index_annotations(const struct output_job *job, struct strv *out)
+{
+    strv_add_all(out, &job->plan->annotations.index);
+    strv_add_all(out, &job->output->annotations.index);
+}
+
+static bool has_docker_types(const struct platforms *s, const struct output *o)
+{
+    return o->has_types ? o->export.types == EXPORT_DOCKER : s->o->docker_types;
 }
 
 /* ---- an index of the store ---- */
 
-static int add_image(const struct platforms *s, const struct output_job *job,
-                     struct image_index *index, struct error *err)
+static void tell_of_index(const struct platforms *s, const struct output *o,
+                          const struct digest *digest, uint32_t vertex)
 {
-    const struct output *o = job->output;
-    auto_strv struct strv notes = {0};
-    auto_image struct image image = {0};
-    int r = output_job_image(job, &image, err);
-
-    strv_add_all(&notes, &job->plan->annotations.descriptor);
-    strv_add_all(&notes, &o->annotations.descriptor);
-    return r < 0 ? r : image_index_add(s->o->store, &image, &o->export, &notes, index, err);
-}
-
-static int export_image(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
-{
-    const struct output_job first = job_of(s, 0, output, vertex);
-    const struct output *o = first.output;
-    auto_image_index struct image_index index = {0};
-    auto_strv struct strv notes = {0};
-    const struct image_index_options options = {
-        .names = &o->names,
-        .annotations = &notes,
-        .docker_types = o->has_types ? o->export.types == EXPORT_DOCKER : s->o->docker_types,
-    };
-    struct digest digest;
     char text[DIGEST_TEXT_SIZE];
     auto_str struct str line = {0};
-    int r = 0;
 
-    strv_add_all(&notes, &first.plan->annotations.index);
-    strv_add_all(&notes, &o->annotations.index);
-    for (size_t i = 0; r == 0 && i < s->count; i++) {
-        const struct output_job job = job_of(s, i, output, vertex);
-
-        r = add_image(s, &job, &index, err);
-    }
-    if (r == 0)
-        r = image_index_commit(s->o->store, &options, &index, &digest, err);
-    if (r < 0)
-        return r;
-    output_document_note(&s->index, &index.bytes,
-                         options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
-    digest_format(&digest, text);
+    digest_format(digest, text);
     str_addf(&line, "exporting manifest list %s", text);
     progress_status(s->o->progress, vertex, str_text(&line), 0, 0, true);
     for (size_t i = 0; i < o->names.count; i++) {
@@ -135,80 +185,64 @@ static int export_image(struct platforms *s, size_t output, uint32_t vertex, str
         str_addf(&line, "naming to %s", o->names.items[i]);
         progress_status(s->o->progress, vertex, str_text(&line), 0, 0, true);
     }
+}
+
+static int export_image(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
+{
+    const struct output_job first = job_of(s, 0, output, vertex);
+    const struct output *o = first.output;
+    auto_indexed struct indexed made = {0};
+    auto_strv struct strv notes = {0};
+    const struct image_index_options options = {
+        .names = &o->names, .annotations = &notes, .docker_types = has_docker_types(s, o)};
+    struct digest digest;
+    int r = make_indexed(s, output, &o->export, &made, err);
+
+    index_annotations(&first, &notes);
+    for (size_t i = 0; r == 0 && i < made.count; i++)
+        r = image_store(s->o->store, &made.images[i], err);
+    if (r == 0)
+        r = image_index_commit(s->o->store, &options, &made.index, &digest, err);
+    if (r < 0)
+        return r;
+    output_document_note(&s->index, &made.index.bytes,
+                         options.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    tell_of_index(s, o, &digest, vertex);
     return 0;
 }
 
 /* ---- an index in a layout ---- */
 
-struct layout {
-    struct image *images; /* one for each platform */
-    size_t count;
-    struct image_index index;
-};
-
-static void layout_release(struct layout *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        image_release(&l->images[i]);
-    free(l->images);
-    image_index_release(&l->index);
-}
-DEFINE_CLEANUP_VALUE(layout_release, struct layout)
-
-static int make_layout(const struct platforms *s, size_t output, struct layout *out,
-                       struct error *err)
-{
-    const struct output_job first = job_of(s, 0, output, 0);
-    auto_strv struct strv notes = {0};
-    const struct image_index_options options = {.annotations = &notes};
-    int r = 0;
-
-    strv_add_all(&notes, &first.plan->annotations.index);
-    strv_add_all(&notes, &first.output->annotations.index);
-    out->images = mem_alloc(s->count * sizeof(*out->images));
-    while (r == 0 && out->count < s->count) {
-        const struct output_job job = job_of(s, out->count, output, 0);
-        struct image *image = &out->images[out->count++];
-        auto_strv struct strv own = {0};
-
-        *image = (struct image){0};
-        r = output_job_image(&job, image, err);
-        strv_add_all(&own, &job.plan->annotations.descriptor);
-        strv_add_all(&own, &job.output->annotations.descriptor);
-        if (r == 0)
-            image_index_note(&out->index, image, &own);
-    }
-    if (r == 0)
-        image_index_write(&out->index, &options);
-    return r;
-}
-
 static int export_layout(struct platforms *s, size_t output, uint32_t vertex, struct error *err)
 {
     const struct output_job first = job_of(s, 0, output, vertex);
     const struct output *o = first.output;
-    __attribute__((cleanup(cleanup_layout_release))) struct layout layout = {0};
+    auto_indexed struct indexed made = {0};
     auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
     auto_strv struct strv notes = {0};
-    auto_str struct str document = {0};
-    const char *media_type;
+    auto_strv struct strv entry_notes = {0};
     struct save_options options = {
         .export = o->export, .progress = s->o->progress, .vertex = vertex};
-    int r = make_layout(s, output, &layout, err);
-    const struct save_index index = {
-        .document = &layout.index.bytes, .images = layout.images, .count = layout.count};
-    const struct save_image saved = {
-        .index = &index, .names = &o->names, .entry_annotations = &notes};
+    const struct image_index_options how = {
+        .annotations = &notes, .docker_types = o->has_types && o->export.types == EXPORT_DOCKER};
+    int r;
 
     if (!o->has_types)
         options.export.types = EXPORT_OCI;
-    strv_add_all(&notes, &first.plan->annotations.index_entry);
-    strv_add_all(&notes, &o->annotations.index_entry);
-    if (r == 0)
-        r = save_oci_index(s->o->store, &index, &options.export, &document, &media_type, err);
+    r = make_indexed(s, output, &options.export, &made, err);
     if (r < 0)
         return r;
-    output_document_note(&s->index, &document, media_type);
+    index_annotations(&first, &notes);
+    strv_add_all(&entry_notes, &first.plan->annotations.index_entry);
+    strv_add_all(&entry_notes, &o->annotations.index_entry);
+    image_index_write(&made.index, &how);
+    output_document_note(&s->index, &made.index.bytes,
+                         how.docker_types ? MEDIA_DOCKER_LIST : MEDIA_OCI_INDEX);
+    const struct save_index index = {
+        .document = &made.index.bytes, .images = made.images, .count = made.count};
+    const struct save_image saved = {
+        .index = &index, .names = &o->names, .entry_annotations = &entry_notes};
+
     if (o->is_directory)
         return save_oci_directory(s->o->store, &saved, 1, &options, o->dest, err);
     r = output_file_open(&file, o->dest, err);
@@ -255,11 +289,12 @@ static int check_overlap(const struct platforms *s, size_t output, struct error 
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < s->count; i++) {
-        const struct output_job job = job_of(s, i, output, 0);
+        struct output_job job = job_of(s, i, output, 0);
         struct view *view = NULL;
         auto_tree struct tree *tree = NULL;
 
-        r = output_job_open(&job, &view, err);
+        job.attest = NULL; /* their files have names of their own */
+        r = output_job_open(&job, NULL, &view, err);
         if (r < 0)
             break;
         tree = tree_take_view(view, "the result");
@@ -273,7 +308,7 @@ static int export_tree(struct platforms *s, size_t output, uint32_t vertex, stru
 {
     const struct output_job first = job_of(s, 0, output, vertex);
     const struct output *o = first.output;
-    bool is_split = !o->has_split || o->is_split;
+    bool is_split = o->has_split ? o->is_split : s->count > 1;
     auto_output_file struct output_file file = {.fd = -1, .dir_fd = -1};
     int r = is_split ? 0 : check_overlap(s, output, err);
 
@@ -281,16 +316,19 @@ static int export_tree(struct platforms *s, size_t output, uint32_t vertex, stru
         r = output_file_open(&file, o->dest, err);
     for (size_t i = 0; r == 0 && i < s->count; i++) {
         const struct output_job job = job_of(s, i, output, vertex);
-        auto_free char *platform = is_split ? output_platform_name(job.result->image.config) : NULL;
-        const struct tree_tar_options options = {
-            .mtime_ns = output_job_time(&job), .directory = platform, .has_more = i + 1 < s->count};
+        auto_free char *platform = output_platform_name(job.result->image.config);
+        const char *directory = is_split ? platform : NULL;
+        const char *suffix = is_split || s->count == 1 ? NULL : platform;
+        const struct tree_tar_options options = {.mtime_ns = output_job_time(&job),
+                                                 .directory = directory,
+                                                 .has_more = i + 1 < s->count};
         auto_view struct view *view = NULL;
 
         if (o->type == OUTPUT_LOCAL) {
-            r = output_job_directory(&job, platform, err);
+            r = output_job_directory(&job, directory, suffix, err);
             continue;
         }
-        r = output_job_open(&job, &view, err);
+        r = output_job_open(&job, suffix, &view, err);
         if (r == 0)
             r = tree_tar_write(STEAL(&view), &options, &file.writer, err);
     }
@@ -327,6 +365,8 @@ static struct digest index_id(const struct platforms *s)
                                                 .docker_types = s->o->docker_types};
     struct output_document unwritten = s->index;
 
+    if (s->count == 1 && s->index.media_type == NULL)
+        return s->items[0].result.config;
     for (size_t i = 0; i < s->count; i++)
         image_index_note(&index, &s->items[i].result.image, NULL);
     image_index_write(&index, &options);
@@ -350,6 +390,8 @@ static int write_metadata(const struct platforms *s, const char *path, struct er
         digest_format(&index->digest, digest);
         json_put_text(document, "containerimage.digest", digest);
     }
+    for (size_t i = 0; i < s->count && s->o->trace != NULL; i++)
+        build_metadata_put(&s->items[i].done, s->count > 1, document);
     return output_metadata_write(&s->q->plan, document, path, err);
 }
 
@@ -375,8 +417,11 @@ static int finish(struct program *p, struct platforms *s, struct error *err)
     const struct output_flags *f = &s->f->output;
     const struct digest id = index_id(s);
     char text[DIGEST_TEXT_SIZE];
-    int r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
+    int r;
 
+    for (size_t i = 0; i < s->q->plan.list.count; i++)
+        s->q->plan.list.items[i].export.force = false; /* what is named has its last form */
+    r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
     digest_format(&id, text);
     if (r == 0 && f->iidfile != NULL)
         r = output_file_put(f->iidfile, text, strlen(text), err);
@@ -401,6 +446,7 @@ int build_platforms_run(struct program *p, const struct build_flags *f, struct b
     if (r < 0)
         return r;
     s.items = mem_alloc(q->platforms.count * sizeof(*s.items));
+    s.invocation_id = build_invocation_id();
     o->progress = *progress;
     o->no_image = true;
     build_outcome_begin(f, &q->plan);

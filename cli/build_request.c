@@ -15,6 +15,7 @@ void build_request_release(struct build_request *q)
 {
     build_input_release(&q->input);
     output_plan_release(&q->plan);
+    attest_options_release(&q->attest);
     ssh_given_release(&q->ssh);
     volumes_release(&q->volumes);
     secrets_release(&q->secrets);
@@ -184,15 +185,15 @@ static int collect_contexts(const struct strv *given, struct strv *names, struct
 }
 
 static int plan_outputs(const struct build_flags *f, const struct strv *tags,
-                        const struct platform *platform, bool is_several, struct output_plan *out,
-                        struct error *err)
+                        const struct platform *platform, enum output_shape shape,
+                        struct output_plan *out, struct error *err)
 {
     auto_platform struct platform host = {0};
     auto_str struct str text = {0};
 
     platform_host(&host);
     platform_format(platform != NULL ? platform : &host, &text);
-    return output_plan_make(&f->output, tags, str_text(&text), is_several, out, err);
+    return output_plan_make(&f->output, tags, str_text(&text), shape, out, err);
 }
 
 /* "linux/amd64,linux/arm64"; one that was named already is built once. */
@@ -241,6 +242,48 @@ static int collect_platforms(const struct build_flags *f, struct build_request *
                              "--cache-to '%s' holds one platform: for several use type=inline",
                              q->cache_to.items[i].text);
     return 0;
+}
+
+enum output_shape build_request_shape(const struct build_request *q)
+{
+    if (q->platforms.count > 1)
+        return OUTPUT_SEVERAL;
+    return attest_is_wanted(&q->attest) ? OUTPUT_ATTESTED : OUTPUT_ONE;
+}
+
+/* Attestations stand beside an image in an index of images for platforms, so its own is named. */
+static int collect_attests(const struct build_flags *f, struct build_request *q,
+                           struct build_options *o, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < f->attests.count; i++)
+        r = attest_parse(f->attests.items[i], &q->attest, err);
+    if (r == 0 && f->provenance != NULL)
+        r = attest_parse_short("provenance", f->provenance, &q->attest, err);
+    if (r == 0 && f->sbom != NULL)
+        r = attest_parse_short("sbom", f->sbom, &q->attest, err);
+    if (r < 0 || !attest_is_wanted(&q->attest))
+        return r;
+    if (q->platforms.count == 0) {
+        platform_host(array_add(&q->platforms));
+        o->platform = &q->platforms.items[0];
+    }
+    return 0;
+}
+
+static int check_types(const struct build_request *q, const struct build_options *o,
+                       struct error *err)
+{
+    const char *asked = o->docker_types ? "--format docker" : NULL;
+
+    for (size_t i = 0; i < q->plan.list.count; i++)
+        if (q->plan.list.items[i].has_types && q->plan.list.items[i].export.types == EXPORT_DOCKER)
+            asked = "oci-mediatypes=false";
+    return asked == NULL
+               ? 0
+               : error_set(err, EINVAL,
+                           "%s: attestations are kept in an OCI index, with OCI images", asked);
 }
 
 /* The image is the same without: a service that only other builders talk to is no reason to stop. */
@@ -295,8 +338,11 @@ int build_request_make(const struct build_flags *f, struct build_request *q,
         r = collect_platforms(f, q, o, err);
     if (r == 0)
         r = collect_contexts(&f->contexts, &q->context_names, q->contexts, err);
-    return r < 0 ? r
-                 : plan_outputs(f, &q->tags, o->platform, q->platforms.count > 1, &q->plan, err);
+    if (r == 0)
+        r = collect_attests(f, q, o, err);
+    if (r == 0)
+        r = plan_outputs(f, &q->tags, o->platform, build_request_shape(q), &q->plan, err);
+    return r < 0 || !attest_is_wanted(&q->attest) ? r : check_types(q, o, err);
 }
 
 void build_request_apply(const struct build_flags *f, const struct build_request *q,

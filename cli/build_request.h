@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "builder/attest_options.h"
 #include "builder/build.h"
 #include "builder/cache_address.h"
 #include "cli/build_compat.h"
@@ -32,6 +33,9 @@ struct build_flags {
     struct strv ssh;
     struct strv volumes;
     struct strv contexts;
+    struct strv attests;
+    const char *provenance;
+    const char *sbom;
     const char *file;
     const char *target;
     struct strv platforms;
@@ -73,6 +77,7 @@ struct build_request {
     struct secrets secrets;
     struct ssh_given ssh;
     struct volumes volumes;
+    struct attest_options attest;
     struct output_plan plan;
     struct build_input input;
 };
@@ -87,5 +92,7 @@ int build_request_make(const struct build_flags *f, struct build_request *q,
 /* Hands the rest to `o`. The request must outlive the build. */
 void build_request_apply(const struct build_flags *f, const struct build_request *q,
                          struct build_options *o);
+/* What its images come as. */
+enum output_shape build_request_shape(const struct build_request *q);
 /* The value that "NAME=VALUE" lines give, the last one wins; NULL: none does. */
 const char *build_arg_value(const struct strv *args, const char *name);

@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builder/attest/trace.h"
 #include "builder/build.h"
+#include "builder/build_attest.h"
 #include "cli/build_call.h"
+#include "cli/build_metadata.h"
 #include "cli/build_outcome.h"
 #include "cli/build_platforms.h"
 #include "cli/build_request.h"
@@ -33,6 +36,10 @@ static const struct option options[] = {
      LIST(output.annotations),
      .argument = "[TYPE:]KEY=VALUE",
      .help = "add an annotation to the manifest, or to its manifest-descriptor"},
+    {.name = "attest",
+     LIST(attests),
+     .argument = "type=TYPE[,KEY=VALUE]",
+     .help = "attach an attestation to the image: type=provenance or type=sbom"},
     {.name = "build-arg",
      LIST(build_args),
      .argument = "NAME[=VALUE]",
@@ -109,6 +116,11 @@ static const struct option options[] = {
      TEXT(progress),
      .argument = "auto|plain|tty|quiet|rawjson",
      .help = "how progress is shown (BUILDKIT_PROGRESS)"},
+    {.name = "provenance",
+     TEXT(provenance),
+     .argument = "BOOL|KEY=VALUE[,...]",
+     .fallback = "true",
+     .help = "attach how the image was built: mode=min|max (default min)"},
     {.name = "pull",
      TEXT(pull),
      .argument = "POLICY",
@@ -124,6 +136,11 @@ static const struct option options[] = {
     {.name = "rewrite-timestamp",
      FIELD(rewrite_timestamp),
      .help = "no file of a new layer is newer than SOURCE_DATE_EPOCH"},
+    {.name = "sbom",
+     TEXT(sbom),
+     .argument = "BOOL|KEY=VALUE[,...]",
+     .fallback = "true",
+     .help = "attach what the image holds: not made here yet"},
     {.name = "secret",
      LIST(secrets),
      .argument = "id=ID[,src=FILE|env=NAME]",
@@ -236,11 +253,17 @@ static int build(struct program *p, const struct build_flags *f, struct build_re
                  struct build_options *o, struct progress **progress, struct error *err)
 {
     auto_build_result struct build_result result = {0};
+    auto_trace struct trace trace;
+    auto_free char *id = build_invocation_id();
+    const struct build_done done = {
+        .options = o, .result = &result, .trace = &trace, .invocation_id = id};
     int r = *progress != NULL ? 0 : build_open_progress(f, progress, err);
 
+    trace_init(&trace);
     if (r < 0)
         return r;
     o->progress = *progress;
+    o->trace = build_wants_trace(f, q) ? &trace : NULL;
     build_outcome_begin(f, &q->plan);
     r = build_run(o, &result, err);
     if (r == 0)
@@ -248,7 +271,7 @@ static int build(struct program *p, const struct build_flags *f, struct build_re
     progress_close(STEAL(progress));
     if (r < 0)
         return r == -ECANCELED ? r : build_outcome_failed(p, f, o, &result, err);
-    r = output_plan_finish(p, &q->plan, &f->output, build_progress_mode(f), &result, err);
+    r = output_plan_finish(p, &q->plan, &f->output, build_progress_mode(f), &done, err);
     if (r == 0)
         r = build_compat_finish(&f->compat, &result.manifest, err);
     if (r == 0)
@@ -287,8 +310,8 @@ static int run(struct program *p, const void *values, const struct strv *operand
     r = run_call(f, &q, &o, err);
     if (r <= 0)
         return r;
-    return q.platforms.count > 1 ? build_platforms_run(p, f, &q, &o, &progress, err)
-                                 : build(p, f, &q, &o, &progress, err);
+    return build_request_shape(&q) != OUTPUT_ONE ? build_platforms_run(p, f, &q, &o, &progress, err)
+                                                 : build(p, f, &q, &o, &progress, err);
 }
 
 const struct subcommand cmd_build = {
@@ -310,7 +333,17 @@ const struct subcommand cmd_build = {
         "rewrite-timestamp and annotation.KEY. With several platforms the image is an index, "
         "stored, pushed or in an OCI layout; type=local and type=tar give each a directory of its "
         "own (unless platform-split=false), and an archive of type=docker, which knows no index, "
-        "is refused. DIR alone is type=local, - a tar on standard output. Without an image among them none is stored.\n\n--cache-from and --cache-to may be repeated: "
+        "is refused. DIR alone is type=local, - a tar on standard output. Without an image among them none is stored.\n\n"
+        "--provenance, --sbom and --attest attach documents to the image, or put them among its files; none is "
+        "attached unless one is asked for, and a push of one platform stays a plain manifest. With "
+        "one it is an index of the image and its attestations, which types of "
+        "docker cannot hold; oci-artifact=true of an output gives those a subject, so that registries "
+        "list them as referrers. Fields of provenance are mode=min|max, version=v1|v0.2, builder-id, "
+        "filename (provenance.json), reproducible and inline-only (nothing among files). mode=min names the base images, repositories and "
+        "URLs with their digests and the times; mode=max adds what was given to the build (build "
+        "arguments, labels, ids of secrets), the Dockerfile and every step. Secrets and proxies are "
+        "in neither. --metadata-file has the provenance that BUILDX_METADATA_PROVENANCE says: min, "
+        "max or disabled.\n\n--cache-from and --cache-to may be repeated: "
         "type=registry (ref), type=local (src, dest, tag, digest) and, to alone, type=inline, which "
         "puts the records into the image; mode=min has the image's own steps, mode=max those of the "
         "stages it copies from too. What cannot be imported is told of and passed over.",

@@ -20,6 +20,13 @@ void image_index_release(struct image_index *x)
     str_release(&x->bytes);
 }
 
+void image_index_push(struct image_index *x, struct json *entry)
+{
+    if (x->entries == NULL)
+        x->entries = json_new_array();
+    json_push(x->entries, entry);
+}
+
 static void add_entry(struct image_index *x, const struct image *image,
                       const struct platform *platform, const struct strv *annotations)
 {
@@ -30,9 +37,7 @@ static void add_entry(struct image_index *x, const struct image *image,
     descriptor_put_platform(entry, platform);
     annotations_put(notes, annotations);
     document_put_annotations(entry, notes);
-    if (x->entries == NULL)
-        x->entries = json_new_array();
-    json_push(x->entries, entry);
+    image_index_push(x, entry);
 }
 
 void image_index_note(struct image_index *x, const struct image *image,
@@ -51,24 +56,17 @@ void image_index_note(struct image_index *x, const struct image *image,
     add_entry(x, image, &platform, annotations);
 }
 
-int image_index_add(struct store *store, const struct image *image,
-                    const struct export_options *options, const struct strv *annotations,
-                    struct image_index *x, struct error *err)
+int image_index_form(struct store *store, const struct image *image,
+                     const struct export_options *options, struct image *out, struct error *err)
 {
-    auto_image struct image final = {0};
     auto_str struct str manifest = {0};
     const char *media_type;
     int r = save_oci_manifest(store, image, options, &manifest, &media_type, err);
 
-    if (r == 0)
-        r = image_make_of(&(struct image_documents){&manifest, media_type, &image->manifest,
-                                                    &image->config_bytes},
-                          image->layers, image->layer_count, &final, err);
-    if (r == 0)
-        r = image_store(store, &final, err);
-    if (r == 0)
-        image_index_note(x, &final, annotations);
-    return r;
+    return r < 0 ? r
+                 : image_make_of(&(struct image_documents){&manifest, media_type, &image->manifest,
+                                                           &image->config_bytes},
+                                 image->layers, image->layer_count, out, err);
 }
 
 void image_index_write(struct image_index *x, const struct image_index_options *o)
@@ -107,6 +105,19 @@ int image_index_name(struct store *store, const char *name, const struct digest 
     return r < 0 ? r : store_reference_set(store, &row, err);
 }
 
+/* One image is kept by the name alone. */
+static int name_index(struct store *store, const char *name, const struct digest *index,
+                      const struct image_index *x, struct error *err)
+{
+    auto_free char *owned = mem_strdup(name);
+    const struct reference_row row = {
+        .name = owned, .manifest = x->manifests[0], .has_index = true, .index = *index};
+
+    return x->count == 1
+               ? store_reference_set(store, &row, err)
+               : image_index_name(store, name, index, x->manifests, x->count, x->host, err);
+}
+
 int image_index_commit(struct store *store, const struct image_index_options *options,
                        struct image_index *x, struct digest *digest, struct error *err)
 {
@@ -117,8 +128,7 @@ int image_index_commit(struct store *store, const struct image_index_options *op
     if (r == 0)
         r = blob_put(store, str_text(&x->bytes), x->bytes.size, digest, err);
     for (size_t i = 0; r == 0 && i < options->names->count; i++)
-        r = image_index_name(store, options->names->items[i], digest, x->manifests, x->count,
-                             x->host, err);
+        r = name_index(store, options->names->items[i], digest, x, err);
     return r < 0 ? r : store_commit(&tx, err);
 }
 

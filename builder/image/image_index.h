@@ -37,10 +37,12 @@ DEFINE_CLEANUP_VALUE(image_index_release, struct image_index)
  * `annotations` ("key=value", or NULL) are those of its entry. */
 void image_index_note(struct image_index *x, const struct image *image,
                       const struct strv *annotations);
-/* Appends the image with layers compressed as `options` say, and stores that. */
-int image_index_add(struct store *store, const struct image *image,
-                    const struct export_options *options, const struct strv *annotations,
-                    struct image_index *x, struct error *err);
+/* Appends a descriptor that is no image's; takes it. */
+void image_index_push(struct image_index *x, struct json *entry);
+/* The image with layers compressed as `options` say: what a push would send. It is not stored, its
+ * layers are. */
+int image_index_form(struct store *store, const struct image *image,
+                     const struct export_options *options, struct image *out, struct error *err);
 struct image_index_options {
     const struct strv *names;       /* canonical references that the index gets */
     const struct strv *annotations; /* "key=value" of the index */

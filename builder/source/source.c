@@ -46,6 +46,16 @@ char *source_shown(const char *address)
                       address + skip);
 }
 
+char *source_digest_text(const struct source *s)
+{
+    char text[DIGEST_TEXT_SIZE];
+
+    if (s->commit != NULL)
+        return str_format("%s:%s", strlen(s->commit) == 64 ? "sha256" : "sha1", s->commit);
+    digest_format(&s->content, text);
+    return mem_strdup(text);
+}
+
 const struct build_secret *source_secret(const struct fetch *f, const char *id)
 {
     return build_secret_find(f->secrets, f->secret_count, id);

@@ -59,6 +59,9 @@ bool source_is_url(const char *text); /* http:// or https:// */
 /* An address without user name, password and query, for people and logs (SECURITY R49). Caller
  * frees. */
 char *source_shown(const char *address);
+/* What it is: "sha1:<hex>" of a repository's commit, "sha256:<hex>" of a file's or archive's bytes. Caller
+ * frees. */
+char *source_digest_text(const struct source *s);
 /* The last component of a URL's path, decoded; "__unnamed__" when there is none or it could not
  * be a file's name. Caller frees. */
 char *source_file_name(const char *url);

@@ -353,7 +353,7 @@ def test_what_has_no_effect_is_said_once_and_what_cannot_be_done_is_refused():
     check_equal(result.err.count("has no effect"), 2)
     check_in("option '--memory' has no effect: set limits on img itself", result.err)
     for words, sentence in ((["--destination", "x"], "it is -t NAME --push"), (["--dns", "1.1.1.1"], "resolv.conf"),
-                            (["--provenance=true"], "attestations are not made"),
+                            (["--provenance=mode=most"], "mode is min or max"),
                             (["--network", "container:x"], "takes default, none, host"),
                             (["--timestamp", "x"], "'x'"), (["--ulimit", "nofile"], "NAME=SOFT[:HARD]"),
                             (["--ulimit", "nofile=9:3"], "above the hard one"), (["--shm-size", "0"], "more than 0"),
