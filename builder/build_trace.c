@@ -38,8 +38,8 @@ void build_trace_begin(struct build *b)
     add_origin(t, &o->dockerfile_origin);
     if (o->fetched == NULL && o->dockerfile_origin.uri == NULL)
         trace_add_local(t, "dockerfile");
-    if (o->fetched != NULL && o->context_origin.uri == NULL)
-        trace_set_incomplete(t); /* came through standard input */
+    if ((o->fetched != NULL && o->context_origin.uri == NULL) || o->volume_count > 0)
+        trace_set_incomplete(t); /* came through standard input; or lies on the host */
 }
 
 /* A tag stands for an index where there is one: that is what can be compared later. */
