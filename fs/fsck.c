@@ -121,11 +121,13 @@ typedef int name_fn(struct fsck *f, int dir_fd, const char *dir_name, const char
 static int each_name(struct fsck *f, int dir_fd, const char *dir_name, name_fn *fn,
                      struct error *err)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir_fd < 0 ? -1 : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     int r = 0;
 
+    if (dir_fd < 0)
+        return 0; /* an older store that cannot be written to */
     if (!dir) {
         cleanup_close_fd(&fd);
         return error_errno(err, "cannot list '%s/%s'", f->store->path, dir_name);

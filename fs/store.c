@@ -145,18 +145,20 @@ static int open_subdir(struct store *store, int parent_fd, const char *name, con
 static int open_blobs(struct store *store, struct error *err)
 {
     auto_close int blobs_fd = -1;
+    bool has_sha512;
     bool is_new;
     int r = open_subdir(store, store->dirs[STORE_ROOT], "blobs", "blobs", &blobs_fd, err);
 
     if (r < 0)
         return r;
-    is_new = faccessat(blobs_fd, "sha256", F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
-             faccessat(blobs_fd, "sha512", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    has_sha512 = faccessat(blobs_fd, "sha512", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    is_new = !has_sha512 || faccessat(blobs_fd, "sha256", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
     r = open_subdir(store, blobs_fd, "sha256", "blobs/sha256", &store->dirs[STORE_BLOBS], err);
-    if (r == 0)
+    /* Older stores lack it, and one that cannot be written to goes on without. */
+    if (r == 0 && (has_sha512 || !store_is_read_only(store)))
         r = open_subdir(store, blobs_fd, "sha512", "blobs/sha512", &store->dirs[STORE_BLOBS_SHA512],
                         err);
-    if (r == 0 && is_new && fsync(blobs_fd) < 0)
+    if (r == 0 && is_new && !store_is_read_only(store) && fsync(blobs_fd) < 0)
         return error_errno(err, "cannot make '%s/blobs' durable", store->path);
     return r;
 }

@@ -149,7 +149,7 @@ void store_lock_shared(struct store *store);
 int companions_find(struct store *store, struct table *out, struct error *err);
 
 /* -- store_object.c -- */
-int object_dir(const struct store *store, enum object_kind kind);
+int object_dir(const struct store *store, enum object_kind kind); /* -1: there is none */
 const char *object_dir_name(enum object_kind kind); /* "blobs/sha256", "packs", "index" */
 const char *object_noun(enum object_kind kind);     /* "blob", "pack", "index" */
 bool object_is_blob(enum object_kind kind);         /* named by a digest, not by an id */
