@@ -62,7 +62,8 @@ static int open_blob_body(struct body_source *s, uint64_t offset, struct reader 
 
 struct blob_push {
     struct push *push;
-    int64_t layer; /* 0: a document that is a blob already */
+    bool is_layer;   /* else it is a blob already */
+    size_t position; /* of a layer */
     struct export_layer blob;
     char name[DIGEST_TEXT_SIZE];
     atomic_bool is_named; /* until then what is sent has neither digest nor size */
@@ -119,7 +120,7 @@ static int find_layer(struct blob_push *b, struct early_upload *early, struct er
     int r;
 
     options.follower = early_upload_follower(early);
-    r = export_layer_find(b->push->t->store, b->layer, &options, &b->blob, err);
+    r = export_layer_find(b->push->t->store, &b->push->image, b->position, &options, &b->blob, err);
     if (r == 0)
         name_blob(b);
     return r;
@@ -141,7 +142,7 @@ static int put_blob(struct blob_push *b, struct blob_put *put, struct error *err
     put->digest = b->blob.digest;
     put->size_bytes = b->blob.size_bytes;
     r = registry_blob_put(p->registry, put, &result, err);
-    return r < 0 ? error_wrap(err, "%s %s", b->layer != 0 ? "layer" : "config", b->name) : 0;
+    return r < 0 ? error_wrap(err, "%s %s", b->is_layer ? "layer" : "config", b->name) : 0;
 }
 
 static int push_blob(void *arg, struct error *err)
@@ -154,7 +155,7 @@ static int push_blob(void *arg, struct error *err)
         .context = b,
     };
     auto_early_upload struct early_upload *early = early_upload_new(p->registry, &put);
-    int r = b->layer != 0 ? find_layer(b, early, err) : 0;
+    int r = b->is_layer ? find_layer(b, early, err) : 0;
 
     if (r == 0 && !early_upload_end(early, &b->blob.digest, b->blob.size_bytes))
         r = put_blob(b, &put, err);
@@ -363,7 +364,8 @@ int transfer_push(struct transfer *t, const struct digest *manifest, const struc
     pool = pool_new(PUSHES_AT_ONCE);
     for (size_t i = 0; i < p.image.layer_count; i++) {
         jobs[i].push = &p;
-        jobs[i].layer = p.image.layers[i];
+        jobs[i].is_layer = true;
+        jobs[i].position = i;
         pool_submit(pool, push_blob, &jobs[i]);
     }
     pool_submit(pool, push_blob, config);

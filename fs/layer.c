@@ -321,7 +321,7 @@ int layer_compress(struct store *store, int64_t layer, const struct layer_compre
     struct layer_blob_row known;
     struct layer_blob made = {0};
     struct layer_row row;
-    int r = store_layer_blob_find(store, layer, o->format, &known, err);
+    int r = store_layer_blob_find(store, layer, o->format, NULL, &known, err);
 
     assert(o->format != CODEC_DETECT);
     if (r == 0) {

@@ -168,9 +168,11 @@ struct layer_blob_row {
 };
 int store_layer_blob_add(struct store *store, int64_t layer, enum codec_format format,
                          const struct digest *blob, struct error *err);
-/* CODEC_DETECT finds any form, the one pulled or made first. -ENOENT. */
+/* CODEC_DETECT finds any form. Of several it is `wanted` (NULL: no matter), else the one pulled or made
+ * first. -ENOENT. */
 int store_layer_blob_find(struct store *store, int64_t layer, enum codec_format format,
-                          struct layer_blob_row *out, struct error *err);
+                          const struct digest *wanted, struct layer_blob_row *out,
+                          struct error *err);
 
 /* -- images and the references that point at them -- */
 

@@ -307,7 +307,8 @@ int store_layer_blob_add(struct store *store, int64_t layer, enum codec_format f
 }
 
 int store_layer_blob_find(struct store *store, int64_t layer, enum codec_format format,
-                          struct layer_blob_row *out, struct error *err)
+                          const struct digest *wanted, struct layer_blob_row *out,
+                          struct error *err)
 {
     auto_sql struct sql q = {0};
     struct layer_blob_row row = {0};
@@ -315,13 +316,15 @@ int store_layer_blob_find(struct store *store, int64_t layer, enum codec_format 
     int r = sql_open(&q, store,
                      "SELECT layer_blob.format, blob.digest, blob.size_bytes FROM layer_blob"
                      " JOIN blob ON blob.digest = layer_blob.blob"
-                     " WHERE layer = ?1 AND ?2 IN (0, format) ORDER BY layer_blob.rowid LIMIT 1",
+                     " WHERE layer = ?1 AND ?2 IN (0, format)"
+                     " ORDER BY layer_blob.blob IS ?3 DESC, layer_blob.rowid LIMIT 1",
                      err);
 
     if (r < 0)
         return r;
     sql_bind_i64(&q, 1, layer);
     sql_bind_i64(&q, 2, (int64_t)format);
+    sql_bind_digest(&q, 3, wanted);
     r = sql_step(&q, err);
     if (r < 0)
         return r;

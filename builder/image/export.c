@@ -50,9 +50,12 @@ static int describe_tar(struct store *store, int64_t layer, struct layer_blob *o
     return layer_digest(store, layer, &out->digest, &out->size_bytes, err);
 }
 
-int export_layer_find(struct store *store, int64_t layer, const struct export_options *o,
-                      struct export_layer *out, struct error *err)
+int export_layer_find(struct store *store, const struct image *image, size_t position,
+                      const struct export_options *o, struct export_layer *out, struct error *err)
 {
+    const struct descriptors *named = &image->document.layers;
+    const struct digest *own = position < named->count ? &named->items[position].digest : NULL;
+    int64_t layer = image->layers[position];
     enum codec_format wanted = o->format == CODEC_DETECT ? CODEC_GZIP : o->format;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = o->threads != 0 ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
@@ -63,7 +66,7 @@ int export_layer_find(struct store *store, int64_t layer, const struct export_op
     int r = -ENOENT;
 
     if (wanted != CODEC_NONE || !o->force)
-        r = store_layer_blob_find(store, layer, o->force ? wanted : CODEC_DETECT, &row, err);
+        r = store_layer_blob_find(store, layer, o->force ? wanted : CODEC_DETECT, own, &row, err);
     if (r == 0)
         blob = (struct layer_blob){
             .format = row.format, .digest = row.digest, .size_bytes = row.size_bytes};

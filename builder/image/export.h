@@ -31,9 +31,11 @@ struct export_layer {
     enum layer_compression compression;
 };
 
-/* The blob that stands for a layer: one the store has, or made and kept now. */
-int export_layer_find(struct store *store, int64_t layer, const struct export_options *options,
-                      struct export_layer *out, struct error *err);
+/* The blob that stands for a layer of the image: the one its manifest names, as far as that is what the
+ * options ask for, else another that the store has, or one made and kept now. */
+int export_layer_find(struct store *store, const struct image *image, size_t position,
+                      const struct export_options *options, struct export_layer *out,
+                      struct error *err);
 /* The manifest over these blobs: the stored one, to the byte, when it already names them. */
 void export_manifest(const struct image *image, uint64_t config_size,
                      const struct export_layer *layers, const struct export_options *options,

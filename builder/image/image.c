@@ -188,7 +188,7 @@ static int describe_layer(struct store *store, int64_t layer, bool docker_types,
     if (r < 0)
         return r;
     if (row.kind == LAYER_PULLED &&
-        store_layer_blob_find(store, layer, CODEC_DETECT, &blob, err) == 0) {
+        store_layer_blob_find(store, layer, CODEC_DETECT, NULL, &blob, err) == 0) {
         layer_descriptor(compression_of(blob.format), docker_types, &blob.digest, blob.size_bytes,
                          into);
         return 0;

@@ -31,8 +31,10 @@ static void report(const struct save *s, const char *what, bool is_done)
 /* ---- docker ---- */
 
 /* A layer as its tar, or as the blob a push would send. */
-static int docker_layer(struct save *s, int64_t layer, struct json *layers, struct error *err)
+static int docker_layer(struct save *s, const struct image *image, size_t position,
+                        struct json *layers, struct error *err)
 {
+    int64_t layer = image->layers[position];
     struct export_layer found = {0};
     struct digest digest;
     char hex[DIGEST_HEX_SIZE];
@@ -41,7 +43,7 @@ static int docker_layer(struct save *s, int64_t layer, struct json *layers, stru
     int r = layer_digest(s->store, layer, &digest, &size_bytes, err);
 
     if (r == 0 && s->options->compress_docker) {
-        r = export_layer_find(s->store, layer, &s->options->export, &found, err);
+        r = export_layer_find(s->store, image, position, &s->options->export, &found, err);
         digest = found.digest;
     }
     if (r < 0)
@@ -74,7 +76,7 @@ static int docker_image(struct save *s, const struct save_image *what, struct js
 
     json_push(list, entry);
     for (size_t i = 0; r == 0 && i < image->layer_count; i++)
-        r = docker_layer(s, image->layers[i], layers, err);
+        r = docker_layer(s, image, i, layers, err);
     digest_format_hex(&image->config_digest, hex);
     path = str_format("%s.json", hex);
     if (r == 0)
@@ -119,7 +121,7 @@ static int find_layers(struct store *store, const struct image *image,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < image->layer_count; i++)
-        r = export_layer_find(store, image->layers[i], options, &layers[i], err);
+        r = export_layer_find(store, image, i, options, &layers[i], err);
     if (r == 0)
         *out = STEAL(&layers);
     return r;

@@ -185,7 +185,7 @@ void state_image(struct store *store, const char *name, const char *salt, const 
     for (size_t i = 0; i < count; i++) {
         struct layer_blob_row form;
 
-        check_ok(store_layer_blob_find(store, layers[i], CODEC_DETECT, &form, &test_err));
+        check_ok(store_layer_blob_find(store, layers[i], CODEC_DETECT, NULL, &form, &test_err));
         digest_format(&form.digest, hex);
         str_addf(&text, "%s{\"digest\":\"%s\"}", i > 0 ? "," : "", hex);
     }

@@ -366,7 +366,8 @@ static void check_damage_is_met(const char *text, uint64_t at)
     check_fails(compress(s.store, layer, CODEC_GZIP, 1, 1, &blob), EIO);
     check_true(text_ends(test_err.text, " is not what it was"));
     check_hint(&test_err, "'img fsck' finds what is damaged");
-    check_fails(store_layer_blob_find(s.store, layer, CODEC_DETECT, &known, &test_err), ENOENT);
+    check_fails(store_layer_blob_find(s.store, layer, CODEC_DETECT, NULL, &known, &test_err),
+                ENOENT);
 }
 
 TEST(layer, a_tar_that_is_not_what_it_was_is_an_error_and_no_blob)

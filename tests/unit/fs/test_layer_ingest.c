@@ -212,7 +212,7 @@ TEST(layer_ingest, a_compressed_tar_becomes_a_layer_whose_tar_is_exact)
         check_int(layer.tar_size_bytes, tar.size);
         check_int(layer.data_bytes, strlen("localhost"));
         check_int(layer.entry_count, 4);
-        check_ok(store_layer_blob_find(store, id, formats[i], &row, &test_err));
+        check_ok(store_layer_blob_find(store, id, formats[i], NULL, &row, &test_err));
         digest = digest_str(&blob);
         check_true(digest_equal(&row.digest, &digest));
         check_int(row.size_bytes, blob.size);
@@ -331,8 +331,8 @@ TEST(layer_ingest, one_tar_in_two_compressed_forms_is_one_layer)
     layer = ingest(store, &gzip);
     check_int(ingest(store, &gzip), layer);
     check_int(ingest(store, &zstd), layer);
-    check_ok(store_layer_blob_find(store, layer, CODEC_GZIP, &row, &test_err));
-    check_ok(store_layer_blob_find(store, layer, CODEC_ZSTD, &row, &test_err));
+    check_ok(store_layer_blob_find(store, layer, CODEC_GZIP, NULL, &row, &test_err));
+    check_ok(store_layer_blob_find(store, layer, CODEC_ZSTD, NULL, &row, &test_err));
     state_list("packs", &packs);
     check_int(packs.size, STORE_NAME_SIZE); /* one name and a newline */
 }
@@ -362,7 +362,7 @@ TEST(layer_ingest, a_blob_is_checked_though_it_is_not_kept)
     digest = digest_str(&blob);
     check_ok(try_ingest(store, &options, blob.data, blob.size, 100, &layer, &test_err));
     check_layer(store, layer, SAMPLE);
-    check_fails(store_layer_blob_find(store, layer, CODEC_DETECT, &row, &test_err), ENOENT);
+    check_fails(store_layer_blob_find(store, layer, CODEC_DETECT, NULL, &row, &test_err), ENOENT);
     check_empty("blobs/sha256");
 }
 
@@ -706,7 +706,7 @@ TEST(layer_ingest, a_layer_is_made_from_a_blob_of_the_store)
     check_ok(blob_put(store, blob.data, blob.size, &digest, &test_err));
     check_ok(layer_ingest_stored(store, &options, &layer, &test_err));
     check_layer(store, layer, SAMPLE);
-    check_ok(store_layer_blob_find(store, layer, CODEC_GZIP, &row, &test_err));
+    check_ok(store_layer_blob_find(store, layer, CODEC_GZIP, NULL, &row, &test_err));
     check_true(digest_equal(&row.digest, &digest));
 }
 

@@ -160,7 +160,7 @@ static int tag(struct store *store, int64_t layer, struct error *err)
     int r = store_layer_get(store, layer, &row, err);
 
     if (r == 0)
-        r = store_layer_blob_find(store, layer, CODEC_GZIP, &form, err);
+        r = store_layer_blob_find(store, layer, CODEC_GZIP, NULL, &form, err);
     if (r < 0)
         return r;
     digest_format(&row.diff_id, diff_id);

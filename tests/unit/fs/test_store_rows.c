@@ -123,15 +123,15 @@ TEST(store_rows, a_compressed_form_is_found_by_format_or_any)
     struct layer_blob_row form;
     struct digest zstd;
 
-    check_fails(store_layer_blob_find(store, layer, CODEC_ZSTD, &form, &test_err), ENOENT);
+    check_fails(store_layer_blob_find(store, layer, CODEC_ZSTD, NULL, &form, &test_err), ENOENT);
     check_ok(blob_put(store, "zzz", 3, &zstd, &test_err));
     check_ok(store_layer_blob_add(store, layer, CODEC_ZSTD, &zstd, &test_err));
     check_ok(store_layer_blob_add(store, layer, CODEC_ZSTD, &zstd, &test_err));
-    check_ok(store_layer_blob_find(store, layer, CODEC_ZSTD, &form, &test_err));
+    check_ok(store_layer_blob_find(store, layer, CODEC_ZSTD, NULL, &form, &test_err));
     check_true(digest_equal(&form.digest, &zstd));
     check_int(form.size_bytes, 3);
     check_int(form.format, CODEC_ZSTD);
-    check_ok(store_layer_blob_find(store, layer, CODEC_DETECT, &form, &test_err));
+    check_ok(store_layer_blob_find(store, layer, CODEC_DETECT, NULL, &form, &test_err));
     check_int(form.format, CODEC_GZIP);
     check_int(form.size_bytes, 4);
 }
@@ -162,7 +162,7 @@ TEST(store_rows, a_row_that_makes_no_sense_is_damage)
     run_sql("UPDATE layer SET diff_id = NULL, entry_count = -1");
     check_fails(store_layer_get(store, layer, &row, &test_err), EUCLEAN);
     run_sql("UPDATE layer_blob SET format = 77");
-    check_fails(store_layer_blob_find(store, layer, CODEC_DETECT, &form, &test_err), EUCLEAN);
+    check_fails(store_layer_blob_find(store, layer, CODEC_DETECT, NULL, &form, &test_err), EUCLEAN);
 }
 
 TEST(store_rows, an_index_is_mapped_once)
