@@ -7,7 +7,8 @@
 #include "tests/lib/client_scene.h"
 #include "tests/lib/test.h"
 
-#define D1 "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+#define D1_HEX "1111111111111111111111111111111111111111111111111111111111111111"
+#define D1 "sha256:" D1_HEX
 #define IMAGE                                                                                      \
     "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_MANIFEST                                     \
     "\",\"config\":{\"mediaType\":\"" MEDIA_OCI_CONFIG "\",\"digest\":\"" D1                       \
@@ -277,6 +278,139 @@ TEST(fetch, a_manifest_is_put_as_it_is)
     check_text(str_text(&got), MEDIA_OCI_MANIFEST " " IMAGE "\n");
 }
 
+/* -- sha512 -- */
+
+static void name_512(const char *bytes, char text[DIGEST_TEXT_SIZE])
+{
+    struct digest digest;
+
+    digest_of_as(DIGEST_SHA512, bytes, strlen(bytes), &digest);
+    digest_format(&digest, text);
+}
+
+/* distribution-spec, "Pulling manifests": the header may name what a tag stands for in any algorithm,
+ * and is believed as far as it is right. */
+TEST(fetch, a_tag_is_called_what_its_registry_calls_it)
+{
+    auto_client_scene struct client_scene s;
+    auto_document struct document document = {0};
+    auto_document struct document other = {0};
+    auto_free char *right = NULL;
+    char name[DIGEST_TEXT_SIZE];
+    char text[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
+    name_512(IMAGE, name);
+    right = str_format(TYPE "Docker-Content-Digest: %s\r\n", name);
+    fake_registry_add(s.fake, &(struct fake_rule){.path = "*/1", .headers = right, .body = IMAGE});
+    fake_registry_add(s.fake,
+                      &(struct fake_rule){.path = "*/manifests/sha512:*",
+                                          .headers = TYPE "Docker-Content-Digest: " D1 "\r\n",
+                                          .body = IMAGE});
+    check_ok(registry_manifest_get(s.r, "1", &document, &test_err));
+    digest_format(&document.digest, text);
+    check_text(text, name);
+    /* Asked for by a sha512 and called a sha256 that it is not. */
+    check_fails(registry_manifest_get(s.r, name, &other, &test_err), EBADMSG);
+}
+
+TEST(fetch, what_is_asked_for_by_sha512_is_compared_with_it)
+{
+    static const struct fake_rule image = {.headers = TYPE, .body = IMAGE};
+    auto_client_scene struct client_scene s;
+    auto_document struct document document = {0};
+    auto_free char *sentence = NULL;
+    char name[DIGEST_TEXT_SIZE];
+    char other[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
+    fake_registry_add(s.fake, &image);
+    name_512(IMAGE, name);
+    name_512("another", other);
+    check_ok(registry_manifest_get(s.r, name, &document, &test_err));
+    sentence = str_format("'HOST' sent a manifest with digest %s for %s", name, other);
+    check_get_refused(other, &image, EBADMSG, sentence);
+}
+
+static void put_512(struct client_scene *s, struct document *d, char name[DIGEST_TEXT_SIZE])
+{
+    name_512(IMAGE, name);
+    *d = (struct document){.media_type = mem_strdup(MEDIA_OCI_MANIFEST)};
+    str_add(&d->bytes, IMAGE);
+    check_ok(digest_parse(name, &d->digest, &test_err));
+    check_ok(registry_document_put(s->r, "1", d, &test_err));
+}
+
+/* distribution-spec, "Pushing Manifests", with tags given to a digest: OCI-Tag says that they were. */
+TEST(fetch, a_manifest_of_sha512_is_put_by_digest_with_its_tag)
+{
+    auto_client_scene struct client_scene s;
+    auto_document struct document d = {0};
+    auto_free char *log = NULL;
+    char name[DIGEST_TEXT_SIZE];
+    char text[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PUSH, NULL, NULL);
+    fake_registry_add(
+        s.fake, &(struct fake_rule){.method = "PUT", .status = 201, .headers = "OCI-Tag: 1\r\n"});
+    put_512(&s, &d, name);
+    digest_format(&d.digest, text);
+    check_text(text, name);
+    log = str_format("PUT /v2/a/b/manifests/%s?tag=1\n", name);
+    check_text(client_scene_log(&s), log);
+}
+
+TEST(fetch, a_registry_that_gives_no_tags_so_gets_the_tag_apart)
+{
+    auto_client_scene struct client_scene s;
+    auto_document struct document d = {0};
+    auto_free char *log = NULL;
+    char name[DIGEST_TEXT_SIZE];
+    char text[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PUSH, NULL, NULL);
+    fake_registry_add(s.fake, &(struct fake_rule){.method = "PUT", .status = 201});
+    put_512(&s, &d, name);
+    digest_format(&d.digest, text);
+    check_text(text, name);
+    log = str_format("PUT /v2/a/b/manifests/%s?tag=1\nPUT /v2/a/b/manifests/1\n", name);
+    check_text(client_scene_log(&s), log);
+}
+
+/* As docker-registry 2 answers. The digest told is the one that can be pulled. */
+TEST(fetch, a_registry_without_sha512_makes_it_a_sha256)
+{
+    auto_client_scene struct client_scene s;
+    auto_document struct document d = {0};
+    char name[DIGEST_TEXT_SIZE];
+    char digest[DIGEST_TEXT_SIZE];
+    char text[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PUSH, NULL, NULL);
+    fake_registry_add(s.fake, &(struct fake_rule){.path = "*/sha512:*", .status = 400});
+    fake_registry_add(s.fake, &(struct fake_rule){.method = "PUT", .path = "*/1", .status = 201});
+    put_512(&s, &d, name);
+    digest_text(IMAGE, digest);
+    digest_format(&d.digest, text);
+    check_text(text, digest);
+}
+
+TEST(fetch, a_refusal_for_another_reason_is_final)
+{
+    auto_client_scene struct client_scene s;
+    auto_document struct document d = {.media_type = mem_strdup(MEDIA_OCI_MANIFEST)};
+    char name[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&s, REGISTRY_PUSH, NULL, NULL);
+    fake_registry_add(s.fake, &(struct fake_rule){.path = "*/sha512:*", .status = 403});
+    fake_registry_add(s.fake, &(struct fake_rule){.method = "PUT", .path = "*/1", .status = 201});
+    name_512(IMAGE, name);
+    str_add(&d.bytes, IMAGE);
+    check_ok(digest_parse(name, &d.digest, &test_err));
+    check_fails(registry_document_put(s.r, "1", &d, &test_err), EACCES);
+    check_int(fake_registry_count(s.fake, "PUT", "/v2/a/b/manifests/1"), 0);
+}
+
 TEST(fetch, a_manifest_stored_as_another_is_found_out)
 {
     auto_client_scene struct client_scene s;
@@ -454,6 +588,25 @@ TEST(referrers, a_pushed_subject_is_listed_by_the_fallback_tag)
                                    "\"annotations\":{\"k\":\"v\"}}]}\n",
                    digest, strlen(ARTIFACT));
     check_text(str_text(&got), expected);
+}
+
+/* "Referrers Tag Schema": the algorithm, and of the digits no more than 64. */
+TEST(referrers, a_fallback_tag_of_sha512_has_64_digits)
+{
+    auto_client_scene struct client_scene s;
+    auto_manifest struct manifest index = {0};
+    struct digest subject;
+
+    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
+    check_ok(digest_parse("sha512:" SUBJECT_HEX D1_HEX, &subject, &test_err));
+    fake_registry_add(s.fake,
+                      &(struct fake_rule){.path = "/v2/a/b/manifests/sha512-" SUBJECT_HEX,
+                                          .headers = "Content-Type: " MEDIA_OCI_INDEX "\r\n",
+                                          .body = LIST(LISTED("a/sbom"))});
+    check_ok(registry_referrers(s.r, &subject, NULL, &index, &test_err));
+    check_int(index.manifests.count, 1);
+    check_text(client_scene_log(&s), "GET /v2/a/b/referrers/sha512:" SUBJECT_HEX D1_HEX
+                                     "\nGET /v2/a/b/manifests/sha512-" SUBJECT_HEX "\n");
 }
 
 TEST(referrers, a_registry_that_keeps_the_list_is_left_to_it)
