@@ -154,7 +154,7 @@ static int get_local(struct build *b, const struct base *base, struct image *ima
 }
 
 /* Finds or fetches; on success the image is loaded. */
-static int get_image(struct build *b, const struct base *base, struct image *image,
+static int get_image(struct build *b, const struct base *base, struct image *image, bool *is_fresh,
                      struct error *err)
 {
     struct digest manifest;
@@ -163,6 +163,7 @@ static int get_image(struct build *b, const struct base *base, struct image *ima
     if (r <= 0)
         return r;
     r = pull(b, base, &manifest, err);
+    *is_fresh = r == 0;
     return r < 0 ? r : image_load(b->options->store, &manifest, image, err);
 }
 
@@ -238,7 +239,7 @@ int build_image_state(struct build *b, const char *text, const struct platform *
     reference_format(&ref, &name);
     base.name = str_text(&name);
     begin_pull(b, base.name);
-    r = b->mode == BUILD_MODE_BUILD ? get_image(b, &base, &image, err)
+    r = b->mode == BUILD_MODE_BUILD ? get_image(b, &base, &image, &out->is_fresh, err)
                                     : look_up(b, &base, &image, out, err);
     end_pull(b, base.name);
     if (r < 0)
@@ -338,7 +339,8 @@ static int image_base(struct build_stage *s, struct error *err)
                                  err);
     }
     check_platform(s);
-    progress_end(progress, step_begin(s, text), PROGRESS_CACHED, NULL);
+    progress_end(progress, step_begin(s, text), s->state.is_fresh ? PROGRESS_DONE : PROGRESS_CACHED,
+                 NULL);
     if (s->build->mode == BUILD_MODE_PREDICT && s->state.base != NULL)
         note_base(s);
     return 0;

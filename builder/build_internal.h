@@ -40,6 +40,7 @@ struct stage_state {
     struct digest *keys;     /* of the cache rows it went through: what --cache-to exports */
     size_t key_count;
     size_t key_capacity;
+    bool is_fresh;   /* the image at the bottom was fetched for it just now */
     bool is_stale;   /* predicting: `layers` is not what it will be */
     bool has_no_key; /* predicting: nor is `key` */
     bool has_no_env; /* reading: what the base image sets is not known */

@@ -12,8 +12,10 @@
 
 #include "fs/base/banned.h"
 
-#define GAP 3u      /* blanks between columns */
-#define CUT_MIN 16u /* columns that stay of one that is cut */
+#define GAP 3u       /* blanks between columns */
+#define GAP_LEAST 1u /* where that is too much */
+#define CUT_MIN 16u  /* columns that stay of one that is cut */
+#define CUT_LEAST 8u /* where that is too much, too */
 
 struct format {
     const struct format_spec *spec;
@@ -92,6 +94,7 @@ struct layout {
     size_t *widths; /* of the widest cell; what is wider is cut */
     bool *hidden;
     size_t count;
+    size_t gap;
 };
 
 static void layout_release(struct layout *l)
@@ -134,7 +137,7 @@ static size_t total_columns(const struct layout *l)
 
     for (size_t i = 0; i < l->count; i++)
         if (!l->hidden[i])
-            total += (total > 0 ? GAP : 0) + l->widths[i];
+            total += (total > 0 ? l->gap : 0) + l->widths[i];
     return total;
 }
 
@@ -143,6 +146,7 @@ static void make_room(const struct format *f, struct layout *l)
 {
     size_t room = text_terminal_columns(STDOUT_FILENO, SIZE_MAX);
     size_t *cut = f->spec->cut > 0 ? &l->widths[f->spec->cut - 1] : NULL;
+    size_t least = CUT_MIN;
     size_t total;
 
     if (!f->is_own_table || f->is_kept_whole || !format_is_narrow(f))
@@ -150,9 +154,13 @@ static void make_room(const struct format *f, struct layout *l)
     for (size_t i = 0; i < FORMAT_DROPS && f->spec->drops[i] > 0; i++)
         if (total_columns(l) > room)
             l->hidden[f->spec->drops[i] - 1] = true;
+    while (total_columns(l) > room && (cut == NULL || total_columns(l) - room + CUT_MIN > *cut) &&
+           l->gap > GAP_LEAST)
+        l->gap--;
+    least = l->gap > GAP_LEAST ? CUT_MIN : CUT_LEAST;
     total = total_columns(l);
-    if (cut != NULL && total > room && *cut > CUT_MIN)
-        *cut = *cut > total - room + CUT_MIN ? *cut - (total - room) : CUT_MIN;
+    if (cut != NULL && total > room && *cut > least)
+        *cut = *cut > total - room + least ? *cut - (total - room) : least;
 }
 
 /* Of a name, which has no blanks, the end tells more than the middle; of prose the beginning does. */
@@ -186,7 +194,7 @@ static void print_line(const char *line, const struct layout *l)
                 str_add_bytes(&out, line, size);
         }
         if (!l->hidden[column])
-            blanks += GAP + width - (size == 0 ? 0 : columns < width ? columns : width);
+            blanks += l->gap + width - (size == 0 ? 0 : columns < width ? columns : width);
         if (line[size] == '\0')
             break;
         line += size + 1;
@@ -196,7 +204,8 @@ static void print_line(const char *line, const struct layout *l)
 
 void format_end(const struct format *f)
 {
-    __attribute__((cleanup(cleanup_layout_release))) struct layout l = {.count = count_cells(f)};
+    __attribute__((cleanup(cleanup_layout_release))) struct layout l = {.count = count_cells(f),
+                                                                        .gap = GAP};
 
     l.widths = mem_alloc(l.count * sizeof(*l.widths));
     l.hidden = mem_alloc(l.count * sizeof(*l.hidden));

@@ -49,22 +49,72 @@ void progress_add_silence(struct str *out, uint64_t silent_ns)
              (unsigned long long)(seconds % 60));
 }
 
+/* Behind the control sequence (ECMA-48, 5.4 and 5.6) or the two-character escape that begins at
+ * `at`, which is an ESC; NULL when none does, or not all of it is there. */
+static const char *sequence_end(const char *at, const char *end)
+{
+    const char *c = at + 1;
+    bool is_control = c < end && *c == '[';
+
+    if (c < end && *c == ']') { /* an operating system command, xterm's way: to BEL or ESC \ */
+        for (c++; c < end; c++)
+            if (*c == '\a' || (*c == '\\' && c[-1] == '\033'))
+                return c + 1;
+        return NULL;
+    }
+    c += is_control;
+    while (is_control && c < end && *c >= '0' && *c <= '?')
+        c++;
+    while (c < end && *c >= ' ' && *c <= '/')
+        c++;
+    return c < end && *c >= (is_control ? '@' : '0') && *c <= '~' ? c + 1 : NULL;
+}
+
+/* What a sequence does to the line it is in: "" or "0" and "1" are the same column (ECMA-48, 8.3.9). */
+static bool moves_home(const char *at, size_t size)
+{
+    return at[size - 1] == 'G' && (size == 3 || (size == 4 && (at[2] == '0' || at[2] == '1')));
+}
+
+static bool clears_line(const char *at, size_t size, bool is_home)
+{
+    bool is_rest = size == 3 || (size == 4 && at[2] == '0');
+
+    return at[1] == '[' && at[size - 1] == 'K' &&
+           ((size == 4 && at[2] == '2') || (is_rest && is_home));
+}
+
 void progress_line(struct str *out, const char *line, size_t size)
 {
     const char *end = line + size;
-    const char *start;
+    size_t begin = out->size;
+    bool is_home = false; /* what comes next goes over what is there */
 
-    while (end > line && end[-1] == '\r')
-        end--;
-    start = memrchr(line, '\r', (size_t)(end - line));
-    for (line = start == NULL ? line : start + 1; line < end;) {
-        const char *tab = memchr(line, '\t', (size_t)(end - line));
-        const char *stop = tab == NULL ? end : tab;
+    while (line < end) {
+        const char *stop = *line == '\033' ? sequence_end(line, end) : NULL;
 
-        str_add_escaped(out, line, (size_t)(stop - line));
-        if (tab != NULL)
+        if (*line == '\r') {
+            is_home = true;
+            line++;
+            continue;
+        }
+        if (stop != NULL) {
+            if (clears_line(line, (size_t)(stop - line), is_home))
+                str_truncate(out, begin);
+            is_home |= line[1] == '[' && moves_home(line, (size_t)(stop - line));
+            line = stop;
+            continue;
+        }
+        if (is_home)
+            str_truncate(out, begin);
+        is_home = false;
+        for (stop = line + 1; *line != '\t' && stop < end && strchr("\r\t\033", *stop) == NULL;)
+            stop++;
+        if (*line == '\t')
             str_add_char(out, '\t');
-        line = stop + (tab != NULL);
+        else
+            str_add_escaped(out, line, (size_t)(stop - line));
+        line = stop;
     }
 }
 

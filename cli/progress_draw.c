@@ -40,19 +40,27 @@ static void add_line(struct frame *f, const char *colour, const char *left, cons
 {
     size_t room = f->columns > 1 ? f->columns - 1 : 1; /* the last column would wrap on some */
     size_t tail = text_columns(right, strlen(right));
+    size_t room_left;
     size_t size;
     size_t used;
+    bool is_cut;
 
     if (f->room == 0)
         return;
     f->room--;
     if (tail + NAME_MIN > room)
         tail = 0;
-    size = text_fit(left, tail > 0 ? room - tail - 1 : room);
-    used = text_columns(left, size);
+    room_left = tail > 0 ? room - tail - 1 : room;
+    size = text_fit(left, room_left);
+    is_cut = left[size] != '\0';
+    if (is_cut)
+        size = text_fit(left, room_left - 1);
+    used = text_columns(left, size) + is_cut;
     if (colour != NULL)
         str_addf(f->out, "\033[%sm", colour);
     str_add_bytes(f->out, left, size);
+    if (is_cut)
+        str_add(f->out, "…");
     if (tail > 0)
         str_addf(f->out, "%*s%s", (int)(room - tail - used), "", right);
     if (colour != NULL)
@@ -256,14 +264,21 @@ static void add_title(struct frame *f, bool is_last)
     const struct tty *t = f->tty;
     auto_str struct str right = {0};
     auto_str struct str title = {0};
+    bool was_canceled = false;
+    bool has_failed = false; /* then the others were canceled because of it */
     size_t over = 0;
 
-    for (size_t i = 0; i < t->vertices.count; i++)
+    for (size_t i = 0; i < t->vertices.count; i++) {
         over += t->vertices.items[i].ended_ns != 0;
+        was_canceled |= t->vertices.items[i].state == PROGRESS_CANCELED;
+        has_failed |= t->vertices.items[i].state == PROGRESS_ERROR;
+    }
     str_addf(&title, "[+] %s ", t->renderer.title);
     add_seconds(&title, t->started_ns, f->now_ns);
     str_addf(&title, " (%zu/%zu)%s", over, t->vertices.count + (size_t)t->expected,
-             is_last ? " FINISHED" : "");
+             !is_last                      ? ""
+             : was_canceled && !has_failed ? " CANCELED"
+                                           : " FINISHED");
     add_totals(f, &right);
     add_line(f, NULL, str_text(&title), str_text(&right));
 }

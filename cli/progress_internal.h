@@ -26,8 +26,9 @@ struct renderer {
 
 #define PROGRESS_LINE_MAX 65536u /* bytes without a newline that become a line of their own */
 
-/* One line of a step's output as a terminal would show it in the end: what a carriage return went
- * over is left out, tabs stay, all else that could move a cursor is escaped (SECURITY R58). */
+/* One line of a step's output as a terminal would show it in the end, without colours: what was gone
+ * over or cleared is left out, and so are control sequences; tabs stay, all else that is not text is
+ * escaped (SECURITY R58). */
 void progress_line(struct str *out, const char *line, size_t size);
 
 /* Moves bytes from `*rest` to `partial`: true when that holds a line now (without its newline), which

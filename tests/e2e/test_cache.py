@@ -33,9 +33,10 @@ RUN cat tool g > all
 
 
 def ran(result):
-    """Names of the steps that were not cached."""
+    """Names of the steps that were not cached; a base that was fetched is none."""
     names = dict(re.findall(r"^#(\d+) (\[[^i].*)$", result.err, re.M))
-    return [names[n] for n in re.findall(r"^#(\d+) DONE", result.err, re.M) if n in names]
+    return [names[n] for n in re.findall(r"^#(\d+) DONE", result.err, re.M) if n in names
+            and " FROM " not in names[n]]
 
 
 def build(state, context, *options):

@@ -71,7 +71,8 @@ def test_lists_fit_the_terminal_and_show_all_where_there_is_room():
         check_in(part, narrow)
     check(re.search(r"sha256:[0-9a-f]{12}\n", narrow), "the digest was cut: " + narrow)
     for words in (["history", "app:1"], ["du"], ["logs"]):
-        check_fits(shown(images(), 76, *words), 76)
+        for columns in (76, 60):
+            check_fits(shown(images(), columns, *words), columns)
 
 
 def test_lists_are_whole_when_asked_or_in_a_pipe():
@@ -125,6 +126,29 @@ def test_the_title_of_a_build_counts_what_is_planned_from_the_start():
     check_in(" > [stage-2 4/4] RUN exit 3:", made)
 
 
+def test_what_a_step_prints_for_a_terminal_is_shown_as_text():
+    """Colours and bars of tools that were told to use them; and what is cut says so."""
+    state = State()
+    text = f"FROM {busybox()}\nRUN printf '\\033[1;33mwarning\\033[0m: %s\\n' careful; printf '10%%\\033[1G\\033[2K20%%\\n'; " \
+           "sleep 0.5; exit 3\n"
+    made = shown(state, 60, "build", "--no-cache", make_context(text, {}))
+    check_in(" => => # warning: careful\x1b", made)
+    check_in(" => => # 20%\x1b", made)
+    check("x1b[" not in made.partition("------")[0].replace("\\033[", ""), made)
+    check(re.search(r" => \[2/2\] RUN printf .*… +\d\.\ds\x1b", made), made)
+    check_in("20%\n", state.run("logs", "1").out)
+
+
+def test_a_base_that_was_fetched_is_not_said_to_be_cached():
+    """BuildKit: FROM is CACHED when nothing had to be fetched for it."""
+    state = State()
+    context = make_context(f"FROM {busybox()}\nCOPY Dockerfile /\n", {})
+    for cached in (False, True):
+        said = state.ok("build", "--progress=plain", "--no-cache", context).err
+        number = re.search(r"#(\d+) \[1/2\] FROM", said).group(1)
+        check_in(f"#{number} CACHED\n" if cached else f"#{number} DONE 0.0s\n", said)
+
+
 def test_an_interrupted_build_leaves_the_terminal_as_it_was():
     state = State()
     where = make_context(f"FROM {busybox()}\nRUN echo begun; sleep 1000\n", {})
@@ -134,6 +158,8 @@ def test_an_interrupted_build_leaves_the_terminal_as_it_was():
     t.end()
     check_equal(t.code, 130)
     check(t.text.endswith("img: canceled\n"), repr(t.text[-200:]))
+    check_in(" CANCELED\x1b[K", t.text)
+    check("FINISHED" not in t.text, t.text[-400:])
     check_equal(t.modes_after, t.modes)
     check(not re.search(r"\033\[\?", t.text), "a mode of the terminal was changed")
     check_equal(processes_with(state.path), [])

@@ -77,8 +77,8 @@ static const struct progress_event build[] = {
      .time_ns = 1123 * MS},
     {.kind = PROGRESS_LOG,
      .vertex = 4,
-     .text = "b\x1b[2J\n",
-     .size = 6,
+     .text = "b\x1b[2Jc\a\n",
+     .size = 8,
      .stream = 2,
      .time_ns = 1200 * MS},
     {.kind = PROGRESS_LOG, .vertex = 3, .text = "wo", .size = 2, .stream = 1, .time_ns = 1300 * MS},
@@ -132,7 +132,7 @@ TEST(progress, plain_lines_have_the_form_scripts_know)
                 "#3 0.123 one\n"
                 "#3 ...\n\n"
                 "#4 [3/3] RUN b\n"
-                "#4 0.200 b\\x1b[2J\n"
+                "#4 0.200 bc\\x07\n"
                 "#4 ...\n\n"
                 "#3 [2/3] RUN a\n"
                 "#3 WARN: careful\n"
@@ -157,7 +157,7 @@ TEST(progress, github_gets_a_group_for_each_step_that_says_something)
                 "#3 ...\n"
                 "::endgroup::\n\n"
                 "::group::#4 [3/3] RUN b\n"
-                "#4 0.200 b\\x1b[2J\n"
+                "#4 0.200 bc\\x07\n"
                 "#4 ...\n"
                 "::endgroup::\n\n"
                 "::group::#3 [2/3] RUN a\n"
@@ -564,4 +564,41 @@ TEST(progress, a_mode_is_known_or_named_with_those_that_are)
     check_ok(progress_open("quiet", &p, &test_err));
     check_true(p == NULL);
     progress_close(NULL);
+}
+
+/* ECMA-48, 5.4: what is between ESC [ and a letter is for the terminal. EL (8.3.41) and CHA (8.3.9)
+ * are how programs draw a bar again; what is no whole sequence is shown. */
+TEST(progress, a_line_is_what_a_terminal_shows_of_it_in_the_end)
+{
+    static const struct {
+        const char *line;
+        const char *shown;
+    } cases[] = {
+        {"plain \tx", "plain \tx"},
+        {"\x1b[1;33mwarning\x1b[0m: \x1b[38;5;9mred\x1b[m", "warning: red"},
+        {"10%\r20%\r\r", "20%"},
+        {"long line\rshort", "short"},
+        {"10%\x1b[1G20%\x1b[G30%", "30%"},
+        {"10%\x1b[5G20%", "10%20%"},
+        {"old\x1b[2Knew", "new"},
+        {"old\r\x1b[Knew", "new"},
+        {"old\r\x1b[0K", ""},
+        {"kept\x1b[K", "kept"},
+        {"kept\r", "kept"},
+        {"\x1b]0;title\ax\033]8;;http://a\x1b\\y", "xy"},
+        {"\033(Ba\033=b\0337c", "abc"},
+        {"a\x1b", "a\\x1b"},
+        {"a\x1b[12;", "a\\x1b[12;"},
+        {"a\x1b]0;t", "a\\x1b]0;t"},
+        {"a\x1b[\x01m", "a\\x1b[\\x01m"},
+        {"\xc3\xa9\xff", "\xc3\xa9\\xff"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_str struct str out = {0};
+
+        str_add(&out, "| ");
+        progress_line(&out, cases[i].line, strlen(cases[i].line));
+        check_text(str_text(&out) + 2, cases[i].shown);
+    }
 }
