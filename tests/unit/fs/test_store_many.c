@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +215,7 @@ static pid_t start(void (*fn)(int argument), int argument)
 
     check_ok(pid);
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* who is told to stop by nobody stays for ever */
         fn(argument);
         _exit(0);
     }
