@@ -85,6 +85,18 @@ static int check_bounds(const char *text, size_t size, const char *what, struct 
     return 0;
 }
 
+static int refuse(const char *what, const json_error_t *why, struct error *err)
+{
+    enum json_error_code code = json_error_code(why);
+
+    /* Valid (RFC 8259, section 7), but no name, word or path of ours can hold one. */
+    if (code == json_error_null_character || code == json_error_null_byte_in_key)
+        return error_set(err, EINVAL, "%s has a NUL character (\\u0000) in line %d, column %d",
+                         what, why->line, why->column);
+    return error_set(err, EINVAL, "%s is not valid JSON: line %d, column %d: %s", what, why->line,
+                     why->column, why->text);
+}
+
 int json_parse(const char *text, size_t size, size_t size_max, const char *what, struct json **out,
                struct error *err)
 {
@@ -100,8 +112,7 @@ int json_parse(const char *text, size_t size, size_t size_max, const char *what,
         return r;
     parsed = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
     if (!parsed)
-        return error_set(err, EINVAL, "%s is not valid JSON: line %d, column %d: %s", what,
-                         why.line, why.column, why.text);
+        return refuse(what, &why, err);
     *out = wrapped(parsed);
     return 0;
 }

@@ -76,8 +76,10 @@ TEST(json, a_key_given_twice_is_refused)
 /* C strings end at a NUL, so a name with one would be seen cut. */
 TEST(json, a_nul_in_a_text_or_key_is_refused)
 {
-    check_refused("[\"a\\u0000b\"]", 12, EINVAL, NULL);
-    check_refused("{\"a\\u0000b\":1}", 14, EINVAL, NULL);
+    check_refused("[\"a\\u0000b\"]", 12, EINVAL,
+                  "manifest has a NUL character (\\u0000) in line 1, column 11");
+    check_refused("{\n\"a\\u0000b\":1}", 15, EINVAL,
+                  "manifest has a NUL character (\\u0000) in line 2, column 10");
 }
 
 TEST(json, a_document_over_its_size_is_refused)
