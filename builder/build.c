@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -452,6 +453,27 @@ static void note_syntax(const struct build *b, uint32_t vertex)
     progress_log(b->options->progress, vertex, 2, line, strlen(line));
 }
 
+/* A stage that was misspelled would be taken from the cache, and nobody told. */
+static void warn_of_stages(const struct build *b, uint32_t vertex)
+{
+    const struct strv *names = b->options->no_cache_stages;
+
+    for (size_t i = 0; names != NULL && i < names->count; i++) {
+        auto_free char *text = str_format("--no-cache-filter: there is no stage '%s', "
+                                          "continuing without it",
+                                          names->items[i]);
+        bool is_known = false;
+
+        for (size_t k = 0; k < b->stage_count; k++) {
+            const char *name = b->stages[k].source->from->from.name.text;
+
+            is_known = is_known || (name != NULL && strcasecmp(name, names->items[i]) == 0);
+        }
+        if (!is_known)
+            progress_warn(b->options->progress, vertex, text);
+    }
+}
+
 int build_load(struct build *b, struct error *err)
 {
     const struct build_options *o = b->options;
@@ -467,6 +489,8 @@ int build_load(struct build *b, struct error *err)
         r = build_plan(b, err);
     if (r == 0)
         r = build_epoch(b, err);
+    if (r == 0 && b->mode == BUILD_MODE_BUILD && !o->is_another_platform)
+        warn_of_stages(b, vertex);
     progress_end(o->progress, vertex, r < 0 ? PROGRESS_ERROR : PROGRESS_DONE, err->text);
     if (r == 0)
         dockerfile_check(b->df, &b->globals, &b->checks);

@@ -73,9 +73,8 @@ static struct json *new_position(unsigned line)
     return position;
 }
 
-static struct json *new_location(unsigned first, unsigned last)
+static struct json *new_ranges(unsigned first, unsigned last)
 {
-    struct json *location = json_new_object();
     struct json *ranges = json_new_array();
     struct json *range = json_new_object();
 
@@ -86,16 +85,29 @@ static struct json *new_location(unsigned first, unsigned last)
     } else {
         json_unref(range);
     }
-    json_put(location, "ranges", ranges);
+    return ranges;
+}
+
+static struct json *new_location(unsigned first, unsigned last)
+{
+    struct json *location = json_new_object();
+
+    json_put(location, "ranges", new_ranges(first, last));
     return location;
+}
+
+/* Bytes are base64 in the JSON of BuildKit's structures. */
+static struct json *new_bytes(const char *bytes, size_t size)
+{
+    auto_str struct str text = {0};
+
+    base64_encode(bytes, size, &text);
+    return json_new_text(str_text(&text));
 }
 
 static struct json *new_source_text(const struct build_options *o)
 {
-    auto_str struct str text = {0};
-
-    base64_encode(o->dockerfile, o->dockerfile_size, &text);
-    return json_new_text(str_text(&text));
+    return new_bytes(o->dockerfile, o->dockerfile_size);
 }
 
 static void print_json(const struct json *document)
@@ -472,4 +484,43 @@ void print_warnings(const struct build_result *result, bool is_long)
                   text_terminal_columns(STDERR_FILENO, SIZE_MAX));
         fprintf(stderr, " - %s\n", str_text(&filled));
     }
+}
+
+/* "1" and the like, as strconv.ParseBool of Go has it. */
+static bool is_switched_on(const char *name)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+    const char *value = getenv(name);
+
+    for (size_t i = 0; value != NULL && i < COUNT(yes); i++)
+        if (strcmp(value, yes[i]) == 0)
+            return true;
+    return false;
+}
+
+void put_warnings(const struct checks *checks, struct json *document)
+{
+    struct json *list;
+
+    if (checks->count == 0 || !is_switched_on("BUILDX_METADATA_WARNINGS"))
+        return;
+    list = json_new_array();
+    for (size_t i = 0; i < checks->count; i++) {
+        const struct check_finding *f = &checks->items[i];
+        const char *description = check_rule_description(f->rule);
+        auto_free char *url = check_rule_url(f->rule);
+        auto_free char *text =
+            str_format("%s: %s (line %u)", check_rule_name(f->rule), f->text, f->line_first);
+        struct json *warning = json_new_object();
+        struct json *detail = json_new_array();
+
+        json_push(detail, new_bytes(description, strlen(description)));
+        json_put_int(warning, "level", 1);
+        json_put(warning, "short", new_bytes(text, strlen(text)));
+        json_put(warning, "detail", detail);
+        json_put_text(warning, "url", url);
+        json_put(warning, "range", new_ranges(f->line_first, f->line_last));
+        json_push(list, warning);
+    }
+    json_put(document, "buildx.build.warnings", list);
 }

@@ -8,6 +8,8 @@
 #include "builder/build.h"
 #include "fs/base/error.h"
 
+struct json;
+
 enum call_method { CALL_BUILD, CALL_CHECK, CALL_OUTLINE, CALL_TARGETS };
 
 struct call {
@@ -27,3 +29,6 @@ void print_prediction(const struct build_result *result, bool explain);
 void print_explanation(const struct build_result *result, bool is_whole);
 /* " 2 warnings found:" and one line each, on standard error; the whole report when `is_long`. */
 void print_warnings(const struct build_result *result, bool is_long);
+/* Adds what was found to a metadata document, when BUILDX_METADATA_WARNINGS asks for it (docker
+ * buildx, "--metadata-file"): BuildKit's VertexWarning, one for each finding. */
+void put_warnings(const struct checks *checks, struct json *document);

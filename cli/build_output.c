@@ -12,6 +12,7 @@
 #include "builder/transfer.h"
 #include "builder/tree/tree_tar.h"
 #include "builder/tree/unpack.h"
+#include "cli/build_call.h"
 #include "cli/build_metadata.h"
 #include "cli/build_output.h"
 #include "cli/build_output_internal.h"
@@ -475,8 +476,8 @@ static bool is_tree(const struct output *o)
     return o->type == OUTPUT_LOCAL || o->type == OUTPUT_TAR;
 }
 
-int output_metadata_write(const struct output_plan *plan, struct json *document, const char *path,
-                          struct error *err)
+int output_metadata_write(const struct output_plan *plan, struct json *document,
+                          const struct checks *checks, const char *path, struct error *err)
 {
     auto_strv struct strv all = {0};
     auto_free char *names = NULL;
@@ -492,6 +493,7 @@ int output_metadata_write(const struct output_plan *plan, struct json *document,
     names = strv_join(&all, ",");
     if (all.count > 0)
         json_put_text(document, "image.name", names);
+    put_warnings(checks, document);
     json_write_pretty(document, &text);
     str_add_char(&text, '\n');
     return output_file_put(path, str_text(&text), text.size, err);
@@ -509,7 +511,7 @@ static int write_metadata(const struct output_plan *plan, const char *path,
         add_image_keys(plan, done->result, document);
     if (done->trace != NULL)
         build_metadata_put(done, false, document);
-    return output_metadata_write(plan, document, path, err);
+    return output_metadata_write(plan, document, &done->result->checks, path, err);
 }
 
 int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,

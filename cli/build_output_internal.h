@@ -43,6 +43,7 @@ int output_job_directory(const struct output_job *j, const char *below, const ch
 /* Sends every name that is to be pushed. */
 int output_plan_push(struct program *p, struct output_plan *plan, const char *progress_mode,
                      struct error *err);
-/* Writes --metadata-file: the document, to which it adds the names given to images. */
-int output_metadata_write(const struct output_plan *plan, struct json *document, const char *path,
-                          struct error *err);
+/* Writes --metadata-file: the document, to which it adds the names given to images and, if
+ * BUILDX_METADATA_WARNINGS asks for them, the findings. */
+int output_metadata_write(const struct output_plan *plan, struct json *document,
+                          const struct checks *checks, const char *path, struct error *err);

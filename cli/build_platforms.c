@@ -392,7 +392,7 @@ static int write_metadata(const struct platforms *s, const char *path, struct er
     }
     for (size_t i = 0; i < s->count && s->o->trace != NULL; i++)
         build_metadata_put(&s->items[i].done, s->count > 1, document);
-    return output_metadata_write(&s->q->plan, document, path, err);
+    return output_metadata_write(&s->q->plan, document, &s->items[0].result.checks, path, err);
 }
 
 /* What was said for one platform is not said again for the next. */

@@ -11,6 +11,8 @@
 
 #include "fs/base/banned.h"
 
+#define JOBS_MAX 64
+
 void build_request_release(struct build_request *q)
 {
     build_input_release(&q->input);
@@ -30,6 +32,7 @@ void build_request_release(struct build_request *q)
     cache_addresses_release(&q->cache_to);
     build_compat_release(&q->compat);
     strv_release(&q->hosts);
+    strv_release(&q->no_cache_stages);
 }
 
 /* NAME alone takes the value from the environment; unset there means not given. */
@@ -128,7 +131,9 @@ static int set_enums(const struct build_flags *f, struct build_options *o, struc
         else if (strcmp(f->allow.items[i], "security.insecure") == 0)
             o->allow_insecure = true;
         else
-            return error_set(err, EINVAL, "unknown entitlement '%s'", f->allow.items[i]);
+            return error_set(err, EINVAL,
+                             "unknown entitlement '%s': network.host or security.insecure",
+                             f->allow.items[i]);
     }
     return 0;
 }
@@ -154,6 +159,18 @@ static void add_epoch(const struct build_flags *f, struct strv *args)
         strv_addf(args, "SOURCE_DATE_EPOCH=%s", value);
 }
 
+/* "a,b" as docker buildx has it. */
+static void collect_stages(const struct strv *given, struct strv *out)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        auto_free char *copy = mem_strdup(given->items[i]);
+        char *save = NULL;
+
+        for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save))
+            strv_add(out, name);
+    }
+}
+
 static int set_numbers(const struct build_flags *f, struct build_options *o, struct error *err)
 {
     uint64_t number;
@@ -161,9 +178,11 @@ static int set_numbers(const struct build_flags *f, struct build_options *o, str
     o->rewrite_timestamp |= f->rewrite_timestamp;
     o->squash = f->squash;
     if (f->jobs != NULL) {
-        if (!text_to_u64(f->jobs, 64, &number) || number == 0)
-            return error_set(err, EINVAL, "--jobs takes a number from 1 to 64, not '%s'", f->jobs);
-        o->jobs = (unsigned)number;
+        if (!text_to_u64(f->jobs, JOBS_MAX, &number))
+            return error_set(err, EINVAL,
+                             "--jobs takes a number from 1 to %d, or 0 for all, not '%s'", JOBS_MAX,
+                             f->jobs);
+        o->jobs = number == 0 ? JOBS_MAX : (unsigned)number;
     }
     return 0;
 }
@@ -205,8 +224,12 @@ static int add_platforms(const char *text, struct build_request *q, struct error
     for (char *one = strtok_r(copy, ",", &save); one != NULL; one = strtok_r(NULL, ",", &save)) {
         auto_platform struct platform platform = {0};
         bool is_known = false;
-        int r = platform_parse(one, &platform, err);
+        int r = 0;
 
+        if (strcmp(one, "local") == 0) /* docker buildx: the builder's own */
+            platform_host(&platform);
+        else
+            r = platform_parse(one, &platform, err);
         if (r < 0)
             return r;
         for (size_t i = 0; i < q->platforms.count; i++)
@@ -316,12 +339,15 @@ int build_request_make(const struct build_flags *f, struct build_request *q,
     add_epoch(f, &q->args);
     if (r == 0)
         r = registry_flags_apply(&f->registry, &q->registries, err);
+    if (r == 0)
+        r = registry_flags_check(&f->registry, err);
     if (r == 0 && !text_equal(f->compat.http_proxy, "false"))
         r = proxy_args_add(&q->args, err);
     if (r == 0)
         r = set_numbers(f, o, err);
     if (r == 0)
         r = hosts_collect(&f->add_hosts, &q->hosts, err);
+    collect_stages(&f->no_cache_filter, &q->no_cache_stages);
     if (r == 0)
         r = collect_caches(&f->cache_from, CACHE_IMPORT, &q->cache_from, err);
     if (r == 0)
@@ -354,7 +380,7 @@ void build_request_apply(const struct build_flags *f, const struct build_request
     o->build_args = &q->args;
     o->labels = &f->labels;
     output_plan_apply(&q->plan, o);
-    o->no_cache_stages = &f->no_cache_filter;
+    o->no_cache_stages = &q->no_cache_stages;
     o->cache_from = &q->cache_from;
     o->cache_to = &q->cache_to;
     o->extra_hosts = &q->hosts;

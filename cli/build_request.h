@@ -63,6 +63,7 @@ struct build_request {
     struct registries_options registries;
     struct build_compat_result compat;
     struct strv hosts; /* of --add-host */
+    struct strv no_cache_stages;
     struct cache_addresses cache_from;
     struct cache_addresses cache_to;
     struct build_context *contexts;

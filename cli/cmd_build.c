@@ -86,7 +86,7 @@ static const struct option options[] = {
      .letter = 'j',
      TEXT(jobs),
      .argument = "N",
-     .help = "stages built at once (default one a CPU)"},
+     .help = "stages built at once (default one a CPU; 0: all)"},
     {.name = "label", LIST(labels), .argument = "KEY=VALUE", .help = "set a label of the image"},
     {.name = "load",
      FIELD(output.load),
@@ -102,7 +102,7 @@ static const struct option options[] = {
     {.name = "no-cache", FIELD(no_cache), .help = "use no cached step"},
     {.name = "no-cache-filter",
      LIST(no_cache_filter),
-     .argument = "STAGE",
+     .argument = "STAGE[,...]",
      .help = "use no cached step of STAGE"},
     {.name = "no-console", FIELD(no_console), .help = "plain lines instead of a live display"},
     {.name = "no-new-privileges",
@@ -283,7 +283,7 @@ static int run(struct program *p, const void *values, const struct strv *operand
                struct error *err)
 {
     const struct build_flags *f = values;
-    const char *context = operands->items[0];
+    const char *context = operands->count == 0 ? "." : operands->items[0];
     auto_build_request struct build_request q = {0};
     auto_progress struct progress *progress = NULL;
     struct build_options o = {.cancel_fd = -1, .stop = program_stop_flag()};
@@ -317,12 +317,12 @@ static int run(struct program *p, const void *values, const struct strv *operand
 const struct subcommand cmd_build = {
     .name = "build",
     .aliases = "bud",
-    .operands = "PATH|URL|-",
-    .operands_min = 1,
+    .operands = "[PATH|URL|-]",
     .operands_max = 1,
     .summary =
         "Build an image from a Dockerfile and a context: a directory, a git repository, a URL "
-        "of an archive or Dockerfile, or either on standard input (-).",
+        "of an archive or Dockerfile, or either on standard input (-). "
+        "Without one the context is the current directory.",
     .details =
         "--check and --call end with status 1 when they find something. --dry-run reads the "
         "context, mounts nothing and starts no process; with --explain it says why a step would "

@@ -440,13 +440,14 @@ static int run_completion(struct program *p, const void *values, const struct st
     } shells[] = {{"bash", write_bash}, {"zsh", write_zsh}, {"fish", write_fish}};
     auto_str struct str text = {0};
 
-    (void)p, (void)values; /* no options, no state */
+    (void)values; /* no options */
     for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
         if (strcmp(shells[i].shell, operands->items[0]) == 0) {
             shells[i].write(&text);
             fputs(str_text(&text), stdout);
             return 0;
         }
+    p->status = EXIT_USAGE;
     return error_set(err, EINVAL, "unknown shell '%s': bash, zsh or fish", operands->items[0]);
 }
 

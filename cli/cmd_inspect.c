@@ -235,6 +235,9 @@ static int make_remote(struct program *p, const char *name, enum inspect_type ty
     struct remote_inspect what = {.ref = &ref, .has_no_tags = f->no_tags};
     int r = registry_flags_apply(&f->registry, &registries, err);
 
+    if (r == 0)
+        r = registry_flags_check(&f->registry, err);
+
     if (r < 0)
         return r;
     what.registries = program_registries(p, &registries);

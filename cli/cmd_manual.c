@@ -136,6 +136,7 @@ static const char manual_tail[] =
     ".TP\n.B SOURCE_DATE_EPOCH\nTime of the image, in seconds, instead of the present.\n"
     ".TP\n.B BUILDKIT_COLORS\nColours on a terminal, as run=cyan:error=light\\-red:cancel=yellow.\n"
     ".TP\n.B PROGRESS_NO_TRUNC\n0 shortens the names of steps in plain progress.\n"
+    ".TP\n.B BUILDX_METADATA_WARNINGS\nWhen true, the findings of the build checks are in \\fB\\-\\-metadata\\-file\\fP too.\n"
     ".TP\n.B NO_COLOR\nNo colour on a terminal.\n"
     ".TP\n.B CI\nWhen set, progress is plain unless asked for otherwise.\n"
     ".TP\n.B GITHUB_ACTIONS, GITLAB_CI\nWhen true, plain progress folds the output of each step.\n"
@@ -230,11 +231,12 @@ static int run_help(struct program *p, const void *values, const struct strv *op
     const struct subcommand *c = NULL;
     auto_str struct str text = {0};
 
-    (void)p; /* needs no state */
     if (operands->count == 1) {
         c = command_find(operands->items[0]);
-        if (c == NULL)
+        if (c == NULL) {
+            p->status = EXIT_USAGE;
             return command_unknown(operands->items[0], err);
+        }
     }
     if (f->man)
         write_manual(&text);

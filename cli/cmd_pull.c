@@ -251,6 +251,9 @@ static int run(struct program *p, const void *values, const struct strv *operand
     int r = registry_flags_apply(&f->registry, &registries, err);
 
     if (r == 0)
+        r = registry_flags_check(&f->registry, err);
+
+    if (r == 0)
         r = read_platform(f, &pulling, err);
     if (r == 0)
         r = read_policy(f->policy, &pulling.policy, err);

@@ -216,6 +216,9 @@ static int run(struct program *p, const void *values, const struct strv *operand
     int r = registry_flags_apply(&f->registry, &registries, err);
 
     if (r == 0)
+        r = registry_flags_check(&f->registry, err);
+
+    if (r == 0)
         r = compression_parse(&f->compression, &o, err);
     if (r < 0)
         return r;

@@ -251,7 +251,8 @@ static int run_rm(struct program *p, const void *values, const struct strv *oper
     struct store *store;
     int r;
 
-    if (f->all == (operands->count > 0))
+    p->status = f->all == (operands->count > 0) ? EXIT_USAGE : 0;
+    if (p->status != 0)
         return error_set(err, EINVAL, f->all ? "--all takes no images" : "name an image, or --all");
     r = program_store(p, &store, err);
     if (r == 0)

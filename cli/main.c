@@ -322,7 +322,7 @@ static int run(int argc, char **argv)
         return 130;
     }
     print_error(&err);
-    return is_usage ? 2 : p.status != 0 ? p.status : 1;
+    return is_usage ? EXIT_USAGE : p.status != 0 ? p.status : 1;
 }
 
 /* A standard stream that is closed would be the number of the next file opened, and a message its

@@ -11,6 +11,8 @@ struct registries;
 struct registries_options;
 struct store;
 
+#define EXIT_USAGE 2 /* what was typed cannot be meant */
+
 struct program {
     const char *state;   /* --state, or NULL */
     const char *backend; /* --backend */

@@ -161,7 +161,7 @@ static int parse_letters(struct command_line *line, const char *letters, struct 
             error_set(err, EINVAL, "unknown option '-%c' for 'img %s'", *letters, line->command);
             return error_hint(err, "`img %s --help` lists them", line->command);
         }
-        if (o->kind == OPTION_FLAG) {
+        if (o->kind == OPTION_FLAG && letters[1] != '=') {
             r = apply(line, set, o, NULL, err);
             if (r < 0)
                 return r;

@@ -1,6 +1,7 @@
 /* registry_flags.c - what --authfile, --creds, --retry and their like mean. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/main.h"
 #include "cli/registry_flags.h"
@@ -33,6 +34,21 @@ static int read_retry(const struct registry_flags *f, struct registries_options 
         out->http.retry_delay_ms = (unsigned)value;
     }
     return 0;
+}
+
+/* Named on purpose: what is not there would be a build without credentials that nobody explains. */
+static int check_there(const char *option, const char *path, struct error *err)
+{
+    if (path == NULL || access(path, F_OK) == 0)
+        return 0;
+    return error_errno(err, "--%s: cannot use '%s'", option, path);
+}
+
+int registry_flags_check(const struct registry_flags *f, struct error *err)
+{
+    int r = check_there("authfile", f->authfile, err);
+
+    return r < 0 ? r : check_there("cert-dir", f->cert_dir, err);
 }
 
 int registry_flags_apply(const struct registry_flags *f, struct registries_options *out,

@@ -56,6 +56,8 @@ struct registry_flags {
 /* Texts are borrowed from `f`. */
 int registry_flags_apply(const struct registry_flags *f, struct registries_options *out,
                          struct error *err);
+/* -ENOENT when --authfile or --cert-dir name what is not there; `img login` makes its file. */
+int registry_flags_check(const struct registry_flags *f, struct error *err);
 /* --creds, which are meant for the registry of `ref` and for nobody else. */
 int registry_flags_set_creds(const struct registry_flags *f, struct registries *all,
                              const struct reference *ref, struct error *err);

@@ -487,7 +487,7 @@ def test_names_are_given_and_taken_and_what_fails_keeps_nothing_else():
     state.ok("rm", "--all")
     check_equal(listed(), [])
     state.ok("rm", "--all")
-    check_in("name an image, or --all", state.fails("rm").err)
+    check_in("name an image, or --all", state.fails("rm", code=2).err)
 
 
 # -- import --

@@ -480,7 +480,9 @@ def test_words_that_no_command_knows_are_usage_errors():
     refuse("unknown option '-x' for 'img build'", "build", "-x", context, hint="img build --help")
     refuse("option '--tag' needs a value", "build", context, "-t")
     refuse("takes true or false, not 'maybe'", "build", "--no-cache=maybe", context)
-    refuse("'img build' needs PATH", "build")
+    refuse("'img unpack' needs IMAGE", "unpack")
+    refuse("unknown command 'nope'", "help", "nope")
+    refuse("unknown shell 'tcsh'", "completion", "tcsh")
     refuse("'b' is one too many", "history", "a", "b")
     check(not os.path.exists(state.path), "a usage error made a state")
 

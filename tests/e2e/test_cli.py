@@ -1,9 +1,10 @@
 """What people and scripts see of img: lists, formats, filters, help, progress and the exit status."""
+import base64
 import json
 import os
 import subprocess
 
-from harness import Image, State, busybox, check, check_equal, check_in, main, make_context, write
+from harness import IMG, Image, State, busybox, check, check_equal, check_in, main, make_context, write
 
 
 def scratch(state, name, *lines, epoch=1700000000):
@@ -384,6 +385,45 @@ def test_options_of_other_builders_do_what_they_do_there():
     check_in("Dockerfile", state.fails("build", "--ignorefile", os.path.join(context, "only"), context).err)
     state.ok("build", "--arch", "arm", "--variant", "v7", "-t", "b", context)
     check_equal(state.ok("ls", "b", "--format", "{{.Platform}}").out, "linux/arm/v7\n")
+
+
+def test_what_is_typed_by_habit_is_understood():
+    """pflag's short switches with a value; podman-build(1) without a context; docker buildx: --platform local,
+    --no-cache-filter a,b; buildah-build(1): --jobs 0."""
+    state = State()
+    context = make_context("FROM scratch AS one\nCOPY Dockerfile /\nFROM one\nCOPY Dockerfile /b\n", {})
+    image = state.ok("build", "-q=true", context).out
+    check_equal(image[:7], "sha256:")
+    check_equal(state.ok("build", "-q=false", "-t=x", context).out, "")
+    check_in("takes true or false, not 'maybe'", state.fails("build", "-q=maybe", context, code=2).err)
+    check_equal(subprocess.run([IMG, "build", "-q"], cwd=context, env=state.env, capture_output=True).stdout.decode(), image)
+    check_equal(state.ok("build", "-q", "--platform", "local", "-j", "0", context).out, image)
+    plain = state.ok("build", "--progress=plain", "--no-cache-filter", "none,one", context).err
+    check_in("there is no stage 'none', continuing without it", plain)
+    check("CACHED" not in plain.partition("[one 1/1]")[2].partition("[stage-1")[0], plain)
+    check("no stage" not in state.ok("build", "--no-cache-filter=ONE", context).err, "a stage that is there")
+
+
+def test_what_was_named_on_purpose_must_be_there():
+    state = State()
+    context = make_context("FROM scratch\nCOPY Dockerfile /\n", {})
+    for words in (["--authfile", "/nonexistent/a"], ["--cert-dir", "/nonexistent/a"]):
+        for command in (["build", context], ["pull", "x"], ["push", "x"]):
+            check_in("cannot use '/nonexistent/a': No such file", state.fails(command[0], *words, *command[1:]).err)
+
+
+def test_findings_are_in_the_metadata_when_asked_for():
+    """docker buildx build, "--metadata-file": BUILDX_METADATA_WARNINGS."""
+    state = State()
+    context = make_context("FROM scratch AS Base\nCOPY Dockerfile /\n", {})
+    path = state.path + ".json"
+    for value, count in (("", 0), ("false", 0), ("true", 1), ("1", 1)):
+        state.ok("build", "--metadata-file", path, context, env={"BUILDX_METADATA_WARNINGS": value})
+        found = json.load(open(path)).get("buildx.build.warnings", [])
+        check_equal(len(found), count)
+    check_equal(base64.b64decode(found[0]["short"]).decode(),
+                "StageNameCasing: Stage name 'Base' should be lowercase (line 1)")
+    check_equal(found[0]["range"], [{"start": {"line": 1}, "end": {"line": 1}}])
 
 
 if __name__ == "__main__":
