@@ -36,13 +36,34 @@ static void push_release(struct push *p)
 }
 DEFINE_CLEANUP_VALUE(push_release, struct push)
 
-/* A blob of the store as a request body that can be read again. The registry compares the digest,
- * and blob_open does too: a damaged blob never becomes an image elsewhere (SECURITY R50). */
+/* A blob of the store, or the tar of a layer that has none, as a request body that can be read again.
+ * The registry compares the digest, and blob_open does too: a damaged blob never becomes an image
+ * elsewhere (SECURITY R50). */
 struct blob_body {
     struct body_source source;
     struct store *store;
+    int64_t layer; /* 0: a document */
     struct digest digest;
 };
+
+/* A tar is made anew each time it is read, and so has no middle to start from. */
+static int open_tar(struct store *store, int64_t layer, uint64_t offset, struct reader **out,
+                    struct error *err)
+{
+    auto_reader struct reader *tar = NULL;
+    char passed[16 << 10];
+    int r = layer_tar_open(store, layer, &tar, err);
+
+    while (r == 0 && offset > 0) {
+        size_t size = offset < sizeof(passed) ? (size_t)offset : sizeof(passed);
+
+        r = reader_read_full(tar, passed, size, err);
+        offset -= size;
+    }
+    if (r == 0)
+        *out = STEAL(&tar);
+    return r;
+}
 
 static int open_blob_body(struct body_source *s, uint64_t offset, struct reader **out,
                           struct error *err)
@@ -52,6 +73,8 @@ static int open_blob_body(struct body_source *s, uint64_t offset, struct reader 
     int fd;
     int r;
 
+    if (body->layer != 0 && !blob_exists(body->store, &body->digest))
+        return open_tar(body->store, body->layer, offset, out, err);
     if (offset == 0)
         return blob_open(body->store, &body->digest, out, &size_bytes, err);
     r = blob_fd(body->store, &body->digest, &fd, &size_bytes, err);
@@ -131,7 +154,11 @@ static int put_blob(struct blob_push *b, struct blob_put *put, struct error *err
     struct push *p = b->push;
     auto_strv struct strv sources = {0};
     struct blob_body body = {
-        .source.open = open_blob_body, .store = p->t->store, .digest = b->blob.digest};
+        .source.open = open_blob_body,
+        .store = p->t->store,
+        .layer = b->layer,
+        .digest = b->blob.digest,
+    };
     enum blob_put_result result;
     int r = mount_sources(b, &sources, err);
 

@@ -529,6 +529,36 @@ def test_a_large_layer_is_sent_while_it_is_compressed():
         check_equal(len(front.requests("DELETE", "/blobs/uploads/")), len(blob_requests(front, "POST", 202)))
 
 
+def test_a_layer_is_pushed_uncompressed_when_asked_for():
+    """image-spec, layer.md: its digest is then its diff_id. The store has no such blob: the tar is made as it is sent,
+    from where it stopped too when the line was cut."""
+    data = random_bytes(8 << 20, 12)
+    cut = []
+
+    def cut_once(handler):
+        if handler.command == "PUT" and "/uploads/" in handler.path and handler.headers.get("Content-Length") != "0" \
+                and int(handler.headers["Content-Length"]) > len(data) and not cut:
+            cut.append(handler.rfile.read(3 << 20))
+            handler.close_connection = True
+            handler.connection.shutdown(2)
+            return True
+
+    with Front(registry().port, hook=cut_once) as front:
+        state = State()
+        name = f"{front.host}/plain:1"
+        state.built("FROM scratch\nCOPY big /\n", "-t", name, context={"big": data})
+        state.ok("push", "--compression=uncompressed", "--retry-delay=10ms", name)
+        check(cut, "nothing was cut")
+        told = json.loads(subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false",
+                                          f"docker://{registry().host}/plain:1"], check=True, capture_output=True).stdout)
+        config = json.loads(state.ok("inspect", "--type=config", name).out)[0]
+        check_equal([(d["mediaType"], d["digest"]) for d in told["layers"]],
+                    [("application/vnd.oci.image.layer.v1.tar", config["rootfs"]["diff_ids"][0])])
+        fresh = State()
+        fresh.ok("pull", name)
+        check(Image(fresh, name).tree["big"][1] == data, "other bytes than those built")
+
+
 # -- how much memory --
 
 def test_memory_does_not_grow_with_the_image():
