@@ -1,5 +1,6 @@
 /* transfer_pull.c - a reference of a registry becomes an image of the store. */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 
 #define PULLS_AT_ONCE 4u /* layers; what registries and peers agree on */
 #define OTHER_POLL_MS 200u
+#define URL_SHOWN_MAX 200u
 #define OTHER_STALLS_MS 60000u /* who has brought nothing for so long is not waited for */
 
 struct pull {
@@ -213,6 +215,20 @@ static int fetch_layer(struct layer_pull *l, struct error *err)
     return fetch_once(l, &has_resumed, err);
 }
 
+/* Layers that may not be passed on (OCI image-spec, "Non-Distributable Layers") are at a place that
+ * a stranger's manifest names: nobody is sent there who did not ask for it. */
+static int tell_of_urls(const struct layer_pull *l, struct error *err)
+{
+    const char *url = l->descriptor->urls.items[0];
+    auto_str struct str shown = {0};
+
+    str_add_escaped(&shown, url, strnlen(url, URL_SHOWN_MAX));
+    return error_set(
+        err, ENOENT,
+        "layer %s is not distributed by '%s' but at '%s', where nothing is fetched from", l->name,
+        l->pull->ref->host, str_text(&shown));
+}
+
 static int pull_layer(void *arg, struct error *err)
 {
     struct layer_pull *l = arg;
@@ -220,6 +236,8 @@ static int pull_layer(void *arg, struct error *err)
 
     if (!find_layer(l)) {
         r = fetch_layer(l, err);
+        if (r == -ENOENT && l->descriptor->urls.count > 0)
+            return tell_of_urls(l, err);
         if (r < 0 && strstr(err->text, l->name) != NULL)
             return r; /* it is named already */
         if (r < 0)
@@ -323,12 +341,33 @@ static int ask_for_news(struct pull *p, struct str *name, struct error *err)
     return 0;
 }
 
+/* From an index to what it has for our platform: an image, or another index (OCI image-spec, "Image
+ * Index": implementations SHOULD support those too). */
+static int enter_index(struct pull *p, struct str *name, struct error *err)
+{
+    auto_free char *what = str_format("'%s'", str_text(name));
+    const struct descriptor *chosen;
+    char text[DIGEST_TEXT_SIZE];
+    uint64_t size_bytes;
+    int r = manifest_choose(&p->manifest, &p->platform, what, &chosen, err);
+
+    if (r < 0)
+        return r;
+    digest_format(&chosen->digest, text);
+    size_bytes = chosen->size_bytes;
+    str_truncate(name, 0);
+    str_add(name, text);
+    r = get_document(p, text, err);
+    if (r == 0 && p->document.bytes.size != size_bytes)
+        return error_set(err, EBADMSG, "manifest %s has %zu bytes, and its index says %" PRIu64,
+                         text, p->document.bytes.size, size_bytes);
+    return r;
+}
+
 /* Fetches what the reference names; of an index the manifest for our platform. */
 static int get_manifest(struct pull *p, struct error *err)
 {
     auto_str struct str name = {0};
-    const struct descriptor *chosen;
-    char text[DIGEST_TEXT_SIZE];
     int r;
 
     reference_manifest_name(p->ref, &name);
@@ -337,20 +376,16 @@ static int get_manifest(struct pull *p, struct error *err)
         r = get_document(p, str_text(&name), err);
     if (r < 0 || p->manifest.kind != MANIFEST_INDEX)
         return r;
-    r = manifest_choose(&p->manifest, &p->platform, str_text(&name), &chosen, err);
-    if (r < 0)
-        return r;
-    digest_format(&chosen->digest, text);
     p->result->index = p->document.digest;
     p->result->has_index = true;
     if (!p->keeps_nothing)
         r = blob_put_named(p->t->store, &p->document.digest, str_text(&p->document.bytes),
                            p->document.bytes.size, err);
-    if (r < 0)
-        return r;
-    r = get_document(p, text, err);
-    if (r == 0 && p->manifest.kind == MANIFEST_INDEX)
-        return error_set(err, EINVAL, "%s is an index inside an index", text);
+    for (unsigned depth = 0; r == 0 && p->manifest.kind == MANIFEST_INDEX; depth++)
+        r = depth < LIMIT_INDEX_DEPTH
+                ? enter_index(p, &name, err)
+                : error_set(err, EINVAL, "%s is an index %u levels inside another", str_text(&name),
+                            depth);
     return r;
 }
 
@@ -364,7 +399,8 @@ static int get_config(struct pull *p, struct error *err)
     digest_format(&d->digest, text);
     if (!media_type_is_config(d->media_type))
         return error_set(err, EINVAL, "'%s' is no container image but an artifact of type '%s'",
-                         p->ref->repository, d->media_type);
+                         p->ref->repository,
+                         p->manifest.artifact_type ? p->manifest.artifact_type : d->media_type);
     r = p->t->store == NULL ? -ENOENT
                             : blob_read(p->t->store, &d->digest, LIMIT_CONFIG_SIZE, &bytes, err);
     if (r == -ENOENT) {
@@ -373,6 +409,8 @@ static int get_config(struct pull *p, struct error *err)
         if (r == 0 && !p->keeps_nothing)
             r = blob_put_named(p->t->store, &d->digest, str_text(&bytes), bytes.size, err);
     }
+    if (r < 0 && strstr(err->text, text) == NULL)
+        return error_wrap(err, "configuration %s", text);
     if (r < 0)
         return r;
     return config_parse(str_text(&bytes), bytes.size, text, &p->config, err);

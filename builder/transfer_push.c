@@ -156,7 +156,7 @@ static int put_blob(struct blob_push *b, struct blob_put *put, struct error *err
     struct blob_body body = {
         .source.open = open_blob_body,
         .store = p->t->store,
-        .layer = b->layer,
+        .layer = b->is_layer ? p->image.layers[b->position] : 0,
         .digest = b->blob.digest,
     };
     enum blob_put_result result;

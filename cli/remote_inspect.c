@@ -50,6 +50,7 @@ static int get_manifest(const struct remote_inspect *what, struct remote *out, s
     auto_manifest struct manifest index = {0};
     auto_platform struct platform platform = {0};
     auto_str struct str name = {0};
+    auto_free char *quoted = NULL;
     const struct descriptor *chosen;
     char digest[DIGEST_TEXT_SIZE];
     int r = get_top(what, out, err);
@@ -65,7 +66,8 @@ static int get_manifest(const struct remote_inspect *what, struct remote *out, s
         platform_host(&platform);
     else
         platform_copy(&platform, what->platform);
-    r = manifest_choose(&index, &platform, str_text(&name), &chosen, err);
+    quoted = str_format("'%s'", str_text(&name));
+    r = manifest_choose(&index, &platform, quoted, &chosen, err);
     if (r < 0)
         return r;
     digest_format(&chosen->digest, digest);

@@ -197,6 +197,8 @@ static int get_from(struct registry *r, const struct endpoint *endpoint, void *c
     call.request.headers = &headers;
     call.request.response_size_max = LIMIT_MANIFEST_SIZE;
     result = client_call(r, &call, &answer, err);
+    if (result == -EFBIG)
+        return error_wrap(err, "%s", what);
     if (result < 0)
         return result;
     if (answer.status != 200)

@@ -6,6 +6,7 @@
 #pragma once
 
 #define LIMIT_MANIFEST_SIZE (4u << 20)     /* distribution-spec: registries must take 4 MiB */
+#define LIMIT_INDEX_DEPTH 4                /* of an index in an index; real ones have two */
 #define LIMIT_CONFIG_SIZE (8u << 20)       /* R35 */
 #define LIMIT_JSON_DEPTH 32                /* R35; real documents nest five deep */
 #define LIMIT_JSON_VALUES 131072u          /* R35: parsed, one takes up to 240 bytes */

@@ -432,6 +432,59 @@ def test_an_index_is_pulled_whole_and_pushed_to_the_byte():
     check_in("0 problems", state.ok("fsck").out)
 
 
+def test_an_index_inside_an_index_is_entered_and_its_sizes_hold():
+    """OCI image-spec, "Image Index": a manifest it names may be an index, which SHOULD be supported. A size that is not
+    that of the document is a lie (SECURITY R33)."""
+    tar = tar_of({"in": b"side"})
+    image = put_image("nested:image", [("application/vnd.oci.image.layer.v1.tar", tar, tar)])
+    wanted = put_document("nested", raw_manifest(image)[0], "again")
+    wanted["platform"] = {"os": "linux", "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64"}
+
+    def wrapped(entry, name):
+        return put_document("nested", {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                                       "manifests": [entry]}, name)
+
+    entry = wanted
+    for depth in range(1, 6):
+        entry = wrapped(entry, f"deep{depth}")
+    state = State()
+    for depth in (1, 2, 4):
+        state.ok("pull", f"{registry().host}/nested:deep{depth}")
+        check_equal(Image(state, f"{registry().host}/nested:deep{depth}").text("in"), "side")
+    check_in("is an index 4 levels inside another", state.fails("pull", f"{registry().host}/nested:deep5").err)
+    wrapped({**wanted, "size": wanted["size"] + 1}, "lie")
+    check_in(f"has {wanted['size']} bytes, and its index says {wanted['size'] + 1}",
+             State().fails("pull", f"{registry().host}/nested:lie").err)
+    check_in("'deep1' has no image for linux/s390x",
+             State().fails("pull", "--platform=linux/s390x", f"{registry().host}/nested:deep1").err)
+
+
+def test_what_is_no_image_or_lies_elsewhere_is_told_in_its_own_words():
+    """OCI image-spec, "Guidelines for Artifact Usage" and "Non-Distributable Layers": nobody is sent to a place that
+    a manifest names."""
+    tar = tar_of({"a": b"a"})
+    name = put_image("artifact:1", [("application/vnd.oci.image.layer.v1.tar", tar, tar)])
+    document = raw_manifest(name)[0]
+    empty = {**document["config"], "mediaType": "application/vnd.oci.empty.v1+json"}
+    put_document("artifact", {**document, "config": empty, "artifactType": "application/vnd.example.sbom"}, "typed")
+    check_in("is no container image but an artifact of type 'application/vnd.example.sbom'",
+             State().fails("pull", f"{registry().host}/artifact:typed").err)
+    absent = {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "size": 7,
+              "digest": "sha256:" + "7" * 64, "urls": ["https://layers.example.com/7\u001b"]}
+
+    def hide(handler):
+        if "/blobs/sha256:777" in handler.path or "/manifests/" not in handler.path:
+            return False
+        data = json.dumps({**document, "layers": [absent]}).encode()
+        handler.reply(200, {"Content-Type": document["mediaType"]}, data)
+        return True
+
+    with Front(registry().port, hook=hide) as front:
+        told = State().fails("pull", f"{front.host}/artifact:1").err
+        check_in(f"is not distributed by '{front.host}' but at 'https://layers.example.com/7\\x1b'", told)
+        check("hint" not in told, told)
+
+
 def test_an_image_for_another_platform_than_asked_for_is_pulled_with_a_warning():
     """A name that is no index leaves no choice; docker and podman say so, too."""
     tar = tar_of({"f": b"x"})

@@ -146,7 +146,7 @@ TEST(fetch, a_manifest_has_a_largest_size)
 {
     static const struct fake_rule rule = {.endless_body = true};
 
-    check_get_refused("1", &rule, EFBIG, "'HOST' sent more than 4194304 bytes");
+    check_get_refused("1", &rule, EFBIG, "manifest '1': 'HOST' sent more than 4194304 bytes");
 }
 
 TEST(fetch, a_login_is_asked_for)
