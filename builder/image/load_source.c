@@ -491,7 +491,8 @@ static int check_streamed(struct load_source *s, struct member *m, const struct 
     /* Its name is the only one by which an OCI layout knows it, so it was checked against that. */
     if (wanted->blob != NULL && (!m->has_blob || !digest_equal(wanted->blob, &m->blob)))
         return error_set(err, EBADMSG, "%s: its digest is not that of its name", wanted->name);
-    atomic_store(&m->is_used, true);
+    if (streamed == m->layer)
+        atomic_store(&m->is_used, true); /* else another took its place, and it may go */
     *layer = streamed;
     return 0;
 }

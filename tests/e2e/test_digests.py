@@ -222,6 +222,7 @@ def test_a_layout_keeps_its_names_from_load_to_save():
             check_equal(state.ok("ls", "-q").out.strip(), digest)
             check_equal(json.loads(state.ok("inspect", "app:1").out)[0]["Id"], name)
             check_sound(state)
+            check_equal(len(os.listdir(os.path.join(state.path, "packs"))), len(tars))
             out = directory(f"saved/{i}-{len(os.listdir(directory('saved')))}")
             state.ok("save", "--format", "oci-dir", "-o", out + "/d", "app:1")
             check_equal(blobs_of(out + "/d"), blobs_of(path))
