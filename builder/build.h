@@ -43,6 +43,7 @@ struct build_volume {
     const char *target; /* absolute, clean, not "/" */
     bool is_file;       /* no directory */
     bool is_read_only;
+    bool has_devices; /* that can be opened; the target may be below /dev */
 };
 
 /* Where something came from that was fetched: its address as it may be shown, and what it was, as

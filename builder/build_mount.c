@@ -472,6 +472,7 @@ static void add_volumes(struct step_mounts *m)
             .read_only = o->volumes[i].is_read_only,
             .tree = i,
             .source_is_file = o->volumes[i].is_file,
+            .has_devices = o->volumes[i].has_devices,
         };
 }
 

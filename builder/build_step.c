@@ -78,9 +78,10 @@ static int check_devices(const struct step *s, struct error *err)
     for (size_t i = 0; i < run->device_count; i++) {
         if (run->devices[i].is_required) {
             error_set(err, ENOTSUP,
-                      "RUN --device=%s is not supported: a step without privileges is given "
-                      "no device of the host",
+                      "RUN --device=%s is not supported: descriptions of devices (CDI) are not "
+                      "read",
                       run->devices[i].name);
+            (void)error_hint(err, "img build --device /dev/NAME shows a device to every RUN");
             return dockerfile_locate_flag(s->stage->build->df, s->in, "device", err);
         }
         warn_of(s, "device '%s' is not there, continuing without it", run->devices[i].name);

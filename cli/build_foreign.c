@@ -68,7 +68,6 @@ static const struct option foreign[] = {
     REFUSED("created-annotation", "give it: --annotation org.opencontainers.image.created=TIME"),
     REFUSED("cw", "there are no confidential workloads"),
     REFUSED("decryption-key", "encrypted images are not read"),
-    REFUSED("device", "devices are not passed to steps"),
     {.name = "disable-compression",
      .letter = 'D',
      .ignored = "layers are compressed only for those who ask"},

@@ -359,7 +359,7 @@ int build_request_make(const struct build_flags *f, struct build_request *q,
     if (r == 0)
         r = ssh_collect(&f->ssh, &q->ssh, err);
     if (r == 0)
-        r = volumes_collect(&f->volumes, &q->volumes, err);
+        r = volumes_collect(&f->volumes, &f->devices, &q->volumes, err);
     if (r == 0)
         r = collect_platforms(f, q, o, err);
     if (r == 0)

@@ -32,6 +32,7 @@ struct build_flags {
     struct strv secrets;
     struct strv ssh;
     struct strv volumes;
+    struct strv devices;
     struct strv contexts;
     struct strv attests;
     const char *provenance;

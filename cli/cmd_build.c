@@ -62,6 +62,10 @@ static const struct option options[] = {
      .help =
          "instead of building: check the Dockerfile, its outline (arguments, secrets) or targets"},
     {.name = "check", FIELD(check), .help = "the same as --call check"},
+    {.name = "device",
+     LIST(devices),
+     .argument = "HOST[:CONTAINER]",
+     .help = "show RUN a device of the host, or a directory of devices: /dev/kvm"},
     {.name = "dry-run",
      FIELD(dry_run),
      .help = "print the plan and which steps are cached; run nothing"},

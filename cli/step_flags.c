@@ -226,8 +226,8 @@ static const struct {
     {"delegated", VOLUME_USUAL},
 };
 
-static int apply_volume_option(const char *text, const char *word, struct build_volume *v,
-                               struct error *err)
+static int apply_volume_option(const char *text, const char *word, const char *target,
+                               bool *is_read_only, struct error *err)
 {
     size_t i = 0;
 
@@ -235,11 +235,11 @@ static int apply_volume_option(const char *text, const char *word, struct build_
            strcmp(word, volume_options[i].name) != 0)
         i++;
     if (i == sizeof(volume_options) / sizeof(volume_options[0]))
-        return error_set(err, EINVAL, "--volume '%s': unknown option '%s'", text, word);
+        return error_set(err, EINVAL, "unknown option '%s'", word);
     switch (volume_options[i].meaning) {
     case VOLUME_READ_WRITE:
     case VOLUME_READ_ONLY:
-        v->is_read_only = volume_options[i].meaning == VOLUME_READ_ONLY;
+        *is_read_only = volume_options[i].meaning == VOLUME_READ_ONLY;
         break;
     case VOLUME_USUAL:
         break;
@@ -251,12 +251,12 @@ static int apply_volume_option(const char *text, const char *word, struct build_
         log_warn("--volume '%s': '%s' means nothing here, continuing without it", text, word);
         break;
     case VOLUME_OVERLAY:
-        (void)error_set(err, ENOTSUP, "--volume '%s': there are no overlays", text); /* and: */
+        (void)error_set(err, ENOTSUP, "there are no overlays"); /* and: */
         return error_hint(err,
                           "give the directory as --build-context NAME=DIR and write RUN "
                           "--mount=type=bind,from=NAME,rw,target=%s: what is written there is "
                           "thrown away",
-                          v->target);
+                          target);
     case VOLUME_CHOWN:
         (void)error_set(err, ENOTSUP, "--volume '%s': no owner is changed on the host", text);
         return error_hint(err, "root of the step is your user in a volume");
@@ -265,20 +265,54 @@ static int apply_volume_option(const char *text, const char *word, struct build_
 }
 
 /* What is there now; the spawner refuses to show anything else. */
-static int find_volume(const char *text, const char *path, struct build_volume *v,
-                       struct error *err)
+static int find_volume(struct build_volume *v, struct error *err)
 {
+    const char *path = v->source.source;
+    bool is_device;
     struct stat st;
 
     if (stat(path, &st) < 0)
-        return error_errno(err, "--volume '%s': cannot use '%s'", text, path);
-    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-        return error_set(err, ENOTSUP, "--volume '%s': '%s' is a device, which no step can open",
-                         text, path);
+        return error_errno(err, "cannot use '%s'", path);
+    is_device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+    if (v->has_devices && !is_device && !S_ISDIR(st.st_mode))
+        return error_set(err, EINVAL, "'%s' is no device", path);
+    if (!v->has_devices && is_device) {
+        (void)error_set(err, ENOTSUP, "'%s' is a device", path); /* and: */
+        return error_hint(err, "--device %s shows it to every RUN", path);
+    }
     v->source.device = st.st_dev;
     v->source.inode = st.st_ino;
     v->is_file = !S_ISDIR(st.st_mode);
     return 0;
+}
+
+static int add_volume(const char *source, const char *target, struct build_volume volume,
+                      struct volumes *out, struct error *err)
+{
+    auto_free char *clean = path_clean(target);
+    char *real = realpath(source, NULL);
+    struct build_volume *v = &out->items[out->count];
+    int r;
+
+    if (real == NULL)
+        return error_errno(err, "cannot use '%s'", source);
+    strv_take(&out->paths, real);
+    strv_add(&out->paths, clean);
+    *v = volume;
+    v->source.source = out->paths.items[out->paths.count - 2];
+    v->target = out->paths.items[out->paths.count - 1];
+    for (size_t i = 0; i < out->count; i++)
+        if (strcmp(out->items[i].target, v->target) == 0)
+            return error_set(err, EINVAL, "'%s' is the place of another volume", v->target);
+    r = find_volume(v, err);
+    if (r == 0)
+        r = sandbox_target_check(&(struct sandbox_mount){.kind = SANDBOX_MOUNT_VOLUME,
+                                                         .target = v->target,
+                                                         .source_is_file = v->is_file,
+                                                         .has_devices = v->has_devices},
+                                 err);
+    out->count++;
+    return r;
 }
 
 static int parse_volume(const char *text, struct volumes *out, struct error *err)
@@ -287,32 +321,42 @@ static int parse_volume(const char *text, struct volumes *out, struct error *err
     char *rest = copy;
     char *source = strsep(&rest, ":");
     const char *target = strsep(&rest, ":");
-    struct build_volume *v = &out->items[out->count];
-    int r;
+    bool is_read_only = false;
+    int r = 0;
 
     if (target == NULL || source[0] == '\0' || (rest != NULL && strchr(rest, ':') != NULL))
-        return error_set(err, EINVAL, "--volume '%s' is not HOST:CONTAINER[:OPTIONS]", text);
-    if (target[0] != '/')
-        return error_set(err, EINVAL, "--volume '%s': '%s' is not an absolute path", text, target);
-    source = realpath(source, NULL);
-    if (source == NULL)
-        return error_errno(err, "--volume '%s': cannot use '%.*s'", text, (int)strcspn(text, ":"),
-                           text);
-    strv_take(&out->paths, source);
-    strv_take(&out->paths, path_clean(target));
-    *v = (struct build_volume){.source.source = out->paths.items[out->paths.count - 2],
-                               .target = out->paths.items[out->paths.count - 1]};
-    for (size_t i = 0; i < out->count; i++)
-        if (strcmp(out->items[i].target, v->target) == 0)
-            return error_set(err, EINVAL, "--volume '%s': '%s' is the place of another volume",
-                             text, v->target);
-    r = find_volume(text, v->source.source, v, err);
-    if (r == 0 && sandbox_target_check(v->target, !v->is_file, err) < 0)
-        r = error_wrap(err, "--volume '%s'", text);
+        return error_set(err, EINVAL, "'%s' is not HOST:CONTAINER[:OPTIONS]", text);
     for (char *word; r == 0 && (word = strsep(&rest, ",")) != NULL;)
-        r = apply_volume_option(text, word, v, err);
-    out->count++;
-    return r;
+        r = apply_volume_option(text, word, target, &is_read_only, err);
+    return r < 0 ? r
+                 : add_volume(source, target, (struct build_volume){.is_read_only = is_read_only},
+                              out, err);
+}
+
+/* buildah-build(1), "--device": a device, or a directory of some. */
+static int parse_device(const char *text, struct volumes *out, struct error *err)
+{
+    auto_free char *copy = mem_strdup(text);
+    char *rest = copy;
+    const char *source = strsep(&rest, ":");
+    const char *target = strsep(&rest, ":");
+    const char *access_words = rest;
+
+    if (source[0] == '\0')
+        return error_set(err, EINVAL, "'%s' is not HOST[:CONTAINER]", text);
+    if (source[0] != '/') {
+        (void)error_set(err, ENOTSUP, "descriptions of devices (CDI) are not read"); /* and: */
+        return error_hint(err, "name the files: --device /dev/NAME");
+    }
+    if (target != NULL && target[0] != '/' && rest == NULL) {
+        access_words = target;
+        target = NULL;
+    }
+    if (access_words != NULL && strcmp(access_words, "rwm") != 0 && strcmp(access_words, "rw") != 0)
+        return error_set(err, ENOTSUP, "access '%s' cannot be had: the mode of the file decides",
+                         access_words);
+    return add_volume(source, target == NULL ? source : target,
+                      (struct build_volume){.has_devices = true}, out, err);
 }
 
 /* Shorter paths first: what contains another is shorter. */
@@ -327,16 +371,26 @@ static int compare_volumes(const void *a, const void *b)
                                    : strcmp(left->target, right->target);
 }
 
-int volumes_collect(const struct strv *given, struct volumes *out, struct error *err)
+int volumes_collect(const struct strv *given, const struct strv *devices, struct volumes *out,
+                    struct error *err)
 {
+    size_t count = given->count + devices->count;
     int r = 0;
 
-    if (given->count > SPAWNER_VOLUMES_MAX)
-        return error_set(err, E2BIG, "a build can have %u volumes, not %zu", SPAWNER_VOLUMES_MAX,
-                         given->count);
-    out->items = mem_alloc((given->count + 1) * sizeof(*out->items));
-    for (size_t i = 0; r == 0 && i < given->count; i++)
+    if (count > SPAWNER_VOLUMES_MAX)
+        return error_set(err, E2BIG, "a build can have %u volumes and devices, not %zu",
+                         SPAWNER_VOLUMES_MAX, count);
+    out->items = mem_alloc((count + 1) * sizeof(*out->items));
+    for (size_t i = 0; r == 0 && i < given->count; i++) {
         r = parse_volume(given->items[i], out, err);
+        if (r < 0)
+            (void)error_wrap(err, "--volume '%s'", given->items[i]); /* r is what it returns */
+    }
+    for (size_t i = 0; r == 0 && i < devices->count; i++) {
+        r = parse_device(devices->items[i], out, err);
+        if (r < 0)
+            (void)error_wrap(err, "--device '%s'", devices->items[i]); /* as above */
+    }
     qsort(out->items, out->count, sizeof(*out->items), compare_volumes);
     return r;
 }

@@ -1,4 +1,5 @@
-/* step_flags.h - options about what steps are given to see: --secret, --ssh, --add-host, --volume. */
+/* step_flags.h - options about what steps are given to see: --secret, --ssh, --add-host, --volume,
+ * --device. */
 #pragma once
 
 #include "builder/build.h"
@@ -41,6 +42,8 @@ struct volumes {
     size_t count;
     struct strv paths;
 };
-/* "HOST:CONTAINER[:OPTION,...]" as buildah has it; the file must be there now. */
-int volumes_collect(const struct strv *given, struct volumes *out, struct error *err);
+/* "HOST:CONTAINER[:OPTION,...]", and devices as "HOST[:CONTAINER][:rwm]", as buildah has them; the
+ * files must be there now. */
+int volumes_collect(const struct strv *given, const struct strv *devices, struct volumes *out,
+                    struct error *err);
 void volumes_release(struct volumes *v);

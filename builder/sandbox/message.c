@@ -177,6 +177,7 @@ static void put_mount(struct str *out, const struct sandbox_mount *m)
     put_number(out, m->tree);
     put_text(out, m->source);
     put_number(out, m->source_is_file);
+    put_number(out, m->has_devices);
     put_number(out, m->size);
     put_number(out, m->mode);
     put_number(out, m->uid);
@@ -305,6 +306,7 @@ static void get_mount(struct reader *r, struct sandbox_mount *m)
     m->tree = (size_t)get_number(r, SHARES_OR_TREES_MAX - 1);
     m->source = get_text(r);
     m->source_is_file = get_number(r, 1) != 0;
+    m->has_devices = get_number(r, 1) != 0;
     m->size = get_number(r, UINT64_MAX);
     m->mode = (mode_t)get_number(r, 07777);
     m->uid = (uid_t)get_number(r, UINT32_MAX);

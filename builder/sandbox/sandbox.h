@@ -57,12 +57,13 @@ enum sandbox_input {
 struct sandbox_mount {
     enum sandbox_mount_kind kind;
     const char *target; /* absolute, cleaned; not on or below /proc, /sys, /dev, save /dev/shm
-                          * and, for a directory, SANDBOX_PIPES */
+                          * and, for a directory, SANDBOX_PIPES; see has_devices */
     bool read_only;     /* TREE, SHARED, TMPFS, FILE, VOLUME */
     size_t tree; /* TREE: index, not 0; SHARED: see spawner_share_tree; VOLUME: index. What is
                           * mounted inside the latter two must have its mount point already */
     const char *source;  /* TREE, SHARED: path in it, links stay inside; NULL or "/": all of it */
     bool source_is_file; /* TREE, SHARED, VOLUME: the source is not a directory */
+    bool has_devices;    /* VOLUME: devices on it can be opened; its target may be below /dev */
     uint64_t size;       /* TMPFS: bytes */
     mode_t mode;         /* TMPFS, FILE, SOCKET: permission bits */
     uid_t uid;           /* FILE, SOCKET: owner, as the step sees it */
@@ -129,8 +130,8 @@ void sandbox_mountpoint_list_release(struct sandbox_mountpoint_list *list);
 DEFINE_CLEANUP_VALUE(sandbox_mountpoint_list_release, struct sandbox_mountpoint_list)
 #define auto_mountpoint_list CLEANUP(sandbox_mountpoint_list_release)
 
-/* Whether a mount may have this target. -EINVAL with a sentence. */
-int sandbox_target_check(const char *target, bool is_dir, struct error *err);
+/* Whether a mount may have its target. -EINVAL with a sentence. */
+int sandbox_target_check(const struct sandbox_mount *mount, struct error *err);
 
 struct sandbox;
 

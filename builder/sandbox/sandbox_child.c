@@ -277,6 +277,8 @@ static void put_mount(const struct sandbox_plan *plan, int root_fd, size_t index
         sandbox_child_fail(plan, STAGE_TARGET, index, r);
     if (m->read_only)
         attributes |= MOUNT_ATTR_RDONLY;
+    if (m->has_devices)
+        attributes &= ~(unsigned)MOUNT_ATTR_NODEV;
     if (m->kind == SANDBOX_MOUNT_TREE || m->kind == SANDBOX_MOUNT_SHARED)
         attributes &= ~(unsigned)MOUNT_ATTR_NOSUID; /* a cache or a stage may hold su */
     r = mounts_set(source, attributes, m->kind == SANDBOX_MOUNT_VOLUME);

@@ -47,9 +47,10 @@ size_t sandbox_mount_container(const struct sandbox_spec *spec, size_t index)
     return best;
 }
 
-int sandbox_target_check(const char *target, bool is_dir, struct error *err)
+int sandbox_target_check(const struct sandbox_mount *mount, struct error *err)
 {
     static const char *const refused[] = {"/proc", "/sys", "/dev"};
+    const char *target = mount->target;
     auto_free char *clean = NULL;
 
     if (!target || target[0] != '/')
@@ -62,7 +63,10 @@ int sandbox_target_check(const char *target, bool is_dir, struct error *err)
         return error_set(err, EINVAL, "mount target '%s' is not a clean path", target);
     if (strcmp(target, "/") == 0)
         return error_set(err, EINVAL, "nothing can be mounted on '/'");
-    if (is_within(target, "/dev/shm") || (is_dir && strcmp(target, SANDBOX_PIPES) == 0))
+    if (is_within(target, "/dev/shm") ||
+        (sandbox_mount_is_dir(mount) && strcmp(target, SANDBOX_PIPES) == 0))
+        return 0;
+    if (mount->has_devices && text_starts(target, "/dev/"))
         return 0;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (is_within(target, refused[i]))
@@ -77,7 +81,7 @@ static int check_mount(const struct sandbox_spec *spec, size_t index, struct err
 {
     const struct sandbox_mount *m = &spec->mounts[index];
     size_t tree_count = spec->tree_count ? spec->tree_count : 1;
-    int r = sandbox_target_check(m->target, sandbox_mount_is_dir(m), err);
+    int r = sandbox_target_check(m, err);
 
     if (r < 0)
         return r;

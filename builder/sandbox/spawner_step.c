@@ -123,15 +123,45 @@ int device_kit_make(const struct spawner_state *state, uint64_t shm_size, struct
     return 0;
 }
 
-/* Our own /dev holds the one mount point that steps may ask for in it. */
-static int make_pipes(const struct step *step, struct error *err)
+/* A mount point and its parents in a tmpfs of our own; `may_exist`: one that is there will do. */
+static int make_point(int tmpfs_fd, const char *name, bool is_dir, bool may_exist)
+{
+    auto_free char *path = mem_strdup(name);
+    auto_close int file = -1;
+    int r;
+
+    for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdirat(tmpfs_fd, path, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        *slash = '/';
+    }
+    if (is_dir)
+        r = mkdirat(tmpfs_fd, path, 0755) < 0 ? -errno : 0;
+    else
+        r = file = create_file(tmpfs_fd, path, 0644);
+    return r == -EEXIST && may_exist ? 0 : r < 0 ? r : 0;
+}
+
+/* Our own /dev holds the mount points that steps may ask for in it. What it has anyway is not for
+ * others to cover. */
+static int make_dev_points(const struct step *step, struct error *err)
 {
     const struct sandbox_spec *spec = &step->spec.spec;
 
-    for (size_t i = 0; i < spec->mount_count; i++)
-        if (strcmp(spec->mounts[i].target, SANDBOX_PIPES) == 0 &&
-            mkdirat(step->plan.dev_fd, path_base(SANDBOX_PIPES), 0755) < 0 && errno != EEXIST)
-            return error_errno(err, "cannot make '" SANDBOX_PIPES "'");
+    for (size_t i = 0; i < spec->mount_count; i++) {
+        const struct sandbox_mount *m = &spec->mounts[i];
+        int r = 0;
+
+        if (strcmp(m->target, SANDBOX_PIPES) == 0)
+            r = make_point(step->plan.dev_fd, path_base(SANDBOX_PIPES), true, true);
+        else if (m->has_devices && text_starts(m->target, "/dev/") &&
+                 sandbox_mount_container(spec, i) == SANDBOX_NO_MOUNT)
+            r = make_point(step->plan.dev_fd, m->target + strlen("/dev/"), sandbox_mount_is_dir(m),
+                           false);
+        if (r < 0)
+            return error_set(err, -r, "cannot make '%s': %s", m->target, strerror(-r));
+    }
     return 0;
 }
 
@@ -159,7 +189,7 @@ static int take_devices(struct spawner_state *state, struct step *step, struct e
     step->plan.dev_fd = kit.dev_fd;
     step->plan.pts_fd = kit.pts_fd;
     step->plan.shm_fd = kit.shm_fd;
-    return make_pipes(step, err);
+    return make_dev_points(step, err);
 }
 
 /* ---- trees ---- */
@@ -238,33 +268,14 @@ static int make_socket(int dir_fd, const char *name, const struct sandbox_mount 
 /* Mount points of later mounts inside this tmpfs; nobody else can make them. */
 static int make_inner_dirs(int tmpfs_fd, const struct sandbox_spec *spec, size_t index)
 {
-    for (size_t i = index + 1; i < spec->mount_count; i++) {
-        auto_free char *path = NULL;
-        bool is_dir;
-        int r;
+    int r = 0;
 
-        if (sandbox_mount_container(spec, i) != index)
-            continue;
-        path = mem_strdup(spec->mounts[i].target + strlen(spec->mounts[index].target) + 1);
-        is_dir = sandbox_mount_is_dir(&spec->mounts[i]);
-        for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
-            if (slash)
-                *slash = '\0';
-            else if (!is_dir)
-                break;
-            if (mkdirat(tmpfs_fd, path, 0755) < 0 && errno != EEXIST)
-                return -errno;
-            if (!slash)
-                break;
-            *slash = '/';
-        }
-        r = is_dir ? 0 : create_file(tmpfs_fd, path, 0644);
-        if (r < 0 && r != -EEXIST)
-            return r;
-        if (r > 0)
-            close(r);
-    }
-    return 0;
+    for (size_t i = index + 1; r == 0 && i < spec->mount_count; i++)
+        if (sandbox_mount_container(spec, i) == index)
+            r = make_point(tmpfs_fd,
+                           spec->mounts[i].target + strlen(spec->mounts[index].target) + 1,
+                           sandbox_mount_is_dir(&spec->mounts[i]), true);
+    return r;
 }
 
 static int make_tmpfs(struct step *step, size_t index)

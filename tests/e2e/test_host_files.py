@@ -1,4 +1,4 @@
-"""Files of the host that the command line gives to steps: --volume, as podman-build(1) has it."""
+"""Files of the host that the command line gives to steps: --volume and --device, as podman-build(1) has them."""
 import os
 
 from harness import *
@@ -67,7 +67,7 @@ def test_a_volume_that_cannot_be_is_refused_before_anything_runs():
                             ("/nonexistent/x:/data", "cannot use '/nonexistent/x': No such file or directory"),
                             (f"{host}:/data:rx", "unknown option 'rx'"), (f"{host}:/data:O", "from=NAME,rw,target=/data"),
                             (f"{host}:/data:U", "no owner is changed on the host"),
-                            ("/dev/null:/data", "'/dev/null' is a device"), (f"{host}:/", "nothing can be mounted on '/'"),
+                            ("/dev/null:/data", "--device /dev/null shows it"), (f"{host}:/", "nothing can be mounted on '/'"),
                             (f"{host}:/proc/x", "'/proc' belongs to the sandbox")):
         result = state.run("build", "-v", value, context)
         check_equal((value, result.code), (value, 1))
@@ -75,6 +75,25 @@ def test_a_volume_that_cannot_be_is_refused_before_anything_runs():
     check_in("'/a' is the place of another volume", state.fails("build", "-v", f"{host}:/a", "-v", f"{host}:/a/", context).err)
     result = state.ok("build", "--no-cache", "-v", f"{host}:/a:rshared", context)
     check_in("'rshared' means nothing here, continuing without it", result.err)
+
+
+def test_a_device_is_there_when_it_was_named_and_no_volume_brings_one():
+    """buildah-build(1), "--device": at its own place below /dev, or another; SECURITY R67."""
+    state = State()
+    text = f"FROM {busybox()}\nRUN for f in /dev/fuse /dev/deep/er /all/zero; do head -c0 $f && echo $f; done 2>&1; true\n"
+    context = make_context(text, {})
+    base = ["build", "--progress=plain", "--no-cache"]
+    given = state.ok(*base, "--device", "/dev/fuse", "--device=/dev/fuse:/dev/deep/er:rwm", "--device", "/dev:/all", context).err
+    for path in ("/dev/fuse", "/dev/deep/er", "/all/zero"):
+        check_in(f" {path}\n", given)
+    without = state.ok(*base, "-v", "/dev:/all", context).err
+    check_in("/dev/fuse: No such file", without)
+    check_in("/all/zero: Permission denied", without)
+    for value, sentence in (("vendor.com/class=x", "descriptions of devices (CDI) are not read"),
+                            ("/dev/fuse:r", "access 'r' cannot be had"), ("/etc/passwd", "is no device"),
+                            ("/dev/fuse:/dev", "'/dev' belongs to the sandbox"), ("", "is not HOST[:CONTAINER]"),
+                            ("/dev/fuse:/dev/null", "cannot make '/dev/null': File exists")):
+        check_in(sentence, state.fails("build", "--no-cache", "--device", value, context).err)
 
 
 def test_a_step_cannot_lead_a_later_volume_elsewhere():

@@ -145,8 +145,7 @@ def test_what_a_step_does_without_is_said():
     check_in("device 'vendor.com/gpu=0' is not there, continuing without it", result.err)
     result = s.build(f"FROM {base}\nRUN --device=vendor.com/gpu=0,required true\n")
     check_equal(result.code, 1)
-    check_in("RUN --device=vendor.com/gpu=0 is not supported: a step without privileges is given no "
-             "device of the host", result.err)
+    check_in("RUN --device=vendor.com/gpu=0 is not supported: descriptions of devices (CDI) are not read", result.err)
 
 
 def test_a_base_that_cannot_be_fetched_is_suggested_too():

@@ -25,6 +25,7 @@ static const struct sandbox_mount mounts[] = {
      .gid = 6},
     {.kind = SANDBOX_MOUNT_SHARED, .target = "/c", .tree = 63, .source = "/content"},
     {.kind = SANDBOX_MOUNT_TMPFS, .target = "/t", .size = UINT64_C(1) << 40},
+    {.kind = SANDBOX_MOUNT_VOLUME, .target = "/dev/x", .tree = 31, .has_devices = true},
 };
 static const struct sandbox_ulimit ulimits[] = {
     {.resource = RLIMIT_NOFILE, .soft = 1, .hard = UINT64_MAX}};
@@ -46,7 +47,7 @@ static const struct sandbox_spec sample = {
     .tree_count = 2,
     .root_read_only = true,
     .mounts = mounts,
-    .mount_count = 4,
+    .mount_count = 5,
     .ulimits = ulimits,
     .ulimit_count = 1,
     .shm_size = 12345,
@@ -73,6 +74,7 @@ TEST(message, a_spec_arrives_as_it_was_sent)
     check_true(copy.spec.network_optional);
     check_bytes(copy.spec.mounts[1].bytes, copy.spec.mounts[1].byte_count, "a\0b", 3);
     check_text(copy.spec.mounts[1].source, NULL);
+    check_true(copy.spec.mounts[4].has_devices && !copy.spec.mounts[3].has_devices);
     check_int(copy.spec.ulimits[0].hard == UINT64_MAX, 1);
     spec_encode(&copy.spec, &again);
     check_bytes(again.data, again.size, bytes.data, bytes.size);

@@ -98,6 +98,31 @@ TEST(sandbox_spec, targets_that_would_undo_the_sandbox_are_refused)
     refused_target(NULL, "mount target '' is not an absolute path");
 }
 
+TEST(sandbox_spec, devices_that_were_named_go_below_dev_and_nowhere_else_that_is_ours)
+{
+    const struct sandbox_mount mounts[] = {
+        {.kind = SANDBOX_MOUNT_VOLUME,
+         .target = "/dev/kvm",
+         .source_is_file = true,
+         .has_devices = true},
+        {.kind = SANDBOX_MOUNT_VOLUME, .target = "/k", .source_is_file = true, .has_devices = true},
+    };
+    struct sandbox_mount bad = mounts[0];
+    const struct sandbox_spec spec = {.argv = argv, .mounts = &bad, .mount_count = 1};
+
+    check_text(mountpoints(mounts, 2), ALWAYS "0 /k\n");
+    bad.target = "/dev";
+    refused(&spec, EINVAL, "nothing can be mounted on '/dev': '/dev' belongs to the sandbox");
+    bad.target = "/sys/x";
+    refused(&spec, EINVAL, "nothing can be mounted on '/sys/x': '/sys' belongs to the sandbox");
+    bad.target = "/dev/kvm";
+    bad.has_devices = false;
+    refused(&spec, EINVAL, "nothing can be mounted on '/dev/kvm': '/dev' belongs to the sandbox");
+    bad.tree = SPAWNER_VOLUMES_MAX;
+    bad.target = "/v";
+    refused(&spec, EINVAL, "mount '/v' names volume 32 of 32");
+}
+
 /* P3: an unknown value is an error, never "no sandbox". */
 TEST(sandbox_spec, unknown_modes_are_refused)
 {
