@@ -2,7 +2,8 @@
  *
  * The helper is started for the first step that wants a network, never before unless asked, and
  * runs as the build's container root in the host's network namespace: a third user, without access
- * to the caller's files (SECURITY R45, R66).
+ * to the caller's files (SECURITY R45, R66). Where root is the caller there is what the helper does
+ * itself, before it reads a packet: it goes to an empty root of its own.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -113,6 +113,22 @@ def test_no_colour_where_none_is_wanted_and_no_cursor_on_a_dumb_terminal():
     check("\033" not in shown(images(), 80, "doctor", "--offline", env={"TERM": "dumb"}), "doctor colours a dumb terminal")
 
 
+def test_variables_of_buildkit_choose_colours_log_lines_and_the_display():
+    """BuildKit's README: BUILDKIT_COLORS, BUILDKIT_TTY_LOG_LINES; docker buildx: BUILDKIT_PROGRESS, which options beat."""
+    build = ("build", "--no-cache", make_context("FROM scratch\nCOPY Dockerfile /\n", {}))
+    coloured = shown(images(), 80, *build, env={"BUILDKIT_COLORS": "nonsense:run=blue"})
+    check_in("\033[34m", coloured)
+    check("\033[32m" not in coloured, repr(coloured))
+    plain = shown(images(), 80, *build, env={"BUILDKIT_PROGRESS": "plain"})
+    check("\033" not in plain and "#1 [internal] load build definition" in plain, repr(plain))
+    check_in("\033", shown(images(), 80, *build, "--progress=tty", env={"BUILDKIT_PROGRESS": "plain"}))
+    wordy = make_context(f"FROM {busybox()}\nRUN seq 100 120; sleep 1\n", {})
+    for lines, some in (("2", False), ("", True)):
+        text = shown(images(), 80, "build", "--no-cache", wordy, env={"BUILDKIT_TTY_LOG_LINES": lines})
+        check_in("# 120", text)
+        check_equal("# 116" in text, some)
+
+
 def test_the_title_of_a_build_counts_what_is_planned_from_the_start():
     """BuildKit's "[+] Building 3.2s (5/12)": over, of all; and its heading of a failure, with the step's place."""
     state = State()
