@@ -52,8 +52,7 @@ struct writer *inflate_writer_new(enum codec_format format, struct writer *to);
 /* On `threads` threads (at most 8 are used; 1 or 0: on the caller's own). Levels: gzip 0 (stored) to 12,
  * zstd 1 to 22; -1 is the default: of zstd 3, of gzip 6 for the first 16 MiB and then the fastest there
  * is. That is ISA-L's level 1, with equal bytes on every x86-64 that has SSE4.2 (since 2009), and
- * libdeflate's level 1, with equal bytes on all others; and literals alone, with equal bytes on all, where
- * 64 KiB have nothing worth a match. Bytes go to `to` (borrowed, not finished) in
+ * libdeflate's level 1, with equal bytes on all others. Bytes go to `to` (borrowed, not finished) in
  * order, from the calling thread. Memory: about 2.1 MiB for each thread and one more, and what the level
  * asks for. -EINVAL: a level the format does not have. */
 int deflate_writer_new(enum codec_format format, int level, unsigned threads, struct writer *to,

@@ -6,7 +6,7 @@
  *
  * Who names no level gets a careful beginning and a fast rest: what most layers hold is squeezed well,
  * and nobody waits for the gigabytes of the others, where the fast way takes a sixth of the time of
- * level 6 and an eighth more room, or a twelfth of it where next to nothing repeats.
+ * level 6 and an eighth more room.
  */
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* codec_internal.h - members of gzip: their header, read byte by byte; how they are made, and of what. */
+/* codec_internal.h - members of gzip: their header, read byte by byte; how they are made. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,33 +31,8 @@ bool gzip_header_read(struct gzip_header *h, const uint8_t **in, size_t *size);
 #define CODEC_DENSE_SIZE ((size_t)32 << 10)
 bool codec_is_dense(const uint8_t *bytes, size_t size);
 
-/* Whether matches would save next to nothing of these bytes, CODEC_FLAT_SIZE at most: numbers in text,
- * genomes, weights of models, samples of sound, what is coded in base64 or compressed already. Goes by
- * samples, one byte in 32; of fewer than 8 KiB it is never said. */
-#define CODEC_FLAT_SIZE ((size_t)64 << 10)
-bool codec_is_flat(const uint8_t *bytes, size_t size);
-
-void codec_count_bytes(const uint8_t *bytes, size_t size, uint32_t *counts); /* 256 of them */
-
-/* The prefix code with the least bits for these counts, no word of it longer than `length_max`: which
- * depends on nothing else. At least two symbols occur. A symbol that does not has length 0. */
-#define HUFFMAN_SYMBOLS_MAX 288u
-#define HUFFMAN_LENGTH_MAX 15u
-#define HUFFMAN_COUNT_MAX 65535u
-struct huffman_code {
-    uint16_t
-        words[HUFFMAN_SYMBOLS_MAX]; /* the first bit lowest, as they are sent (RFC 1951 3.1.1) */
-    uint8_t lengths[HUFFMAN_SYMBOLS_MAX];
-};
-void huffman_make(const uint32_t *counts, size_t symbol_count, unsigned length_max,
-                  struct huffman_code *out);
-
-/* A gzip member without matches: in a third of the time of a search for them, and the same bytes on every
- * machine. in_size > 0; there must be member_bound() bytes at `out`. Answers how many it took. */
-size_t literal_member_make(const uint8_t *in, size_t in_size, uint8_t *out);
-
-/* Makes gzip members of one piece of at most 1 GiB: one, or one for each part that does not compress, or
- * is flat, and for each part that does and is not. For one thread. `capacity` must be member_bound() of the piece. */
+/* Makes gzip members of one piece of at most 1 GiB: one, or one for each part that does not compress and
+ * for each part that does. For one thread. `capacity` must be member_bound() of the piece. */
 struct member_maker;
 struct member_maker *member_maker_new(int level); /* libdeflate's, 0 to 12 */
 void member_maker_free(struct member_maker *m);   /* NULL is allowed */

@@ -3,9 +3,7 @@
  * Careful is libdeflate, whose bytes are the same everywhere. Fast is ISA-L's level 1, which takes a third
  * of the time of libdeflate's and some 6 % more room. ISA-L finds matches by the processor's own CRC32
  * instruction: wherever there is one (SSE4.2) its levels 0 to 2 give the same bytes, with whatever
- * vectors, and where there is none others. There, and on other architectures, libdeflate does it. Where
- * fast finds that matches save next to nothing it does not look for them: ISA-L is slowest just there,
- * finding short ones all the time.
+ * vectors, and where there is none others. There, and on other architectures, libdeflate does it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -72,56 +70,31 @@ void member_maker_free(struct member_maker *m)
     free(m);
 }
 
-/* -- parts that are alike -- */
-
-/* A piece, and a question that each part of it is asked once. */
-struct parts {
-    const uint8_t *in;
-    size_t size;
-    size_t part_size;
-    bool (*question)(const uint8_t *bytes, size_t size);
-    bool answer; /* of the part to come */
-};
-
-static void parts_ask(struct parts *p, size_t at)
+static bool is_dense_at(const uint8_t *in, size_t size, size_t at)
 {
-    size_t left = p->size - at;
+    size_t left = size - at;
 
-    p->answer = left > 0 && p->question(p->in + at, left < p->part_size ? left : p->part_size);
+    return codec_is_dense(in + at, left < CODEC_DENSE_SIZE ? left : CODEC_DENSE_SIZE);
 }
-
-/* Where the parts end that have the same answer as the one at `start`, which is put to *answer. */
-static size_t parts_run(struct parts *p, size_t start, bool *answer)
-{
-    size_t end = start;
-
-    if (start == 0)
-        parts_ask(p, 0);
-    *answer = p->answer;
-    while (end < p->size && p->answer == *answer) {
-        end = p->size - end > p->part_size ? end + p->part_size : p->size;
-        parts_ask(p, end);
-    }
-    return end;
-}
-
-/* -- by libdeflate -- */
 
 /* A member for all that is alike: what does not compress is stored, which costs next to nothing. */
 static size_t make_alike(struct member_maker *m, struct libdeflate_compressor *usual,
                          const uint8_t *in, size_t in_size, uint8_t *out, size_t capacity)
 {
-    struct parts parts = {in, in_size, CODEC_DENSE_SIZE, codec_is_dense, false};
+    bool is_dense = is_dense_at(in, in_size, 0);
     size_t out_size = 0;
     size_t start = 0;
     size_t end;
 
     do {
-        bool is_dense;
+        bool was_dense = is_dense;
         size_t size;
 
-        end = parts_run(&parts, start, &is_dense);
-        size = libdeflate_gzip_compress(is_dense ? m->stored : usual, in + start, end - start,
+        for (end = start; end < in_size && is_dense == was_dense;) {
+            end = in_size - end > CODEC_DENSE_SIZE ? end + CODEC_DENSE_SIZE : in_size;
+            is_dense = is_dense_at(in, in_size, end);
+        }
+        size = libdeflate_gzip_compress(was_dense ? m->stored : usual, in + start, end - start,
                                         out + out_size, capacity - out_size);
         assert(size > 0); /* the bound has room for any piece */
         out_size += size;
@@ -129,8 +102,6 @@ static size_t make_alike(struct member_maker *m, struct libdeflate_compressor *u
     } while (start < in_size);
     return out_size;
 }
-
-/* -- by ISA-L -- */
 
 /* Has ISA-L take `size` more bytes, all of which it must; there is room for what comes of them. */
 static void isal_take(struct isal_zstream *z, size_t size)
@@ -142,7 +113,8 @@ static void isal_take(struct isal_zstream *z, size_t size)
     assert(r == COMP_OK && z->avail_in == 0);
 }
 
-/* One member. ISA-L sees by itself, block by block, what does not compress.
+/* One member. ISA-L sees by itself, block by block, what does not compress, and is through with it
+ * sooner than any look beforehand.
  *
  * The first bytes go in by themselves. Where nothing came before, ISA-L 2.30 takes the hash of the third
  * byte not from the data but from the address of its stream, so that one piece in thousands came out in
@@ -180,8 +152,6 @@ static size_t make_by_isal(struct member_maker *m, const uint8_t *in, size_t in_
     return z->total_out;
 }
 
-/* -- either -- */
-
 size_t member_bound(size_t in_size)
 {
     size_t parts = (in_size + CODEC_DENSE_SIZE - 1) / CODEC_DENSE_SIZE;
@@ -196,30 +166,12 @@ size_t member_make(struct member_maker *m, const uint8_t *in, size_t in_size, ui
     return make_alike(m, m->usual, in, in_size, out, capacity);
 }
 
-/* What has matches, or may have. */
-static size_t make_by_matches(struct member_maker *m, const uint8_t *in, size_t in_size,
-                              uint8_t *out, size_t capacity)
+size_t member_make_fast(struct member_maker *m, const uint8_t *in, size_t in_size, uint8_t *out,
+                        size_t capacity)
 {
     if (member_is_fast_by_isal())
         return make_by_isal(m, in, in_size, out, capacity);
     if (!m->portable)
         m->portable = libdeflate_at(LEVEL_FAST);
     return make_alike(m, m->portable, in, in_size, out, capacity);
-}
-
-size_t member_make_fast(struct member_maker *m, const uint8_t *in, size_t in_size, uint8_t *out,
-                        size_t capacity)
-{
-    struct parts parts = {in, in_size, CODEC_FLAT_SIZE, codec_is_flat, false};
-    size_t out_size = 0;
-
-    for (size_t start = 0, end; start < in_size; start = end) {
-        bool is_flat;
-
-        end = parts_run(&parts, start, &is_flat);
-        out_size += is_flat ? literal_member_make(in + start, end - start, out + out_size)
-                            : make_by_matches(m, in + start, end - start, out + out_size,
-                                              capacity - out_size);
-    }
-    return out_size;
 }

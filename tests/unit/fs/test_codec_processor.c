@@ -95,7 +95,7 @@ static void answer(int number, siginfo_t *info, void *context)
 
 /* -- what is compressed -- */
 
-/* Text, noise, and repetitions near and far; then digits in which nothing repeats. */
+/* Text, noise, and repetitions near and far. */
 static void make_data(uint8_t *out)
 {
     uint64_t seed = 88172645463325252u;
@@ -121,12 +121,6 @@ static void make_data(uint8_t *out)
                 out[at + i] = (uint8_t)((seed >> (i % 48)) * (i + 1));
         }
         at += size;
-    }
-    for (at = PIECE_SIZE / 2; at < PIECE_SIZE * 3 / 4; at++) {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        out[at] = (uint8_t) "0123456789"[(seed >> 32) % 10];
     }
 }
 
