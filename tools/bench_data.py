@@ -1,7 +1,8 @@
-"""Trees, archives and images that tools/bench works on; the same bytes on every machine.
+"""Trees, archives and images that tools/bench works on; the same bytes for the same Debian root.
 
-File sizes are spread as in real images (nine in ten small, one in a hundred large); four files in
-five are text that gzip halves or better, the rest does not compress.
+File sizes are spread as in real images (nine in ten small, one in a hundred large). What is in them is cut
+from the files of that root at places drawn by chance: programs, libraries and text, as compressible as what
+people ship.
 """
 import hashlib
 import io
@@ -12,19 +13,21 @@ import shutil
 import subprocess
 import tarfile
 
-POOL_BYTES = 8 << 20
 MTIME = 1700000000
 
 
-class Content:
-    """An endless supply of bytes, drawn from two pools far larger than any compressor's window."""
+def corpus_of(root):
+    """The contents of all files of a root's tar, one after another."""
+    with tarfile.open(root) as tar:
+        return b"".join(tar.extractfile(e).read() for e in tar if e.isreg())
 
-    def __init__(self, seed):
+
+class Content:
+    """An endless supply of bytes, drawn from a corpus far larger than any compressor's window."""
+
+    def __init__(self, root, seed):
         self.random = random.Random(seed)
-        words = ["".join(self.random.choices("etaoinshrdlucmfw", k=self.random.randint(2, 9)))
-                 for _ in range(4096)]
-        text = " ".join(self.random.choices(words, k=POOL_BYTES // 6)).encode()
-        self.pools = [text[:POOL_BYTES], self.random.randbytes(POOL_BYTES)]
+        self.corpus = corpus_of(root)
 
     def sizes(self, count, mean_bytes):
         for _ in range(count):
@@ -33,14 +36,12 @@ class Content:
             yield int(self.random.expovariate(1 / (mean_bytes * share)))
 
     def bytes(self, number, size):
-        pool = self.pools[self.random.random() < 0.2]
         parts = [b"%d\n" % number]
         left = size - len(parts[0])
         while left > 0:
-            start = self.random.randrange(len(pool) // 2)
-            piece = pool[start:start + min(left, len(pool) // 2)]
-            parts.append(piece)
-            left -= len(piece)
+            start = self.random.randrange(len(self.corpus))
+            parts.append(self.corpus[start:start + left])
+            left -= len(parts[-1])
         return b"".join(parts)[:max(size, 1)]
 
     def files(self, top, first, count, mean_bytes):
@@ -66,12 +67,12 @@ def entry(name, data=None, mode=None):
     return e
 
 
-def write_tar(path, seed, top, first, count, mean_bytes, start=b""):
+def write_tar(path, root, seed, top, first, count, mean_bytes, start=b""):
     """A tar of `count` files below `top`, after the entries of the archive `start`."""
     with open(path, "wb") as raw:
         raw.write(start[:tar_end(start)])
         with tarfile.open(fileobj=raw, mode="w|") as tar:
-            for name, data in Content(seed).files(top, first, count, mean_bytes):
+            for name, data in Content(root, seed).files(top, first, count, mean_bytes):
                 tar.addfile(entry(name, data), io.BytesIO(data or b""))
 
 
@@ -84,9 +85,9 @@ def tar_end(data):
     return last.offset_data + (last.size + 511) // 512 * 512
 
 
-def write_tree(path, seed, count, mean_bytes):
+def write_tree(path, root, seed, count, mean_bytes):
     os.makedirs(path, exist_ok=True)
-    for name, data in Content(seed).files("tree", 0, count, mean_bytes):
+    for name, data in Content(root, seed).files("tree", 0, count, mean_bytes):
         name = os.path.join(path, name)
         if data is None:
             os.makedirs(name, exist_ok=True)
