@@ -26,7 +26,7 @@ void client_scene_init_with(struct client_scene *s, const char *host, enum regis
         .http = {.attempts_max = 3,
                  .retry_delay_ms = 1,
                  .connect_timeout_ms = 5000,
-                 .stall_timeout_ms = 400,
+                 .stall_timeout_ms = 20000, /* no claim waits for it; a busy machine may be slow */
                  .rate_min = 1},
         .authfile = authfile,
         .config_file = config_file,
