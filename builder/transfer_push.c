@@ -27,6 +27,8 @@ struct push {
     size_t ref_count;
     const struct export_options *options;
     struct image image;
+    atomic_size_t layers_left;         /* without a digest */
+    atomic_uint_least64_t early_bytes; /* sent before there was one */
 };
 
 static void push_release(struct push *p)
@@ -90,15 +92,38 @@ struct blob_push {
     struct export_layer blob;
     char name[DIGEST_TEXT_SIZE];
     atomic_bool is_named; /* until then what is sent has neither digest nor size */
+    uint64_t early_bytes; /* of the push's */
 };
+
+#define EARLY_ITEM "compressing layers" /* and sending them, as long as they have no name */
+
+static void report_early(struct blob_push *b, uint64_t done)
+{
+    struct push *p = b->push;
+    uint64_t added = done - b->early_bytes; /* modulo 2^64, for a part that is sent again */
+
+    b->early_bytes = done;
+    progress_status(p->t->progress, p->t->vertex, EARLY_ITEM,
+                    atomic_fetch_add(&p->early_bytes, added) + added, 0, false);
+}
+
+static void end_early(struct push *p)
+{
+    uint64_t sent = atomic_load(&p->early_bytes);
+
+    if (atomic_fetch_sub(&p->layers_left, 1) == 1 && sent > 0)
+        progress_status(p->t->progress, p->t->vertex, EARLY_ITEM, sent, 0, true);
+}
 
 static void report_bytes(void *context, uint64_t done)
 {
-    const struct blob_push *b = context;
+    struct blob_push *b = context;
     const struct transfer *t = b->push->t;
 
-    if (!atomic_load(&b->is_named))
+    if (!atomic_load(&b->is_named)) {
+        report_early(b, done);
         return;
+    }
     progress_status(t->progress, t->vertex, b->name, done, b->blob.size_bytes,
                     done == b->blob.size_bytes);
 }
@@ -184,6 +209,8 @@ static int push_blob(void *arg, struct error *err)
     auto_early_upload struct early_upload *early = early_upload_new(p->registry, &put);
     int r = b->is_layer ? find_layer(b, early, err) : 0;
 
+    if (b->is_layer)
+        end_early(p);
     if (r == 0 && !early_upload_end(early, &b->blob.digest, b->blob.size_bytes))
         r = put_blob(b, &put, err);
     if (r < 0)
@@ -385,6 +412,7 @@ int transfer_push(struct transfer *t, const struct digest *manifest, const struc
         return r;
     jobs = mem_alloc((p.image.layer_count + 1) * sizeof(*jobs));
     config = &jobs[p.image.layer_count];
+    atomic_init(&p.layers_left, p.image.layer_count);
     r = start_config(&p, config, err);
     if (r < 0)
         return r;
