@@ -54,6 +54,8 @@ struct running_step {
 struct spawner_state {
     struct spawner_options options;
     uint64_t id_count;
+    bool
+        root_is_zero; /* root of the steps is number 0 of the namespace around, as far as can be seen */
     int host_mounts_fd;      /* mount namespace with the host's programs, for the helper */
     const char *slirp4netns; /* static path, or NULL */
     const char *pasta;       /* static path, or NULL */

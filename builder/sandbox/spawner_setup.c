@@ -137,6 +137,20 @@ static int become_root(const struct id_map *map, struct error *err)
     return 0;
 }
 
+/* Whoever has executed itself anew has its map alone to go by. */
+static int look_at_root(struct spawner_state *state, struct error *err)
+{
+    struct id_ranges uids;
+    struct id_ranges gids;
+    int r = id_ranges_own(&uids, &gids);
+
+    if (r < 0)
+        return error_set(err, -r, "cannot read '/proc/self/uid_map': %s", strerror(-r));
+    for (size_t i = 0; i < uids.count; i++)
+        state->root_is_zero |= uids.items[i].inside == 0 && uids.items[i].outside == 0;
+    return 0;
+}
+
 /* From here on nobody may trace this process or its children, or open their executable (R9). */
 static int protect_process(struct error *err)
 {
@@ -482,6 +496,8 @@ int spawner_set_up(struct spawner_state *state, const struct packet *orders, str
         r = enter_namespaces(state, err);
     if (r == 0 && !orders->sealed)
         r = execute_copy(state, orders, err); /* comes back only when it failed */
+    if (r == 0)
+        r = look_at_root(state, err);
     if (r == 0)
         r = protect_process(err);
     if (r == 0)

@@ -488,6 +488,18 @@ static int check_ids(const struct spawner_state *state, const struct sandbox_spe
     return error_hint(err, "give the account a larger range in /etc/subuid and /etc/subgid");
 }
 
+/* R63: files of /proc/sys belong to the real root, who needs no capability to write them. What hides
+ * them from a step is no obstacle to one that may mount. */
+static int check_powers(const struct spawner_state *state, const struct sandbox_spec *spec,
+                        struct error *err)
+{
+    if (!state->root_is_zero || spec->security != SANDBOX_SECURITY_INSECURE)
+        return 0;
+    (void)error_set(err, EPERM, "a step that is root on the host cannot be without a sandbox");
+    return error_hint(err, "run img as an ordinary user, or without --single-id, --volume and "
+                           "--device");
+}
+
 static int join_network(struct spawner_state *state, struct step *step, struct error *err)
 {
     const struct sandbox_spec *spec = &step->spec.spec;
@@ -518,6 +530,8 @@ static int prepare(struct spawner_state *state, struct step *step, int spec_fd, 
 
     if (r == 0)
         r = check_ids(state, spec, err);
+    if (r == 0)
+        r = check_powers(state, spec, err);
     if (r < 0)
         return r;
     r = join_network(state, step, err);

@@ -21,9 +21,11 @@
 static int refuse(const struct spawner_volume *v, int code, struct error *err)
 {
     error_set(err, code, "cannot use '%s' as a volume: %s", v->source, strerror(code));
-    return code == EACCES ? error_hint(err, "steps are in none of your groups: what a volume needs "
-                                            "must be open to your user or to all")
-                          : -code;
+    return code == EACCES
+               ? error_hint(err, "it must be open to your user itself or to all: neither "
+                                 "groups nor root's power over the files of others "
+                                 "count in a step")
+               : -code;
 }
 
 static int check(const struct spawner_volume *v, int fd, struct error *err)

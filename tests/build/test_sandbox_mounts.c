@@ -324,3 +324,28 @@ TEST(sandbox_mounts, a_volume_that_is_another_file_by_now_is_refused)
     volume = volume_of("/proc");
     refuse_volume(&volume, EPERM, "cannot be a volume");
 }
+
+/* R63: real root writes /proc/sys without any capability, and a step that may mount sees it whole. */
+TEST(sandbox_mounts, where_root_is_the_real_one_no_step_is_without_a_sandbox)
+{
+    auto_free char *path = str_format("%s/vol", test_dir());
+    const struct sandbox_spec insecure = {.network = SANDBOX_NETWORK_NONE,
+                                          .security = SANDBOX_SECURITY_INSECURE};
+    struct spawner_volume volume;
+
+    check_ok(mkdir(path, 0755));
+    volume = volume_of(path);
+    {
+        auto_scene struct scene s = scene_new(&(struct spawner_options){
+            .root_is_caller = true, .volumes = &volume, .volume_count = 1});
+
+        if (geteuid() != 0) {
+            scene_expect(&s, &insecure, "echo runs", "runs\n");
+            return;
+        }
+        check_fails(scene_run(&s, &insecure, "true"), EPERM);
+        check_contains(s.err.text, "root on the host cannot be without a sandbox");
+        check_ok(scene_run(&s, NULL, "x=/proc/sys/kernel/panic; v=$(cat $x); echo $v > $x"));
+        check_contains(str_text(&s.out), "Read-only file system");
+    }
+}
