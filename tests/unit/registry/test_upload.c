@@ -429,6 +429,45 @@ TEST(upload, a_refused_digest_is_not_tried_again)
     check_int(count(&u, "DELETE"), 1);
 }
 
+/* What a registry says it has stored: the same digest, or one of another algorithm, which cannot be told
+ * from here; never another one of ours. */
+static int put_and_be_told(enum digest_algorithm asked, enum digest_algorithm told,
+                           const void *text, size_t size, struct error *err)
+{
+    auto_upload_scene struct upload_scene u = {0};
+    auto_free char *headers = NULL;
+    struct digest digest;
+    char name[DIGEST_TEXT_SIZE];
+
+    client_scene_init(&u.s, REGISTRY_PUSH, NULL, NULL);
+    make_blob(7, SIZE, &u.bytes);
+    memory_source_init(&u.source, u.bytes.data, SIZE);
+    u.put = (struct blob_put){.source = &u.source.source, .size_bytes = SIZE};
+    digest_of_as(asked, u.bytes.data, SIZE, &u.put.digest);
+    digest_of_as(told, text ? text : u.bytes.data, text ? size : SIZE, &digest);
+    digest_format(&digest, name);
+    headers = str_format("Docker-Content-Digest: %s\r\n", name);
+    fake_registry_add(u.s.fake,
+                      &(struct fake_rule){.method = "POST",
+                                          .path = asked == DIGEST_SHA512
+                                                      ? "*/uploads/[?]digest-algorithm=sha512"
+                                                      : "*/uploads/",
+                                          .status = 202,
+                                          .headers = "Location: /v2/a/b/blobs/uploads/1\r\n"});
+    fake_registry_add(u.s.fake,
+                      &(struct fake_rule){.method = "PUT", .status = 201, .headers = headers});
+    return put(&u, err);
+}
+
+TEST(upload, what_a_registry_says_it_has_stored_is_compared)
+{
+    check_ok(put_and_be_told(DIGEST_SHA256, DIGEST_SHA256, NULL, 0, &test_err));
+    check_ok(put_and_be_told(DIGEST_SHA512, DIGEST_SHA512, NULL, 0, &test_err));
+    check_ok(put_and_be_told(DIGEST_SHA512, DIGEST_SHA256, NULL, 0, &test_err));
+    check_fails(put_and_be_told(DIGEST_SHA256, DIGEST_SHA256, "x", 1, &test_err), EBADMSG);
+    check_fails(put_and_be_told(DIGEST_SHA512, DIGEST_SHA512, "x", 1, &test_err), EBADMSG);
+}
+
 TEST(upload, a_source_that_fails_is_reported_as_such)
 {
     auto_upload_scene struct upload_scene u;
