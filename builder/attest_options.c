@@ -98,6 +98,16 @@ static const struct field provenance_fields[] = {
 };
 #define PROVENANCE_FIELD_COUNT (sizeof(provenance_fields) / sizeof(provenance_fields[0]))
 
+static int refuse_generator(struct attest_options *o, const char *value, struct error *err)
+{
+    (void)o;
+    return error_set(err, ENOTSUP,
+                     "generator=%s: no image is run for it; the package databases are read", value);
+}
+
+static const struct field sbom_fields[] = {{"generator", refuse_generator}};
+#define SBOM_FIELD_COUNT (sizeof(sbom_fields) / sizeof(sbom_fields[0]))
+
 static int unknown_field(const char *field, const struct field *fields, size_t count,
                          struct error *err)
 {
@@ -165,9 +175,7 @@ static int add_sbom(const struct strv *given, bool disabled, struct attest_optio
         return error_set(err, EINVAL, "an sbom is asked for more than once");
     o->names_sbom = true;
     o->has_sbom = !disabled;
-    if (!disabled)
-        return error_set(err, ENOTSUP, "a list of what the image holds (sbom) is not made");
-    return set_fields(given, NULL, 0, o, err);
+    return set_fields(given, sbom_fields, SBOM_FIELD_COUNT, o, err);
 }
 
 static int parse_fields(const struct strv *given, struct attest_options *out, struct error *err)

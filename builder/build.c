@@ -566,6 +566,8 @@ int build_run(const struct build_options *options, struct build_result *out, str
     build_trace_begin(&b);
     r = build_load(&b, err);
     if (r == 0)
+        r = build_trace_check_globals(&b, err);
+    if (r == 0)
         r = check_first(&b, err);
     if (r == 0)
         r = build_run_stages(&b, err);

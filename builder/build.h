@@ -67,9 +67,10 @@ struct build_options {
     struct build_origin context_origin;    /* of `fetched` */
     struct build_origin dockerfile_origin; /* of one with an address of its own */
     struct trace *trace;                   /* takes notes for a provenance; or NULL */
-    const char *dockerfile_name;           /* for messages: "Dockerfile" */
-    const char *ignore_name; /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
-    const char *ignore_text; /* its text when it lies outside the context, or NULL */
+    bool has_sbom; /* the result will be listed: a Dockerfile that asks for more is refused */
+    const char *dockerfile_name; /* for messages: "Dockerfile" */
+    const char *ignore_name;     /* ignore file beside the Dockerfile: "x.dockerignore"; or NULL */
+    const char *ignore_text;     /* its text when it lies outside the context, or NULL */
 
     const char *target;                       /* stage, or NULL for the last */
     const struct strv *build_args;            /* "NAME=value" */

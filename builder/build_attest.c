@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builder/attest/packages.h"
 #include "builder/attest/provenance.h"
 #include "builder/attest/purl.h"
+#include "builder/attest/spdx.h"
 #include "builder/attest/statement.h"
 #include "builder/attest/trace.h"
 #include "builder/build_attest.h"
@@ -19,6 +21,26 @@
 #include "fs/base/banned.h"
 
 #define NS_PER_S 1000000000ll
+
+/* SOURCE_DATE_EPOCH, or the end of the build. */
+static int64_t statement_time(const struct build_done *done)
+{
+    return done->result->has_epoch ? done->result->epoch_s * NS_PER_S : done->trace->finished_ns;
+}
+
+/* A view of its own, which the tree takes. */
+static int open_result(const struct build_done *done, struct tree **out, struct error *err)
+{
+    const struct image *image = &done->result->image;
+    const struct view_options options = {.label = "the result", .read_only = true};
+    struct view *view;
+    int r =
+        view_open(done->options->store, image->layers, image->layer_count, &options, &view, err);
+
+    if (r == 0)
+        *out = tree_take_view(view, "the result");
+    return r;
+}
 
 static void add_provenance(const struct build_done *done, const struct attest_options *wanted,
                            const struct image *image, struct predicates *out)
@@ -36,6 +58,46 @@ static void add_provenance(const struct build_done *done, const struct attest_op
         .document = build_provenance(done, &how, image),
         .filename = mem_strdup(filename == NULL ? "provenance.json" : filename),
     };
+}
+
+/* `names` may be NULL or empty. */
+static char *result_name(const struct strv *names)
+{
+    auto_reference struct reference ref = {0};
+    auto_str struct str name = {0};
+    struct error ignored; /* it is canonical, so it can be read */
+
+    if (names == NULL || names->count == 0 || reference_parse(names->items[0], &ref, &ignored) < 0)
+        return mem_strdup("image");
+    reference_familiar(&ref, &name);
+    return str_take(&name);
+}
+
+static int add_sbom(const struct build_done *done, const struct strv *names, struct predicates *out,
+                    struct error *err)
+{
+    const struct image *image = &done->result->image;
+    auto_packages struct packages packages = {0};
+    auto_tree struct tree *tree = NULL;
+    auto_free char *name = result_name(names);
+    char version[DIGEST_TEXT_SIZE];
+    const struct spdx about = {
+        .name = name,
+        .version = version,
+        .program = IMG_VERSION,
+        .created_ns = statement_time(done),
+    };
+    int r = open_result(done, &tree, err);
+
+    if (r == 0)
+        r = packages_scan(tree, config_working_dir(image->config), &packages, err);
+    if (r < 0)
+        return error_wrap(err, "cannot list what the image holds");
+    digest_format(&image->config_digest, version);
+    *array_add(out) = (struct predicate){.type = SPDX_TYPE,
+                                         .document = spdx_new(&about, &packages),
+                                         .filename = mem_strdup("sbom.spdx.json")};
+    return 0;
 }
 
 /* ---- beside an image ---- */
@@ -73,12 +135,14 @@ int build_attest_image(const struct build_done *done, const struct attest_option
     auto_json struct json *entry = json_new_object();
     int r;
 
+    if (!attest_is_wanted(wanted))
+        return 0;
+    r = wanted->has_sbom ? add_sbom(done, what->names, &predicates, err) : 0;
     if (wanted->has_provenance)
         add_provenance(done, wanted, what->image, &predicates);
-    if (predicates.count == 0)
-        return 0;
     image_subjects(what, &subjects);
-    r = attestation_store(done->options->store, &predicates, &options, entry, err);
+    if (r == 0)
+        r = attestation_store(done->options->store, &predicates, &options, entry, err);
     if (r == 0)
         image_index_push(index, STEAL(&entry));
     return r < 0 ? error_wrap(err, "cannot store the attestations") : 0;
@@ -108,20 +172,12 @@ static int file_subjects(struct tree *tree, const char *path, unsigned depth, st
     return r;
 }
 
-/* Of a view of its own, for reading a tree takes its view over. */
 static int result_subjects(const struct build_done *done, struct subjects *out, struct error *err)
 {
-    const struct image *image = &done->result->image;
-    const struct view_options options = {.label = "the result", .read_only = true};
     auto_tree struct tree *tree = NULL;
-    struct view *view;
-    int r =
-        view_open(done->options->store, image->layers, image->layer_count, &options, &view, err);
+    int r = open_result(done, &tree, err);
 
-    if (r < 0)
-        return r;
-    tree = tree_take_view(view, "the result");
-    return file_subjects(tree, "", 0, out, err);
+    return r < 0 ? r : file_subjects(tree, "", 0, out, err);
 }
 
 /* "provenance.json" for one of several platforms: "provenance.linux_arm64.json". */
@@ -166,9 +222,11 @@ int build_attest_files(const struct build_done *done, const struct attest_option
 
     if (!attest_has_files(wanted))
         return 0;
+    r = wanted->has_sbom ? add_sbom(done, NULL, &predicates, err) : 0;
     if (wanted->has_provenance && !wanted->provenance.is_inline_only)
         add_provenance(done, wanted, NULL, &predicates);
-    r = result_subjects(done, &subjects, err);
+    if (r == 0)
+        r = result_subjects(done, &subjects, err);
     for (size_t i = 0; r == 0 && i < predicates.count; i++)
         r = add_file(done, &predicates.items[i], platform, &subjects, view, err);
     return r;

@@ -27,8 +27,9 @@ static int do_arg(struct build_stage *s, const struct instruction *in, struct er
 {
     auto_str struct str text = {0};
 
-    (void)err; /* whatever can be wrong was found when parsing and expanding */
-    for (size_t i = 0; i < in->pairs.count; i++) {
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < in->pairs.count; i++) {
         const struct pair *pair = &in->pairs.items[i];
         const char *value = build_arg(s->build, pair->name);
 
@@ -36,6 +37,7 @@ static int do_arg(struct build_stage *s, const struct instruction *in, struct er
             value = pair->value;
         if (value == NULL)
             value = variables_get(&s->build->globals, pair->name);
+        r = build_trace_check_arg(s->build, pair->name, value, err);
         if (!variables_has(&s->args, pair->name))
             strv_add(&s->arg_names, pair->name);
         /* Declared again without a value, it keeps the one it has. */
@@ -48,7 +50,7 @@ static int do_arg(struct build_stage *s, const struct instruction *in, struct er
             str_addf(&text, "=%s", value);
     }
     step_history(s, str_text(&text), true);
-    return 0;
+    return r;
 }
 
 static int do_pairs(struct build_stage *s, const struct instruction *in, struct error *err)

@@ -1,5 +1,6 @@
 /* build_trace.c - see build_trace.h. The form of a step is that of BuildKit's build definition
  * (solver/pb/ops.proto, as JSON), as far as it has a meaning here. */
+#include <errno.h>
 #include <string.h>
 
 #include "builder/attest/purl.h"
@@ -40,6 +41,31 @@ void build_trace_begin(struct build *b)
         trace_add_local(t, "dockerfile");
     if ((o->fetched != NULL && o->context_origin.uri == NULL) || o->volume_count > 0)
         trace_set_incomplete(t); /* came through standard input; or lies on the host */
+}
+
+static const char *const scan_names[] = {"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"};
+
+int build_trace_check_arg(const struct build *b, const char *name, const char *value,
+                          struct error *err)
+{
+    bool is_wanted = true;
+
+    if (!b->options->has_sbom || b->mode != BUILD_MODE_BUILD || value == NULL || value[0] == '\0' ||
+        (strcmp(name, scan_names[0]) != 0 && strcmp(name, scan_names[1]) != 0) ||
+        (text_to_bool(value, &is_wanted) && !is_wanted))
+        return 0;
+    return error_set(err, ENOTSUP,
+                     "ARG %s=%s: an sbom is of the result alone, not of stages or contexts", name,
+                     value);
+}
+
+int build_trace_check_globals(const struct build *b, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = build_trace_check_arg(b, scan_names[i], variables_get(&b->globals, scan_names[i]), err);
+    return r;
 }
 
 /* A tag stands for an index where there is one: that is what can be compared later. */

@@ -6,6 +6,7 @@
 
 struct reference;
 
+int build_trace_check_globals(const struct build *b, struct error *err);
 void build_trace_begin(struct build *b); /* the Dockerfile and the context themselves */
 /* The image that `name` stood for. */
 void build_trace_image(struct build *b, const struct reference *name,
@@ -14,6 +15,9 @@ void build_trace_layout(struct build *b, const char *name, const struct platform
                         const struct digest *manifest);
 void build_trace_fetched(struct build *b, const char *address, const struct source *source);
 void build_trace_local(struct build *b, const char *name); /* NULL: the build context */
+/* Whether an argument asks for what is not done: a list of what a stage or the context holds. -ENOTSUP. */
+int build_trace_check_arg(const struct build *b, const char *name, const char *value,
+                          struct error *err);
 void build_trace_base(struct build_stage *s);
 /* Steps, once they are done. */
 void build_trace_run(struct build_stage *s, const struct instruction *in, const struct strv *argv,

@@ -24,7 +24,7 @@ bool build_wants_trace(const struct build_flags *f, const struct build_request *
 {
     enum provenance_mode ignored;
 
-    return q->attest.has_provenance || attest_has_files(&q->attest) ||
+    return attest_is_wanted(&q->attest) ||
            (f->output.metadata_file != NULL && wants_provenance(&ignored));
 }
 

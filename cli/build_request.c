@@ -288,6 +288,7 @@ static int collect_attests(const struct build_flags *f, struct build_request *q,
         r = attest_parse_short("sbom", f->sbom, &q->attest, err);
     if (r < 0 || !attest_is_wanted(&q->attest))
         return r;
+    o->has_sbom = q->attest.has_sbom;
     if (q->platforms.count == 0) {
         platform_host(array_add(&q->platforms));
         o->platform = &q->platforms.items[0];

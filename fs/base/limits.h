@@ -24,6 +24,10 @@
 #define LIMIT_XATTR_SIZE (64u << 10)       /* xattr(7): one value */
 #define LIMIT_XATTRS_SIZE (256u << 10)     /* all of one entry */
 #define LIMIT_SYMLINKS 40                  /* path_resolution(7) */
+#define LIMIT_PACKAGE_DATABASE (64u << 20) /* dpkg's is below 10 MiB where 5000 are installed */
+#define LIMIT_PACKAGE_FILE (1u << 20)      /* METADATA or package.json of one */
+#define LIMIT_PACKAGE_WORD 1024            /* a name, a version, a licence */
+#define LIMIT_PACKAGES 200000u             /* in one image */
 #define LIMIT_DOCKERFILE_SIZE (16u << 20)  /* generous; heredocs carry files */
 #define LIMIT_DOCKERFILE_LINE 65535u       /* BuildKit's */
 #define LIMIT_DOCKERFILE_STEPS 200000u     /* instructions; each costs some 600 bytes */

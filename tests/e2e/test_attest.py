@@ -5,10 +5,12 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import tarfile
+import urllib.parse
 
-from harness import (IMG, Registry, State, busybox, check, check_equal, check_in, directory, main, make_context,
+from harness import (IMG, Registry, Skip, State, busybox, check, check_equal, check_in, directory, main, make_context,
                      write)
 
 SECRET = "a-marker-that-is-nowhere"
@@ -299,6 +301,78 @@ def test_the_metadata_has_the_provenance_that_its_variable_asks_for():
         if has:
             check_equal(told["buildDefinition"]["externalParameters"]["request"]["args"],
                         {"build-arg:WORD": "w"} if has_args else {})
+
+
+def sbom_of(state, *options, **more):
+    out = directory(f"sboms/{len(os.listdir(directory('sboms')))}")
+    built(state, "--sbom=true", "-o", out, *options, **more)
+    statement = json.load(open(os.path.join(out, "sbom.spdx.json")))
+    check_equal(statement["predicateType"], "https://spdx.dev/Document")
+    return statement["predicate"]
+
+
+def test_an_sbom_has_what_the_package_manager_says_is_installed():
+    """The database of this very machine, as dpkg-query reads it."""
+    query = shutil.which("dpkg-query")
+    if query is None:
+        raise Skip("dpkg-query is not installed")
+    said = subprocess.run([query, "-W", "-f", "${db:Status-Status} ${Package} ${Version} ${Architecture}\\n"],
+                          capture_output=True, check=True).stdout.decode()
+    expected = sorted(line.split()[1:] for line in said.splitlines() if line.startswith("installed "))
+    files = {"status": open("/var/lib/dpkg/status", "rb").read(), "release": "ID=debian\nVERSION_ID=12\n"}
+    document = sbom_of(State(), text="FROM scratch\nCOPY status /var/lib/dpkg/\nCOPY release /etc/os-release\n",
+                       context=files)
+    found = []
+    for package in document["packages"][1:]:
+        purl = package["externalRefs"][0]["referenceLocator"]
+        check(purl.startswith("pkg:deb/debian/"), purl)
+        name, _, version = purl.partition("?")[0].removeprefix("pkg:deb/debian/").rpartition("@")
+        words = dict(word.split("=") for word in purl.partition("?")[2].split("&"))
+        check_equal((urllib.parse.unquote(name), urllib.parse.unquote(version)), (package["name"], package["versionInfo"]))
+        found.append([package["name"], package["versionInfo"], words["arch"]])
+    check_equal(sorted(found), expected)
+    ids = [package["SPDXID"] for package in document["packages"]]
+    check_equal(len(ids), len(set(ids)))
+    check_equal({r["relatedSpdxElement"] for r in document["relationships"]}, set(ids))
+
+
+def test_an_sbom_and_a_provenance_stand_in_one_manifest_beside_the_image():
+    state, host = State(), the_registry().host
+    text = "FROM scratch\nCOPY installed /lib/apk/db/installed\n"
+    files = {"installed": "P:musl\nV:1.2\nA:x86_64\nL:MIT\n\n"}
+    for _ in range(2):
+        built(state, "-t", f"{host}/a/both:1", "--sbom", "--provenance=mode=max", "--push", text=text, context=files)
+    found = pushed("a/both")
+    found.check_storage()
+    check_equal(sorted(found.statements), ["https://slsa.dev/provenance/v1", "https://spdx.dev/Document"])
+    document = found.statements["https://spdx.dev/Document"]["predicate"]
+    check_equal([(p["name"], p["versionInfo"]) for p in document["packages"][1:]], [("musl", "1.2")])
+    check_equal(document["name"], f"{host}/a/both:1")
+    image = json.loads(get(f"a/both/manifests/{found.image['digest']}"))
+    check_equal(document["packages"][0]["versionInfo"], image["config"]["digest"])
+
+
+def test_an_sbom_made_twice_is_the_same_where_the_time_is_given():
+    files = {"s": "Package: a\nVersion: 1\n"}
+    text = "FROM scratch\nCOPY s /var/lib/dpkg/status.d/a\n"
+    one, two = (sbom_of(State(), "--rewrite-timestamp", text=text, context=files, SOURCE_DATE_EPOCH="1700000000") for _ in range(2))
+    check_equal(one["creationInfo"]["created"], "2023-11-14T22:13:20Z")
+    check_equal(one, two)
+
+
+def test_what_an_sbom_cannot_tell_is_said():
+    state = State()
+    text = "FROM scratch\nCOPY x /var/lib/rpm/rpmdb.sqlite\n"
+    result = built(state, "--sbom", "-o", directory("rpm"), text=text, context={"x": "x"})
+    check_in("'/var/lib/rpm/rpmdb.sqlite' is not understood", result.err)
+    statement = json.load(open(os.path.join(directory("rpm"), "sbom.spdx.json")))
+    check_equal(statement["predicate"]["creationInfo"]["comment"], "not read: /var/lib/rpm/rpmdb.sqlite")
+    for stage in ("ARG BUILDKIT_SBOM_SCAN_STAGE=true\nFROM scratch\nCOPY Dockerfile /\n",
+                  "FROM scratch\nARG BUILDKIT_SBOM_SCAN_CONTEXT=true\nCOPY Dockerfile /\n"):
+        check_equal(state.build(stage, "-q").code, 0)
+        refused = state.build(stage, "--sbom")
+        check_equal(refused.code, 1)
+        check_in("an sbom is of the result alone", refused.err)
 
 
 def test_what_cannot_hold_it_is_refused():

@@ -97,3 +97,16 @@ TEST(attest_options, each_may_be_asked_for_once)
     check_fails(attest_parse_short("provenance", "true", &o, &test_err), EINVAL);
     check_error(&test_err, EINVAL, "--provenance=true: provenance is asked for more than once");
 }
+
+TEST(attest_options, a_list_of_packages_is_made_here)
+{
+    auto_options struct attest_options o = parse("type=sbom");
+    auto_options struct attest_options both = provenance("inline-only=true");
+
+    check_true(o.has_sbom && attest_is_wanted(&o) && attest_has_files(&o));
+    check_ok(attest_parse_short("sbom", "true", &both, &test_err));
+    check_true(both.has_sbom && attest_has_files(&both));
+    check_fails(attest_parse("type=sbom,generator=a/b", &(struct attest_options){0}, &test_err),
+                ENOTSUP);
+    refuse("type=sbom,x=1", "--attest 'type=sbom,x=1': unknown field 'x'");
+}
