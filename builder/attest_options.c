@@ -5,6 +5,7 @@
 
 #include "builder/attest_options.h"
 #include "builder/fields.h"
+#include "registry/reference.h"
 
 #include "fs/base/banned.h"
 
@@ -22,6 +23,7 @@ void attest_options_release(struct attest_options *o)
 {
     free(o->provenance.builder_id);
     free(o->provenance.filename);
+    free(o->generator);
     *o = (struct attest_options){0};
 }
 
@@ -98,14 +100,21 @@ static const struct field provenance_fields[] = {
 };
 #define PROVENANCE_FIELD_COUNT (sizeof(provenance_fields) / sizeof(provenance_fields[0]))
 
-static int refuse_generator(struct attest_options *o, const char *value, struct error *err)
+static int set_generator(struct attest_options *o, const char *value, struct error *err)
 {
-    (void)o;
-    return error_set(err, ENOTSUP,
-                     "generator=%s: no image is run for it; the package databases are read", value);
+    auto_reference struct reference ref = {0};
+    auto_str struct str name = {0};
+    int r = reference_parse(value, &ref, err);
+
+    if (r < 0)
+        return error_wrap(err, "generator");
+    reference_format(&ref, &name);
+    free(o->generator);
+    o->generator = str_take(&name);
+    return 0;
 }
 
-static const struct field sbom_fields[] = {{"generator", refuse_generator}};
+static const struct field sbom_fields[] = {{"generator", set_generator}};
 #define SBOM_FIELD_COUNT (sizeof(sbom_fields) / sizeof(sbom_fields[0]))
 
 static int unknown_field(const char *field, const struct field *fields, size_t count,

@@ -19,6 +19,7 @@ struct attest_options {
         bool is_inline_only; /* not among files */
     } provenance;
     bool has_sbom;
+    char *generator; /* canonical reference of an image that makes it; NULL: img does */
     /* What was spoken of already: each may be once. */
     bool names_provenance;
     bool names_sbom;

@@ -10,6 +10,7 @@
 #include "builder/attest/statement.h"
 #include "builder/attest/trace.h"
 #include "builder/build_attest.h"
+#include "builder/build_scan.h"
 #include "builder/image/image_index.h"
 #include "builder/tree/copy.h"
 #include "builder/tree/tree.h"
@@ -73,8 +74,8 @@ static char *result_name(const struct strv *names)
     return str_take(&name);
 }
 
-static int add_sbom(const struct build_done *done, const struct strv *names, struct predicates *out,
-                    struct error *err)
+static int list_packages(const struct build_done *done, const struct strv *names,
+                         struct predicates *out, struct error *err)
 {
     const struct image *image = &done->result->image;
     auto_packages struct packages packages = {0};
@@ -98,6 +99,15 @@ static int add_sbom(const struct build_done *done, const struct strv *names, str
                                          .document = spdx_new(&about, &packages),
                                          .filename = mem_strdup("sbom.spdx.json")};
     return 0;
+}
+
+static int add_sbom(const struct build_done *done, const struct attest_options *wanted,
+                    const struct strv *names, struct predicates *out, struct error *err)
+{
+    if (!wanted->has_sbom)
+        return 0;
+    return wanted->generator != NULL ? build_scan(done, wanted->generator, out, err)
+                                     : list_packages(done, names, out, err);
 }
 
 /* ---- beside an image ---- */
@@ -137,7 +147,7 @@ int build_attest_image(const struct build_done *done, const struct attest_option
 
     if (!attest_is_wanted(wanted))
         return 0;
-    r = wanted->has_sbom ? add_sbom(done, what->names, &predicates, err) : 0;
+    r = add_sbom(done, wanted, what->names, &predicates, err);
     if (wanted->has_provenance)
         add_provenance(done, wanted, what->image, &predicates);
     image_subjects(what, &subjects);
@@ -222,7 +232,7 @@ int build_attest_files(const struct build_done *done, const struct attest_option
 
     if (!attest_has_files(wanted))
         return 0;
-    r = wanted->has_sbom ? add_sbom(done, NULL, &predicates, err) : 0;
+    r = add_sbom(done, wanted, NULL, &predicates, err);
     if (wanted->has_provenance && !wanted->provenance.is_inline_only)
         add_provenance(done, wanted, NULL, &predicates);
     if (r == 0)

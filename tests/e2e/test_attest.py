@@ -360,6 +360,59 @@ def test_an_sbom_made_twice_is_the_same_where_the_time_is_given():
     check_equal(one, two)
 
 
+SCANNER = """#!/bin/sh
+set -e
+[ "$BUILDKIT_SCAN_SOURCE" = /run/src/core ] && [ -z "$BUILDKIT_SCAN_SOURCE_EXTRAS" ]
+cd "$BUILDKIT_SCAN_SOURCE"
+if (echo changed > word) 2>/dev/null; then exit 4; fi
+name=$(basename "$BUILDKIT_SCAN_SOURCE")
+doc='{"spdxVersion":"SPDX-2.3","name":"'$(cat x)'"}'
+echo "$doc" > "$BUILDKIT_SCAN_DESTINATION/other.spdx.json"
+echo '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","subject":[],' \
+     '"predicate":'"$doc"'}' > "$BUILDKIT_SCAN_DESTINATION/$name.spdx.json"
+echo no > "$BUILDKIT_SCAN_DESTINATION/readme"
+"""
+
+
+def test_a_generator_lists_what_it_finds_in_the_image():
+    """BuildKit, sbom-protocol.md; what it writes to the image's files is lost."""
+    state, host = State(), the_registry().host
+    built(state, "-t", f"{host}/scan/er:1", "--push", context={"scan": (SCANNER, 0o755)},
+          text="FROM BASE\nCOPY scan /scan\nENTRYPOINT [\"/scan\"]\n")
+    other = State()
+    out = directory("scanned")
+    text = "FROM scratch\nCOPY x word /\nONBUILD RUN nothing\n"
+    files = {"x": "found", "word": "kept"}
+    for _ in range(2):  # the second time nothing is run
+        result = built(other, f"--sbom=generator={host}/scan/er:1", "-o", out, text=text, context=files)
+    check_in("CACHED", result.err)
+    check_equal(sorted(os.listdir(out)), ["sbom-other.spdx.json", "sbom.spdx.json", "word", "x"])
+    check_equal(open(os.path.join(out, "word")).read(), "kept")
+    statement = json.load(open(os.path.join(out, "sbom.spdx.json")))
+    check_equal(statement["predicate"], {"spdxVersion": "SPDX-2.3", "name": "found"})
+    check_equal({s["name"] for s in statement["subject"]}, {"x", "word"})
+    check_equal(other.ok("ls", "-a", "-q").out.split(), other.ok("ls", "-q").out.split())
+    built(other, "-t", f"{host}/a/scanned:1", f"--attest=type=sbom,generator={host}/scan/er:1", "--push", text=text,
+          context=files)
+    found = pushed("a/scanned")
+    found.check_storage()
+    check_equal(len(found.manifest["layers"]), 2)
+
+
+def test_a_generator_that_does_not_keep_to_the_protocol_is_named():
+    state, host = State(), the_registry().host
+    for number, (entry, sentence) in enumerate((('["sh", "-c", "exit 3"]', "exit code: 3"),
+                                                ('["sh", "-c", "true"]', "it wrote no *.spdx.json"),
+                                                ('["sh", "-c", "echo {} > /run/out/a.spdx.json"]', "neither SPDX nor"))):
+        name = f"{host}/scan/bad:{number}"
+        built(state, "-t", name, "--push", text=f"FROM BASE\nENTRYPOINT {entry}\n")
+        failed = state.build("FROM scratch\nCOPY Dockerfile /\n", f"--sbom=generator={name}", "-t", "no:1")
+        check_equal(failed.code, 1)
+        check_in(f"sbom generator '{name}'", failed.err)
+        check_in(sentence, failed.err)
+        check("no:1" not in state.ok("ls").out, "an image without its sbom was named")
+
+
 def test_what_an_sbom_cannot_tell_is_said():
     state = State()
     text = "FROM scratch\nCOPY x /var/lib/rpm/rpmdb.sqlite\n"

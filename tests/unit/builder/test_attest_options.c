@@ -102,11 +102,15 @@ TEST(attest_options, a_list_of_packages_is_made_here)
 {
     auto_options struct attest_options o = parse("type=sbom");
     auto_options struct attest_options both = provenance("inline-only=true");
+    auto_options struct attest_options other = parse("type=sbom,generator=a/b");
 
     check_true(o.has_sbom && attest_is_wanted(&o) && attest_has_files(&o));
     check_ok(attest_parse_short("sbom", "true", &both, &test_err));
     check_true(both.has_sbom && attest_has_files(&both));
-    check_fails(attest_parse("type=sbom,generator=a/b", &(struct attest_options){0}, &test_err),
-                ENOTSUP);
+    check_text(other.generator, "docker.io/a/b:latest");
+    check_fails(attest_parse("type=sbom,generator=A", &(struct attest_options){0}, &test_err),
+                EINVAL);
+    check_contains(test_err.text,
+                   "--attest 'type=sbom,generator=A': generator: invalid reference 'A'");
     refuse("type=sbom,x=1", "--attest 'type=sbom,x=1': unknown field 'x'");
 }
