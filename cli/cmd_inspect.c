@@ -38,7 +38,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      FIELD(type),
      .argument = "TYPE",
-     .help = "image (default), manifest or config"},
+     .help = "image (default), manifest, config or, of what a registry has, referrers"},
     {.name = "platform",
      .kind = OPTION_TEXT,
      FIELD(platform),
@@ -53,12 +53,16 @@ static const struct option options[] = {
     CREDS_OPTION(struct inspect_flags, registry),
 };
 
-enum inspect_type { INSPECT_IMAGE, INSPECT_MANIFEST, INSPECT_CONFIG };
+enum inspect_type { INSPECT_IMAGE, INSPECT_MANIFEST, INSPECT_CONFIG, INSPECT_REFERRERS };
 
 static int parse_type(const char *text, enum inspect_type *out, struct error *err)
 {
     static const char *const names[] = {
-        [INSPECT_IMAGE] = "image", [INSPECT_MANIFEST] = "manifest", [INSPECT_CONFIG] = "config"};
+        [INSPECT_IMAGE] = "image",
+        [INSPECT_MANIFEST] = "manifest",
+        [INSPECT_CONFIG] = "config",
+        [INSPECT_REFERRERS] = "referrers",
+    };
 
     *out = INSPECT_IMAGE;
     for (size_t i = 0; text != NULL && i < sizeof(names) / sizeof(names[0]); i++)
@@ -69,7 +73,7 @@ static int parse_type(const char *text, enum inspect_type *out, struct error *er
     if (text == NULL)
         return 0;
     (void)error_set(err, EINVAL, "there are no objects of type '%s'", text); /* by the hint */
-    return error_hint(err, "img keeps images: --type is image, manifest or config");
+    return error_hint(err, "img keeps images: --type is image, manifest, config or referrers");
 }
 
 /* ---- the form of docker image inspect (Engine API, ImageInspect) ---- */
@@ -255,9 +259,10 @@ static int make_remote(struct program *p, const char *name, enum inspect_type ty
         fwrite(str_text(&bytes), 1, bytes.size, stdout);
         return r;
     }
-    return type == INSPECT_CONFIG     ? remote_inspect_config(&what, out, err)
-           : type == INSPECT_MANIFEST ? remote_inspect_manifest(&what, out, err)
-                                      : remote_inspect_image(&what, out, err);
+    return type == INSPECT_CONFIG      ? remote_inspect_config(&what, out, err)
+           : type == INSPECT_MANIFEST  ? remote_inspect_manifest(&what, out, err)
+           : type == INSPECT_REFERRERS ? remote_inspect_referrers(&what, out, err)
+                                       : remote_inspect_image(&what, out, err);
 }
 
 static int make_object(struct program *p, const char *name, enum inspect_type type,
@@ -270,6 +275,9 @@ static int make_object(struct program *p, const char *name, enum inspect_type ty
 
     if (text_starts(name, REMOTE_SCHEME))
         return make_remote(p, name, type, f, out, err);
+    if (type == INSPECT_REFERRERS)
+        return error_set(err, EINVAL, "it is the registry that knows referrers: inspect %s%s",
+                         REMOTE_SCHEME, name);
     if (f->platform != NULL)
         return error_set(err, EINVAL, "'%s' is one image: --platform chooses among those of %s%s",
                          name, REMOTE_SCHEME, name);
@@ -340,7 +348,8 @@ const struct subcommand cmd_inspect = {
         ".Config.Env .Config.Cmd .Config.Entrypoint .Config.Labels .Config.User ... --type\n"
         "manifest and config show the documents themselves. docker://NAME asks the registry and\n"
         "pulls nothing; the fields are then those of skopeo inspect: .Name .Digest .RepoTags\n"
-        ".Created .Labels .Architecture .Os .Layers .LayersData .Env.",
+        ".Created .Labels .Architecture .Os .Layers .LayersData .Env. --type referrers lists what the\n"
+        "registry has about it, signatures and bills of materials say, as an index.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .options_size = sizeof(struct inspect_flags),

@@ -6,6 +6,7 @@
 #include "fs/base/limits.h"
 #include "fs/base/log.h"
 #include "registry/client.h"
+#include "registry/descriptor.h"
 #include "registry/manifest.h"
 
 #include "fs/base/banned.h"
@@ -125,6 +126,47 @@ int remote_inspect_config(const struct remote_inspect *what, struct json **out, 
     return get_config(what, &remote, out, err);
 }
 
+static struct json *annotations_of(const struct annotations *list)
+{
+    struct json *notes = json_new_object();
+
+    for (size_t i = 0; i < list->count; i++)
+        json_put_text(notes, list->items[i].key, list->items[i].value);
+    return notes;
+}
+
+int remote_inspect_referrers(const struct remote_inspect *what, struct json **out,
+                             struct error *err)
+{
+    auto_descriptor struct descriptor subject = {0};
+    auto_manifest struct manifest index = {0};
+    auto_remote struct remote remote = {0};
+    auto_str struct str name = {0};
+    struct json *manifests;
+    int r = registry_open(what->registries, what->ref, REGISTRY_PULL, &remote.registry, err);
+
+    reference_manifest_name(what->ref, &name);
+    if (r == 0)
+        r = registry_manifest_head(remote.registry, str_text(&name), &subject, err);
+    if (r == 0)
+        r = registry_referrers(remote.registry, &subject.digest, NULL, &index, err);
+    if (r < 0)
+        return r;
+    manifests = json_new_array();
+    for (size_t i = 0; i < index.manifests.count; i++) {
+        const struct descriptor *d = &index.manifests.items[i];
+        struct json *object = json_new_object();
+
+        descriptor_put(object, d->media_type, &d->digest, d->size_bytes);
+        if (d->artifact_type != NULL)
+            json_put_text(object, "artifactType", d->artifact_type);
+        document_put_annotations(object, annotations_of(&d->annotations));
+        json_push(manifests, object);
+    }
+    *out = index_document_new(MEDIA_OCI_INDEX, manifests);
+    return 0;
+}
+
 /* A registry may keep the list to itself; the image is not less readable for that. */
 static struct json *list_tags(const struct remote_inspect *what, struct registry *registry)
 {
@@ -144,7 +186,7 @@ static void put_layers(const struct manifest *m, struct json *out)
     for (size_t i = 0; i < m->layers.count; i++) {
         const struct descriptor *d = &m->layers.items[i];
         struct json *object = json_new_object();
-        struct json *notes = json_new_object();
+        struct json *notes = annotations_of(&d->annotations);
         char digest[DIGEST_TEXT_SIZE];
 
         digest_format(&d->digest, digest);
@@ -152,8 +194,6 @@ static void put_layers(const struct manifest *m, struct json *out)
         json_put_text(object, "MIMEType", d->media_type);
         json_put_text(object, "Digest", digest);
         json_put_int(object, "Size", (int64_t)d->size_bytes);
-        for (size_t k = 0; k < d->annotations.count; k++)
-            json_put_text(notes, d->annotations.items[k].key, d->annotations.items[k].value);
         if (json_count(notes) > 0)
             json_put(object, "Annotations", notes);
         else {

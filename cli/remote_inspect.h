@@ -26,4 +26,8 @@ int remote_inspect_raw(const struct remote_inspect *what, struct str *out, struc
 int remote_inspect_manifest(const struct remote_inspect *what, struct json **out,
                             struct error *err);
 int remote_inspect_config(const struct remote_inspect *what, struct json **out, struct error *err);
+/* An index of what has the document that the reference names as its subject (OCI distribution-spec,
+ * "Listing Referrers"). */
+int remote_inspect_referrers(const struct remote_inspect *what, struct json **out,
+                             struct error *err);
 int remote_inspect_image(const struct remote_inspect *what, struct json **out, struct error *err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fs/base/json.h"
 #include "fs/base/log.h"
@@ -450,4 +451,29 @@ int client_refused(struct registry *r, const struct endpoint *endpoint,
                          endpoint->host, answer->status, what, endpoint->repository,
                          str_text(&quiet), str_text(&reason));
     }
+}
+
+int client_next_page(const struct http_response *answer, char **url, struct error *err)
+{
+    const char *link = http_header(answer, "link");
+    auto_free char *target = NULL;
+    auto_url struct url base = {0};
+    auto_url struct url next = {0};
+    struct str text = {0};
+    int r;
+
+    *url = NULL;
+    if (!link || link[0] != '<' || !strchr(link, '>') || !strcasestr(link, "rel=\"next\""))
+        return 0;
+    target = mem_strndup(link + 1, strcspn(link + 1, ">"));
+    r = url_parse(answer->url, &base, err);
+    if (r == 0)
+        r = url_resolve(&base, target, &next, err);
+    if (r < 0)
+        return r;
+    if (!url_same_origin(&base, &next))
+        return error_set(err, EPROTO, "'%s' continues its list on another host", base.host);
+    url_format(&next, &text);
+    *url = str_take(&text);
+    return 0;
 }

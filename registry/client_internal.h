@@ -64,6 +64,10 @@ int client_try_endpoints(struct registry *r, bool by_digest,
 void client_mark_lying(struct registry *r, const struct endpoint *endpoint);
 const struct endpoint *client_origin(const struct registry *r); /* the registry itself */
 
+/* RFC 8288: <url>; rel="next". The URL of the list's next page, on the same origin, or NULL; caller frees.
+ */
+int client_next_page(const struct http_response *answer, char **url, struct error *err);
+
 /* Adds a manifest that has a subject to the subject's fallback tag. */
 int referrers_add(struct registry *r, const struct manifest *m, const char *media_type,
                   const void *bytes, size_t size, struct error *err);

@@ -1,7 +1,6 @@
 /* fetch.c - manifests by name: look, get, put, delete; the list of tags. */
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include "fs/base/json.h"
 #include "fs/base/limits.h"
@@ -385,32 +384,6 @@ static int read_tags(const struct http_response *answer, struct strv *out, struc
     return 0;
 }
 
-/* RFC 8288: <url>; rel="next". The URL is only ever asked on the same origin. */
-static int next_page(const struct http_response *answer, char **url, struct error *err)
-{
-    const char *link = http_header(answer, "link");
-    auto_free char *target = NULL;
-    auto_url struct url base = {0};
-    auto_url struct url next = {0};
-    struct str text = {0};
-    int r;
-
-    *url = NULL;
-    if (!link || link[0] != '<' || !strchr(link, '>') || !strcasestr(link, "rel=\"next\""))
-        return 0;
-    target = mem_strndup(link + 1, strcspn(link + 1, ">"));
-    r = url_parse(answer->url, &base, err);
-    if (r == 0)
-        r = url_resolve(&base, target, &next, err);
-    if (r < 0)
-        return r;
-    if (!url_same_origin(&base, &next))
-        return error_set(err, EPROTO, "'%s' continues its list of tags on another host", base.host);
-    url_format(&next, &text);
-    *url = str_take(&text);
-    return 0;
-}
-
 int registry_tags(struct registry *r, struct strv *out, struct error *err)
 {
     const struct endpoint *endpoint = client_origin(r);
@@ -435,7 +408,7 @@ int registry_tags(struct registry *r, struct strv *out, struct error *err)
         result = read_tags(&answer, &tags, err);
         free(STEAL(&url));
         if (result == 0)
-            result = next_page(&answer, &url, err);
+            result = client_next_page(&answer, &url, err);
         if (result < 0)
             return result;
         /* A page that adds nothing and points on would go on for ever. */

@@ -13,6 +13,8 @@
 
 #define TAG_DIGITS_MAX 64 /* of a subject's digest in its fallback tag */
 
+#define PAGES_MAX 1000u
+
 /* "sha256-<hex>", "sha512-<hex>" (distribution-spec, "Referrers Tag Schema"). */
 static char *fallback_tag(const struct digest *subject)
 {
@@ -77,6 +79,47 @@ static int parse_list(const struct http_response *answer, struct manifest *out, 
     return 0;
 }
 
+/* What another page adds; a list that goes on for ever ends here. */
+static int add_page(struct manifest *page, struct manifest *index, struct error *err)
+{
+    for (size_t i = 0; i < page->manifests.count; i++) {
+        if (index->manifests.count == LIMIT_INDEX_ENTRIES)
+            return error_set(err, EFBIG, "there are more than %u referrers", LIMIT_INDEX_ENTRIES);
+        *array_add(&index->manifests) = page->manifests.items[i];
+        page->manifests.items[i] = (struct descriptor){0};
+    }
+    return 0;
+}
+
+/* The pages after the first one. */
+static int read_more(struct registry *r, const struct http_response *first, struct manifest *index,
+                     struct error *err)
+{
+    const struct endpoint *endpoint = client_origin(r);
+    auto_free char *url = NULL;
+    int result = client_next_page(first, &url, err);
+
+    for (size_t pages = 0; result == 0 && url && pages < PAGES_MAX; pages++) {
+        auto_http_response struct http_response answer = {0};
+        auto_manifest struct manifest page = {0};
+        struct call call = {.endpoint = endpoint, .url = url};
+
+        call.request.method = "GET";
+        call.request.response_size_max = LIMIT_MANIFEST_SIZE;
+        result = client_call(r, &call, &answer, err);
+        if (result == 0 && answer.status != 200)
+            result = client_refused(r, endpoint, &answer, "list of referrers", err);
+        if (result == 0)
+            result = parse_list(&answer, &page, err);
+        if (result == 0)
+            result = add_page(&page, index, err);
+        free(STEAL(&url));
+        if (result == 0)
+            result = client_next_page(&answer, &url, err);
+    }
+    return result;
+}
+
 int registry_referrers(struct registry *r, const struct digest *digest, const char *artifact_type,
                        struct manifest *out, struct error *err)
 {
@@ -104,6 +147,8 @@ int registry_referrers(struct registry *r, const struct digest *digest, const ch
         result = read_fallback(r, digest, &index, err);
     else
         result = client_refused(r, endpoint, &answer, "list of referrers", err);
+    if (result == 0 && answer.status == 200)
+        result = read_more(r, &answer, &index, err);
     if (result < 0)
         return result;
     filter(&index, artifact_type);

@@ -528,6 +528,33 @@ def test_what_a_registry_has_is_inspected_without_pulling_it():
     check_in("--platform chooses among those of docker://a", state.fails("inspect", "--platform", "linux/arm64", "a").err)
 
 
+def test_what_a_registry_has_about_an_image_is_listed():
+    """distribution-spec, "Listing Referrers": from the API, or from the tag that stands in where a registry has none, as
+    docker-registry 2 does not."""
+    tar = tar_of({"a": b"a"})
+    name = put_image("about:1", [("application/vnd.oci.image.layer.v1.tar", tar, tar)])
+    document, digest = raw_manifest(name)
+    state = State()
+
+    def referrers(*words):
+        return json.loads(state.ok("inspect", "--type=referrers", f"docker://{words[0] if words else name}").out)[0]
+
+    check_equal(referrers(), {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
+    about = {**put_document("about", {**document, "artifactType": "application/vnd.example.sbom"}, "sbom"),
+             "artifactType": "application/vnd.example.sbom", "annotations": {"of": "all"}}
+    put_document("about", {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [about]},
+                 digest.replace(":", "-"))
+    check_equal(referrers()["manifests"], [about])
+    api = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [{**about, "size": 7}]}
+    with Front(registry().port, hook=lambda h: "/referrers/" in h.path and
+               (h.reply(200, {"Content-Type": api["mediaType"]}, json.dumps(api).encode()), True)[1]) as front:
+        check_equal(referrers(f"{front.host}/about:1"), api)
+        check_in(f"/referrers/{digest}", front.requests("GET")[-1].path)
+    state.ok("pull", name)
+    check_in("it is the registry that knows referrers: inspect docker://" + name,
+             state.fails("inspect", "--type=referrers", name).err)
+
+
 def test_logins_are_told_and_forgotten_at_once():
     """podman-login(1) --get-login, podman-logout(1) --all; what else is in the file stays."""
     state = State()

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/io.h"
@@ -10,6 +12,17 @@
 #include "registry/token.h"
 #include "tests/lib/fake_registry.h"
 #include "tests/lib/test.h"
+
+/* The clock of this program, which the tests of lives set forward. */
+static _Atomic int64_t ahead_s;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long r = syscall(SYS_clock_gettime, clock, now);
+
+    now->tv_sec += (time_t)ahead_s;
+    return (int)r;
+}
 
 /* Everything one origin needs. The token service is another server on the same address. */
 struct scene {
@@ -28,6 +41,7 @@ static void scene_init(struct scene *s, const char *config)
     auto_free char *authfile = str_format("%s/auth.json", test_dir());
 
     *s = (struct scene){0};
+    ahead_s = 0;
     if (config)
         check_ok(io_write_file_atomic(test_dir_fd(), "auth.json", config, strlen(config), 0600,
                                       &test_err));
@@ -247,6 +261,35 @@ TEST(auth, a_token_is_kept)
     for (int i = 0; i < 3; i++)
         check_header(&s, "Bearer t1");
     check_int(fake_registry_count(s.service, "GET", "/token"), 1);
+}
+
+/* The token server specification, "expires_in": 60 seconds when it does not say. One that is about to end
+ * is renewed before a request is refused for it. */
+TEST(auth, a_token_is_renewed_when_nine_tenths_of_its_life_are_over)
+{
+    static const struct {
+        const char *body;
+        int64_t fresh_s, stale_s;
+    } lives[] = {
+        {"{\"token\":\"t1\",\"expires_in\":1000}", 895, 901},
+        {"{\"token\":\"t1\"}", 50, 55},
+        {"{\"token\":\"t1\",\"expires_in\":1}", 50, 55},
+    };
+
+    for (size_t i = 0; i < 3; i++) {
+        auto_scene struct scene s;
+
+        scene_init(&s, NULL);
+        fake_registry_add(s.service, &(struct fake_rule){.body = lives[i].body, .times = 1});
+        fake_registry_add(s.service, &(struct fake_rule){.body = "{\"token\":\"t2\"}"});
+        learn_bearer(&s);
+        check_header(&s, "Bearer t1");
+        ahead_s = lives[i].fresh_s;
+        check_header(&s, "Bearer t1");
+        ahead_s = lives[i].stale_s;
+        check_header(&s, "Bearer t2");
+    }
+    ahead_s = 0;
 }
 
 TEST(auth, other_scopes_get_another_token)

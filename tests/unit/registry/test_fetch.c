@@ -543,6 +543,36 @@ TEST(referrers, the_api_is_asked_and_filtered)
     check_text(index.manifests.items[0].artifact_type, "a/sbom");
 }
 
+/* "Listing Referrers": a long list has a Link to the rest, which is not followed to another host. */
+TEST(referrers, a_long_list_is_read_to_its_end_and_on_its_host)
+{
+    auto_client_scene struct client_scene s;
+    auto_manifest struct manifest index = {0};
+    auto_manifest struct manifest none = {0};
+    struct digest subject;
+    struct error err = {0};
+
+    client_scene_init(&s, REGISTRY_PULL, NULL, NULL);
+    check_ok(digest_parse("sha256:" SUBJECT_HEX, &subject, &test_err));
+    fake_registry_add(s.fake,
+                      &(struct fake_rule){.path = "/v2/a/b/referrers/sha256:" SUBJECT_HEX,
+                                          .times = 1,
+                                          .headers = "Link: </v2/a/b/page2>; rel=\"next\"\r\n",
+                                          .body = LIST(LISTED("a/one"))});
+    fake_registry_add(s.fake,
+                      &(struct fake_rule){.path = "/v2/a/b/page2",
+                                          .body = LIST(LISTED("a/two") "," LISTED("a/one"))});
+    fake_registry_add(
+        s.fake, &(struct fake_rule){.path = "/v2/a/b/referrers/sha256:" SUBJECT_HEX,
+                                    .headers = "Link: <http://127.0.0.2/v2/>; rel=\"next\"\r\n",
+                                    .body = LIST(LISTED("a/one"))});
+    check_ok(registry_referrers(s.r, &subject, NULL, &index, &test_err));
+    check_int(index.manifests.count, 3);
+    check_text(index.manifests.items[1].artifact_type, "a/two");
+    check_fails(registry_referrers(s.r, &subject, NULL, &none, &err), EPROTO);
+    check_contains(err.text, "continues its list on another host");
+}
+
 TEST(referrers, the_fallback_tag_stands_in)
 {
     auto_client_scene struct client_scene s;
