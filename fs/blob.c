@@ -204,11 +204,18 @@ struct writer *blob_writer_stream(struct blob_writer *w)
     return &w->stream;
 }
 
-/* Nothing that failed to verify is worth continuing. */
+/* Nothing that failed to verify is worth continuing. Once the file has become a blob, its name here may be
+ * that of another one, of who waited for it. */
 static void drop_partial(struct blob_writer *w)
 {
-    if (w->partial[0] != '\0')
-        (void)unlinkat(w->store->partial_fd, w->partial, 0); /* a leftover then */
+    int partial_fd = w->store->partial_fd;
+    struct stat named;
+    struct stat st;
+
+    if (w->partial[0] != '\0' && fstat(w->fd, &st) == 0 &&
+        fstatat(partial_fd, w->partial, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        named.st_ino == st.st_ino && named.st_dev == st.st_dev)
+        (void)unlinkat(partial_fd, w->partial, 0); /* a leftover then */
     w->partial[0] = '\0';
 }
 

@@ -381,6 +381,26 @@ TEST(blob, a_partial_file_that_became_a_blob_is_not_touched)
     check_ok(blob_read(store, &digest, 5, &bytes, &test_err));
 }
 
+/* A commit moves the file; who waited makes another of that name before the first one is done with it. */
+TEST(blob, who_waited_keeps_a_file_of_its_own)
+{
+    auto_store struct store *store = state_open();
+    struct digest digest = hello();
+    struct blob_writer *first = writer_for(store, &digest, 5, true);
+    struct blob_writer *second;
+    auto_free char *partial = state_file("tmp/partial/" HELLO_HEX);
+    auto_free char *moved = state_file("tmp/moved");
+
+    check_ok(blob_writer_write(first, "hell", 4, &test_err));
+    check_ok(rename(partial, moved));
+    second = writer_for(store, &digest, 5, true);
+    check_ok(blob_writer_write(second, "hello", 5, &test_err));
+    blob_writer_discard(first);
+    check_true(state_has("tmp/partial/" HELLO_HEX));
+    check_ok(blob_writer_commit(second, NULL, NULL, &test_err));
+    check_true(blob_exists(store, &digest));
+}
+
 TEST(blob, continuing_what_is_there_already_is_no_error)
 {
     auto_store struct store *store = state_open();
