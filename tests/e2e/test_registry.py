@@ -235,7 +235,7 @@ def test_a_private_authority_is_trusted_when_named_and_not_otherwise():
               open(os.path.join(where, "ca.crt")).read())
         state.ok("pull", name)
         check_in("true or false", state.fails("pull", "--tls-verify=maybe", name).err)
-        check_in("cannot read the certificates", state.fails("pull", "--cert-dir=/nonexistent", name).err)
+        check_in("cannot use '/nonexistent'", state.fails("pull", "--cert-dir=/nonexistent", name).err)
 
 
 def test_a_redirect_to_another_host_sees_no_credentials():
