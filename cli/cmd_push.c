@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "builder/image/image.h"
+#include "builder/image/image_index.h"
 #include "builder/transfer.h"
 #include "cli/commands.h"
 #include "cli/compression.h"
@@ -112,6 +113,18 @@ static int add_all_tags(struct store *store, const char *text, struct targets *o
     return r;
 }
 
+static int push_index(struct transfer *t, const struct digest *index, const struct reference *refs,
+                      size_t count, const struct export_options *form_options,
+                      struct push_result *result, struct error *err)
+{
+    struct digest form = *index;
+    int r = 0;
+
+    if (form_options->force)
+        r = image_index_recompress(t->store, index, form_options, &form, err);
+    return r < 0 ? r : transfer_push_index(t, &form, refs, count, result, err);
+}
+
 /* The first that is left, together with all tags that the same image gets in the same repository:
  * its blobs are looked at once. */
 static int push_next(struct transfer *t, struct targets *targets,
@@ -139,8 +152,8 @@ static int push_next(struct transfer *t, struct targets *targets,
         reference_format(&i->ref, &name);
     }
     t->vertex = progress_beginf(t->progress, "pushing %s", str_text(&name));
-    if (first->has_index && !push_options->force && transfer_index_is_whole(t, &first->index))
-        r = transfer_push_index(t, &first->index, refs, count, result, err);
+    if (first->has_index && transfer_index_is_whole(t, &first->index))
+        r = push_index(t, &first->index, refs, count, push_options, result, err);
     else
         r = transfer_push(t, &first->manifest, refs, count, push_options, result, err);
     progress_end(t->progress, t->vertex, progress_state_of(r), err->text);
@@ -247,7 +260,8 @@ const struct subcommand cmd_push = {
     .summary = "Push images to their registries.",
     .details =
         "A name that was pulled with --all-platforms is pushed with all of them, its index to "
-        "the byte; one that was pulled for one platform is pushed as that image. Layers that "
+        "the byte, unless --force-compression makes other images of them; one that was pulled for one "
+        "platform is pushed as that image. Layers that "
         "the registry has, in this or a neighbouring repository, are not sent. A large layer that "
         "must be compressed first is sent meanwhile. "
         "Several tags of one repository are pushed together.",

@@ -174,6 +174,76 @@ int image_index_images(struct store *store, const struct digest *index, const ch
     return 0;
 }
 
+/* ---- in another form ---- */
+
+struct recompressed {
+    const struct export_options *options;
+    bool is_other;   /* an image came out as another one */
+    bool has_others; /* there are entries that are no images of the store */
+};
+
+static int recompress_entry(struct store *store, struct json *entry, struct recompressed *x,
+                            struct error *err)
+{
+    const char *name = json_get_text(entry, "digest");
+    auto_image struct image image = {0};
+    auto_image struct image form = {0};
+    struct digest digest;
+    int r = digest_parse(name ? name : "", &digest, err);
+
+    if (r < 0)
+        return r;
+    if (!is_image_here(store, &digest)) {
+        x->has_others = true;
+        return 0;
+    }
+    r = image_load(store, &digest, &image, err);
+    if (r == 0)
+        r = image_index_form(store, &image, x->options, &form, err);
+    if (r < 0 || digest_equal(&form.manifest, &digest))
+        return r;
+    x->is_other = true;
+    descriptor_put(entry, form.document.media_type, &form.manifest, form.bytes.size);
+    json_remove(entry, "data"); /* the manifest that it was */
+    return blob_put_named(store, &form.manifest, str_text(&form.bytes), form.bytes.size, err);
+}
+
+int image_index_recompress(struct store *store, const struct digest *index,
+                           const struct export_options *options, struct digest *out,
+                           struct error *err)
+{
+    struct recompressed x = {.options = options};
+    auto_json struct json *document = NULL;
+    auto_str struct str bytes = {0};
+    struct json *entries;
+    int r = blob_read(store, index, LIMIT_MANIFEST_SIZE, &bytes, err);
+
+    if (r == 0)
+        r = json_parse(str_text(&bytes), bytes.size, LIMIT_MANIFEST_SIZE, "the index", &document,
+                       err);
+    if (r < 0)
+        return r;
+    entries = json_get_array(document, "manifests");
+    for (size_t i = 0; r == 0 && i < json_count(entries); i++)
+        r = recompress_entry(store, json_at(entries, i), &x, err);
+    if (r < 0)
+        return r;
+    if (!x.is_other) {
+        *out = *index;
+        return 0;
+    }
+    if (x.has_others) {
+        (void)error_set(err, ENOTSUP,
+                        "its attestations are about images that another compression makes others");
+        return error_hint(err, "`img build --force-compression` attests what it compresses");
+    }
+    str_truncate(&bytes, 0);
+    json_write(document, &bytes);
+    return blob_put(store, str_text(&bytes), bytes.size, out, err);
+}
+
+/* ---- choosing and naming ---- */
+
 int image_index_choose(const struct image_index_images *x, const char *platform, const char *what,
                        struct digest *out, struct error *err)
 {

@@ -75,6 +75,12 @@ int image_index_images(struct store *store, const struct digest *index, const ch
 /* The image for `platform` among those that are here. -EINVAL, -ENOENT. */
 int image_index_choose(const struct image_index_images *x, const char *platform, const char *what,
                        struct digest *out, struct error *err);
+/* The index over the same images with layers compressed as `options` say, as blobs of the store; the index
+ * itself when they are so already. Entries keep what else they say. -ENOTSUP when something else in it, an
+ * attestation, is about images that would become others. */
+int image_index_recompress(struct store *store, const struct digest *index,
+                           const struct export_options *options, struct digest *out,
+                           struct error *err);
 /* A second name for an index that has one: what it keeps, its copy keeps too. */
 int image_index_tag(struct store *store, const char *name, const struct reference_row *source,
                     struct error *err);

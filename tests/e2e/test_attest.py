@@ -438,6 +438,29 @@ def test_what_cannot_hold_it_is_refused():
     check_equal(state.ok("ls", "-q").out, "")
 
 
+def test_a_push_that_compresses_again_keeps_an_index():
+    """Of every platform; but what is said of an image is not said of another."""
+    state, host = State(), the_registry().host
+    name = f"{host}/a/again:1"
+    built(state, "--platform=linux/amd64,linux/arm64", "--compression=zstd", "--annotation=index:k=v",
+          "-t", name, text="FROM scratch\nCOPY x /\n", context={"x": "x"})
+    state.ok("push", "--compression=gzip", "--force-compression", name)
+    index = json.loads(get("a/again/manifests/1"))
+    check_equal([m["platform"]["architecture"] for m in index["manifests"]], ["amd64", "arm64"])
+    check_equal(index["annotations"], {"k": "v"})
+    for entry in index["manifests"]:
+        data = get(f"a/again/manifests/{entry['digest']}")
+        check_equal(len(data), entry["size"])
+        check_equal([layer["mediaType"] for layer in json.loads(data)["layers"]],
+                    ["application/vnd.oci.image.layer.v1.tar+gzip"])
+    state.ok("push", name)  # it has not become another one in the store
+    check("gzip" not in get(f"a/again/manifests/{json.loads(get('a/again/manifests/1'))['manifests'][0]['digest']}")
+          .decode(), "the index of the store was changed")
+    built(state, "--provenance=true", "-t", name, text="FROM scratch\nCOPY x /\n", context={"x": "x"})
+    refused = state.fails("push", "--compression=gzip", "--force-compression", name)
+    check_in("its attestations are about images that another compression makes others\n", refused.err)
+
+
 def test_forced_compression_is_that_of_the_image_it_is_about():
     state, host = State(), the_registry().host
     built(state, "--provenance=true", "-o",
