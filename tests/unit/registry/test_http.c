@@ -1,60 +1,14 @@
 /* test_http.c - one HTTP request against a server that behaves as told. */
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "fs/base/io.h"
 #include "registry/http.h"
 #include "tests/lib/fake_registry.h"
+#include "tests/lib/http_scene.h"
 #include "tests/lib/test.h"
-
-/* A sink that keeps what it gets. */
-struct keeper {
-    struct writer writer;
-    struct str bytes;
-    size_t fail_after; /* 0: never */
-};
-
-static int keep(struct writer *w, const void *buf, size_t size, struct error *err)
-{
-    struct keeper *k = (struct keeper *)w;
-
-    if (k->fail_after > 0 && k->bytes.size + size > k->fail_after)
-        return error_set(err, ENOSPC, "the sink is full");
-    str_add_bytes(&k->bytes, buf, size);
-    return 0;
-}
-
-static struct keeper keeper(void)
-{
-    return (struct keeper){.writer = {.write = keep}};
-}
-
-/* Short times, so that tests of waiting do not wait. */
-static struct http *quick_http(const atomic_bool *cancelled)
-{
-    const struct http_options options = {
-        .attempts_max = 3,
-        .retry_delay_ms = 1,
-        .connect_timeout_ms = 2000,
-        .stall_timeout_ms = 400,
-        .rate_min = 100,
-        .cancelled = cancelled,
-    };
-
-    return http_new(&options);
-}
-
-static int get(struct http *h, const char *url, struct http_response *out, struct error *err)
-{
-    const struct http_request request = {.method = "GET", .url = url};
-
-    return http_request(h, &request, out, err);
-}
 
 TEST(http, an_answer_has_status_headers_and_body)
 {
@@ -65,7 +19,7 @@ TEST(http, an_answer_has_status_headers_and_body)
     fake_registry_add(f, &(struct fake_rule){.path = "/a",
                                              .headers = "X-One:  first \r\nx-one: second\r\n",
                                              .body = "hello"});
-    check_ok(get(h, fake_registry_url(f, "/a"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/a"), &answer, &test_err));
     check_int(answer.status, 200);
     check_text(str_text(&answer.body), "hello");
     check_text(http_header(&answer, "x-one"), "second");
@@ -81,7 +35,7 @@ TEST(http, a_refusal_is_an_answer)
     auto_http_response struct http_response answer = {0};
 
     fake_registry_add(f, &(struct fake_rule){.status = 403, .body = "no"});
-    check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     check_int(answer.status, 403);
     check_text(str_text(&answer.body), "no");
     check_int(fake_registry_count(f, "GET", "/"), 1);
@@ -96,7 +50,7 @@ TEST(http, connections_are_kept_alive)
     for (int i = 0; i < 5; i++) {
         auto_http_response struct http_response answer = {0};
 
-        check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+        check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     }
     check_int(fake_registry_connections(f), 1);
 }
@@ -108,7 +62,7 @@ TEST(http, plain_http_to_another_host_is_refused)
     auto_http_response struct http_response answer = {0};
     struct error err = {0};
 
-    check_fails(get(h, "http://registry.example:5000/v2/", &answer, &err), EACCES);
+    check_fails(quick_get(h, "http://registry.example:5000/v2/", &answer, &err), EACCES);
     check_error(&err, EACCES, "plain HTTP to 'registry.example:5000' is not allowed");
     check_hint(&err, "allow it with --insecure-registry registry.example:5000");
     check_false(http_is_insecure(h, "registry.example:5000"));
@@ -127,7 +81,7 @@ TEST(http, an_unreachable_host_is_named)
     struct error err = {0};
 
     fake_registry_stop(STEAL(&f));
-    check_fails(get(h, url, &answer, &err), ECONNREFUSED);
+    check_fails(quick_get(h, url, &answer, &err), ECONNREFUSED);
     check_error(&err, ECONNREFUSED, sentence);
 }
 
@@ -137,7 +91,7 @@ TEST(http, a_name_without_address_is_named)
     auto_http_response struct http_response answer = {0};
     struct error err = {0};
 
-    check_fails(get(h, "https://nowhere.invalid/", &answer, &err), EHOSTUNREACH);
+    check_fails(quick_get(h, "https://nowhere.invalid/", &answer, &err), EHOSTUNREACH);
     check_error(&err, EHOSTUNREACH, "cannot find the address of 'nowhere.invalid'");
 }
 
@@ -186,7 +140,7 @@ TEST(http, endless_redirects_end)
     struct error err = {0};
 
     fake_registry_add(f, &(struct fake_rule){.status = 302, .headers = "Location: /again\r\n"});
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &err), ELOOP);
+    check_fails(quick_get(h, fake_registry_url(f, "/"), &answer, &err), ELOOP);
     check_error(&err, ELOOP, "'127.0.0.1' redirects more than 5 times");
     check_int(fake_registry_count(f, "GET", "/*"), 6);
 }
@@ -199,7 +153,7 @@ TEST(http, a_redirect_to_clear_text_elsewhere_is_refused)
 
     fake_registry_add(
         f, &(struct fake_rule){.status = 302, .headers = "Location: http://h.example/\r\n"});
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), EACCES);
+    check_fails(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err), EACCES);
 }
 
 TEST(http, a_redirect_can_be_left_to_the_caller)
@@ -249,7 +203,7 @@ TEST(http, passing_refusals_are_tried_again)
 
         fake_registry_add(f, &(struct fake_rule){.status = statuses[i], .times = 2});
         fake_registry_add(f, &(struct fake_rule){.body = "at last"});
-        check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+        check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
         check_int(answer.status, 200);
         check_text(str_text(&answer.body), "at last");
     }
@@ -262,7 +216,7 @@ TEST(http, trying_again_has_an_end)
     auto_http_response struct http_response answer = {0};
 
     fake_registry_add(f, &(struct fake_rule){.status = 503});
-    check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     check_int(answer.status, 503);
     check_int(fake_registry_count(f, "GET", "/"), 3);
 }
@@ -275,7 +229,7 @@ TEST(http, a_reset_is_tried_again)
 
     fake_registry_add(f, &(struct fake_rule){.resets = true, .times = 2});
     fake_registry_add(f, &(struct fake_rule){.body = "at last"});
-    check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     check_text(str_text(&answer.body), "at last");
 }
 
@@ -307,7 +261,7 @@ TEST(http, retry_after_is_obeyed)
     fake_registry_add(
         f, &(struct fake_rule){.status = 429, .times = 1, .headers = "Retry-After: 1\r\n"});
     fake_registry_add(f, &(struct fake_rule){.body = "x"});
-    check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     check_int(answer.status, 200);
     check_true(io_ticks_ns() - start >= 1000000000);
 }
@@ -369,7 +323,7 @@ TEST(http, a_retry_after_nobody_waits_for_is_shown)
         auto_http_response struct http_response answer = {0};
 
         fake_registry_add(f, &(struct fake_rule){.status = 429, .times = 1, .headers = headers[i]});
-        check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+        check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
         check_int(answer.status, 429);
     }
     check_int(fake_registry_count(f, "GET", "/"), 2);
@@ -430,7 +384,7 @@ TEST(http, an_endless_body_is_cut_off)
     auto_http_response struct http_response answer = {0};
 
     fake_registry_add(f, &(struct fake_rule){.endless_body = true});
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), EFBIG);
+    check_fails(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err), EFBIG);
     check_true(answer.body.size <= 1u << 20);
     check_int(fake_registry_count(f, "GET", "/"), 1);
 }
@@ -443,7 +397,7 @@ TEST(http, endless_headers_are_cut_off)
     auto_http_response struct http_response answer = {0};
 
     fake_registry_add(f, &(struct fake_rule){.endless_headers = true});
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), EFBIG);
+    check_fails(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err), EFBIG);
 }
 
 TEST(http, a_failing_sink_ends_the_request_with_its_own_sentence)
@@ -490,177 +444,8 @@ TEST(http, an_early_end_in_memory_is_tried_again)
 
     fake_registry_add(f, &(struct fake_rule){.body = "hello", .cut_after = 3, .times = 1});
     fake_registry_add(f, &(struct fake_rule){.body = "hello"});
-    check_ok(get(h, fake_registry_url(f, "/"), &answer, &test_err));
+    check_ok(quick_get(h, fake_registry_url(f, "/"), &answer, &test_err));
     check_text(str_text(&answer.body), "hello");
-}
-
-static void note_silence(void *context, unsigned silent_ms)
-{
-    str_addf(context, "%u ", silent_ms);
-}
-
-TEST(http, silence_is_told_of_again_and_again)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    const struct http_options options = {.silence_ms = 200, .stall_timeout_ms = 1000};
-    auto_http struct http *h = http_new(&options);
-    auto_http_response struct http_response answer = {0};
-    auto_str struct str told = {0};
-    struct http_request request = {.method = "GET",
-                                   .url = fake_registry_url(f, "/"),
-                                   .no_retries = true,
-                                   .on_silence = note_silence,
-                                   .context = &told};
-
-    fake_registry_add(f, &(struct fake_rule){.silent = true});
-    check_fails(http_request(h, &request, &answer, &test_err), ETIMEDOUT);
-    check_true(text_starts(str_text(&told), "200 "));
-    check_contains(str_text(&told), " 800 ");
-}
-
-TEST(http, who_is_answered_hears_of_no_silence)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    const struct http_options options = {.silence_ms = 5000};
-    auto_http struct http *h = http_new(&options);
-    auto_http_response struct http_response answer = {0};
-    auto_str struct str told = {0};
-    struct http_request request = {.method = "GET",
-                                   .url = fake_registry_url(f, "/"),
-                                   .on_silence = note_silence,
-                                   .context = &told};
-
-    fake_registry_add(f, &(struct fake_rule){.body = "0123456789", .drip_ms = 20});
-    check_ok(http_request(h, &request, &answer, &test_err));
-    check_int(told.size, 0);
-}
-
-TEST(http, silence_is_cut_off)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    auto_http struct http *h = quick_http(NULL);
-    auto_http_response struct http_response answer = {0};
-    struct http_request request = {
-        .method = "GET", .url = fake_registry_url(f, "/"), .no_retries = true};
-
-    fake_registry_add(f, &(struct fake_rule){.silent = true});
-    check_fails(http_request(h, &request, &answer, &test_err), ETIMEDOUT);
-    check_true(answer.may_try_again);
-}
-
-/* R46: one byte now and then keeps a connection open, but not ours. */
-TEST(http, dripping_is_cut_off)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    auto_http struct http *h = quick_http(NULL);
-    auto_http_response struct http_response answer = {0};
-    auto_free char *host = mem_strdup(fake_registry_host(f));
-    auto_free char *sentence = str_format("'%s' moves fewer than 100 bytes a second", host);
-    struct http_request request = {
-        .method = "GET", .url = fake_registry_url(f, "/"), .no_retries = true};
-    struct error err = {0};
-
-    fake_registry_add(f, &(struct fake_rule){.body = "a body of some length that will take ages",
-                                             .drip_ms = 100});
-    check_fails(http_request(h, &request, &answer, &err), ETIMEDOUT);
-    check_error(&err, ETIMEDOUT, sentence);
-}
-
-static int slow_keep(struct writer *w, const void *buf, size_t size, struct error *err)
-{
-    usleep(900000);
-    return keep(w, buf, size, err);
-}
-
-/* What the sink does with its bytes is not the network's fault. */
-TEST(http, a_slow_sink_is_no_stall)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    auto_http struct http *h = quick_http(NULL);
-    auto_http_response struct http_response answer = {0};
-    struct keeper k = {.writer = {.write = slow_keep}};
-    struct http_request request = {
-        .method = "GET", .url = fake_registry_url(f, "/"), .sink = &k.writer, .sink_size_max = 50};
-
-    fake_registry_add(f, &(struct fake_rule){.body = "hello", .drip_ms = 5});
-    check_ok(http_request(h, &request, &answer, &test_err));
-    check_text(str_text(&k.bytes), "hello");
-    str_release(&k.bytes);
-}
-
-/* A registry may take its time over a finished upload. */
-TEST(http, a_patient_request_waits_longer_for_its_answer)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    auto_http struct http *h = quick_http(NULL);
-    auto_http_response struct http_response answer = {0};
-    struct http_request request = {.method = "PUT",
-                                   .url = fake_registry_url(f, "/"),
-                                   .body = "x",
-                                   .body_size = 1,
-                                   .answer_timeout_ms = 10000};
-
-    fake_registry_add(f, &(struct fake_rule){.status = 201, .delay_ms = 900});
-    check_ok(http_request(h, &request, &answer, &test_err));
-    check_int(answer.status, 201);
-    check_int(fake_registry_count(f, "PUT", "/"), 1);
-}
-
-struct canceling {
-    struct fake_registry *registry;
-    atomic_bool *cancelled;
-};
-
-static void *cancel_what_waits(void *arg)
-{
-    struct canceling *c = arg;
-
-    while (fake_registry_count(c->registry, "GET", "/") == 0)
-        usleep(1000);
-    atomic_store(c->cancelled, true);
-    return NULL;
-}
-
-TEST(http, cancelling_ends_a_request_that_waits)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    atomic_bool cancelled = false;
-    auto_http struct http *h = quick_http(&cancelled);
-    auto_http_response struct http_response answer = {0};
-    struct canceling canceling = {.registry = f, .cancelled = &cancelled};
-    pthread_t thread;
-
-    fake_registry_add(f, &(struct fake_rule){.silent = true});
-    pthread_create(&thread, NULL, cancel_what_waits, &canceling);
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), ECANCELED);
-    pthread_join(thread, NULL);
-    check_int(fake_registry_count(f, "GET", "/"), 1);
-    check_fails(get(h, fake_registry_url(f, "/"), &answer, &test_err), ECANCELED);
-    check_int(fake_registry_count(f, "GET", "/"), 1);
-}
-
-/* What was begun elsewhere is taken back also by who was interrupted (distribution-spec, "Cancelling an
- * upload"), but nobody waits long for that. */
-TEST(http, a_farewell_is_sent_by_who_is_cancelled_and_waits_for_little)
-{
-    auto_fake_registry struct fake_registry *f = fake_registry_start();
-    atomic_bool cancelled = true;
-    auto_http struct http *h = quick_http(&cancelled);
-    auto_http_response struct http_response answer = {0};
-    struct http_request request = {.method = "DELETE", .is_farewell = true};
-
-    fake_registry_add(f, &(struct fake_rule){.path = "/gone", .status = 204});
-    fake_registry_add(f, &(struct fake_rule){.path = "/busy", .status = 503});
-    fake_registry_add(f, &(struct fake_rule){.path = "/deaf", .silent = true});
-    request.url = fake_registry_url(f, "/gone");
-    check_ok(http_request(h, &request, &answer, &test_err));
-    check_int(answer.status, 204);
-    request.url = fake_registry_url(f, "/busy");
-    check_ok(http_request(h, &request, &answer, &test_err));
-    check_int(fake_registry_count(f, "DELETE", "/busy"), 1);
-    request.url = fake_registry_url(f, "/deaf");
-    check_fails(http_request(h, &request, &answer, &test_err), ETIMEDOUT);
-    check_int(fake_registry_count(f, "DELETE", "/deaf"), 1);
 }
 
 /* A source over memory that counts how often it was opened. */
@@ -803,6 +588,6 @@ TEST(http, sentences_hold_no_query)
     struct error err = {0};
 
     fake_registry_add(f, &(struct fake_rule){.body = "hello", .cut_after = 3});
-    check_fails(get(h, fake_registry_url(f, "/x?token=hunter2"), &answer, &err), EIO);
+    check_fails(quick_get(h, fake_registry_url(f, "/x?token=hunter2"), &answer, &err), EIO);
     check_lacks(err.text, "hunter2");
 }
