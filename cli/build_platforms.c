@@ -417,11 +417,8 @@ static int finish(struct program *p, struct platforms *s, struct error *err)
     const struct output_flags *f = &s->f->output;
     const struct digest id = index_id(s);
     char text[DIGEST_TEXT_SIZE];
-    int r;
+    int r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
 
-    for (size_t i = 0; i < s->q->plan.list.count; i++)
-        s->q->plan.list.items[i].export.force = false; /* what is named has its last form */
-    r = output_plan_push(p, &s->q->plan, build_progress_mode(s->f), err);
     digest_format(&id, text);
     if (r == 0 && f->iidfile != NULL)
         r = output_file_put(f->iidfile, text, strlen(text), err);
